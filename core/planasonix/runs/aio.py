@@ -1,0 +1,71 @@
+"""The run engine for callers in an event loop: triggers, flows. Waiting goes through the shared watcher."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from planasonix.runs.cancel import cancel
+from planasonix.runs.decide import Policy
+from planasonix.runs.drivers import Log, aperform
+from planasonix.runs.handle import RunHandle
+from planasonix.runs.ledger import Ledger
+from planasonix.runs.outcome import Outcome, fetch_outcome
+from planasonix.runs.provenance import Provenance
+from planasonix.runs.requests import RunRequest
+from planasonix.runs.start import Start, Started
+from planasonix.watch import Interval, WatchedRun, watch_shared
+
+if TYPE_CHECKING:
+    from planasonix.client import AsyncPlanasonix
+
+
+async def astart_run(
+    client: AsyncPlanasonix,
+    request: RunRequest,
+    *,
+    intent: str,
+    ledger: Ledger,
+    provenance: Provenance,
+    policy: Policy | None = None,
+    metadata: dict[str, object] | None = None,
+    log: Log | None = None,
+) -> Started:
+    """As `start_run`."""
+    policy = policy or Policy(idempotency=client.config.idempotency)
+    start = Start(request, intent, provenance, policy, time.time, metadata)
+    return await aperform(client, start.steps(ledger.read()), ledger=ledger, log=log)
+
+
+async def await_run(
+    client: AsyncPlanasonix,
+    handle: RunHandle,
+    *,
+    interval: Interval | None = None,
+    on_change: Callable[[WatchedRun], None] | None = None,
+) -> WatchedRun:
+    """Return the run once it ended, well or not; raises `WaitTimeoutError` past its deadline (the run goes on)."""
+    return await watch_shared(
+        client,
+        handle.kind,
+        handle.id,
+        timeout_seconds=max(0.0, handle.deadline_at - time.time()),
+        created_at=datetime.fromtimestamp(handle.created_at, UTC),
+        interval=interval,
+        on_change=on_change,
+    )
+
+
+async def aoutcome_of(client: AsyncPlanasonix, handle: RunHandle, *, expected_tables: Iterable[str] = ()) -> Outcome:
+    """As `outcome_of`."""
+    steps = fetch_outcome(handle, expected_tables=expected_tables, job_url_template=client.config.job_url_template)
+    return await aperform(client, steps)
+
+
+async def acancel_run(client: AsyncPlanasonix, handle: RunHandle, *, patience_seconds: float = 30.0) -> str | None:
+    """As `cancel_run`."""
+    if not handle.owned:
+        return None
+    return await aperform(client, cancel(handle.kind, handle.id, patience_seconds=patience_seconds))

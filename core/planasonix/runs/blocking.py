@@ -1,0 +1,153 @@
+"""The run engine for callers with a thread of their own: scripts, workers, steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from planasonix.errors import WaitTimeoutError
+from planasonix.runs.cancel import cancel
+from planasonix.runs.decide import Policy
+from planasonix.runs.drivers import Log, perform
+from planasonix.runs.handle import RunHandle
+from planasonix.runs.intent import new_intent
+from planasonix.runs.ledger import Ledger, MemoryLedger
+from planasonix.runs.outcome import Outcome, fetch_outcome
+from planasonix.runs.provenance import Provenance
+from planasonix.runs.report import raise_for_failure
+from planasonix.runs.requests import RunRequest
+from planasonix.runs.start import Start, Started
+from planasonix.watch import Interval, WatchedRun
+from planasonix.watch.blocking import wait_until_ended
+
+if TYPE_CHECKING:
+    from planasonix.client import Planasonix
+
+BUSY_PAUSE_SECONDS = 30.0
+"""How long to wait before a busy connection is tried again, when the job that keeps it busy is not known."""
+
+
+def start_run(
+    client: Planasonix,
+    request: RunRequest,
+    *,
+    intent: str,
+    ledger: Ledger,
+    provenance: Provenance,
+    policy: Policy | None = None,
+    metadata: dict[str, object] | None = None,
+    log: Log | None = None,
+) -> Started:
+    """Start the request's job for this intent, or find the one that runs already; see the table of `runs.start`."""
+    policy = policy or Policy(idempotency=client.config.idempotency)
+    start = Start(request, intent, provenance, policy, time.time, metadata)
+    return perform(client, start.steps(ledger.read()), ledger=ledger, log=log)
+
+
+def wait_for_run(
+    client: Planasonix,
+    handle: RunHandle,
+    *,
+    interval: Interval | None = None,
+    on_change: Callable[[WatchedRun], None] | None = None,
+) -> WatchedRun:
+    """Block until the run ended, well or not, or its deadline passed (`WaitTimeoutError`; the run goes on)."""
+    return wait_until_ended(
+        client,
+        handle.kind,
+        handle.id,
+        timeout_seconds=max(0.0, handle.deadline_at - time.time()),
+        interval=interval,
+        on_change=on_change,
+    )
+
+
+def wait_while_busy(client: Planasonix, started: Started, kind: str, *, until: float) -> None:
+    """Block until the job that keeps the connection busy has ended, or for a while; at most until `until` (epoch)."""
+    seconds = max(0.0, until - time.time())
+    if started.busy_run_id is None:
+        time.sleep(min(seconds, BUSY_PAUSE_SECONDS))
+        return
+    wait_until_ended(client, "backfill" if kind == "backfill" else "job", started.busy_run_id, timeout_seconds=seconds)
+
+
+def outcome_of(client: Planasonix, handle: RunHandle, *, expected_tables: Iterable[str] = ()) -> Outcome:
+    """Read what became of an ended run."""
+    return perform(
+        client,
+        fetch_outcome(handle, expected_tables=expected_tables, job_url_template=client.config.job_url_template),
+    )
+
+
+def cancel_run(client: Planasonix, handle: RunHandle, *, patience_seconds: float = 30.0) -> str | None:
+    """Cancel the run if it is owned; return its last status, or None where it was left alone."""
+    if not handle.owned:
+        return None
+    return perform(client, cancel(handle.kind, handle.id, patience_seconds=patience_seconds))
+
+
+def run_to_end(
+    client: Planasonix,
+    request: RunRequest,
+    *,
+    intent: str | None = None,
+    ledger: Ledger | None = None,
+    provenance: Provenance | None = None,
+    policy: Policy | None = None,
+    metadata: dict[str, object] | None = None,
+    interval: Interval | None = None,
+    on_start: Callable[[RunHandle], None] | None = None,
+    on_change: Callable[[WatchedRun], None] | None = None,
+    log: Log | None = None,
+) -> Outcome | None:
+    """Start, wait and report in one blocking call; return the outcome of a run that ended well, None if skipped.
+
+    Raises `RunFailedError` or `RunCancelledError` with the report, and `WaitTimeoutError` after the deadline, having
+    cancelled the run. Whatever else interrupts the wait leaves the run to the next call of the same intent and ledger.
+
+    >>> from planasonix import Planasonix
+    >>> from planasonix.runs import SyncRequest, run_to_end
+    >>> from planasonix.sandbox import Sandbox
+    >>> client = Planasonix("plnx_live_sandbox", transport=Sandbox(speed=1000).transport())
+    >>> run_to_end(client, SyncRequest("conn_shop_orders")).status
+    'succeeded'
+    """
+    policy = policy or Policy(idempotency=client.config.idempotency)
+    ledger = ledger or MemoryLedger()
+    intent = intent or new_intent()
+    provenance = provenance or Provenance("python", "python")
+    until = time.time() + policy.timeout_seconds
+    while True:
+        started = start_run(
+            client,
+            request,
+            intent=intent,
+            ledger=ledger,
+            provenance=provenance,
+            policy=policy,
+            metadata=metadata,
+            log=log,
+        )
+        if started.how == "skipped":
+            return None
+        if started.handle is not None:
+            break
+        if time.time() >= until:
+            raise WaitTimeoutError(
+                f"Connection {request.connection_id} was busy for {policy.timeout_seconds:g} s: nothing was started.",
+                pending=[],
+                hint="Wait for the other job, or set if_running.",
+            )
+        wait_while_busy(client, started, request.kind, until=until)
+    handle = started.handle
+    if on_start is not None:
+        on_start(handle)
+    try:
+        wait_for_run(client, handle, interval=interval, on_change=on_change)
+    except WaitTimeoutError:
+        cancel_run(client, handle)
+        raise
+    outcome = outcome_of(client, handle, expected_tables=request.expected_tables)
+    raise_for_failure(outcome)
+    return outcome

@@ -1,0 +1,107 @@
+"""The decisions of *start*, one pure function for each kind of evidence. `start` tells the whole table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+IfRunning = Literal["wait", "attach", "skip", "fail"]
+
+
+class Next(Enum):
+    """What start does next."""
+
+    POST = "send the POST"
+    POST_AGAIN = "send the same bytes with the same key"
+    READ = "GET the run that the ledger names"
+    LOOK = "list the connection's runs since the first POST"
+    ATTACH = "wait for that run"
+    ADOPT = "wait for that run, unowned"
+    USE = "its result is the result"
+    NEXT_GENERATION = "a new job with a new key"
+    AWAIT_END = "wait until it has ended, then judge again"
+    WAIT_FOR_OTHER = "busy: wait without a worker, then start again"
+    SKIP = "busy: do nothing and say so"
+    REFUSED = "raise the API's refusal"
+    LOST = "raise: the answer is lost, the ledger keeps the key"
+    UNKNOWN = "raise OutcomeUnknownError"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How start behaves.
+
+    `idempotency`: whether the API honours the key header, and `key_ttl_seconds` for how long after the first POST.
+    `if_running`: what to do when the connection is busy. `timeout_seconds`: a job's deadline, from its creation.
+    `clock_skew_seconds`: how far the API's clock may be from ours when runs are looked up by time.
+    `missing_after_seconds`: how long a run named by the API may stay invisible before it counts as gone.
+    """
+
+    idempotency: Literal["honoured", "ignored"] = "honoured"
+    key_ttl_seconds: float = 3600.0
+    if_running: IfRunning = "wait"
+    timeout_seconds: float = 86_400.0
+    clock_skew_seconds: float = 60.0
+    missing_after_seconds: float = 120.0
+    retire_seconds: float = 300.0
+
+    def key_counts(self, sent_at: float, now: float) -> bool:
+        """Whether sending the same key again is safe."""
+        return self.idempotency == "honoured" and now - sent_at < self.key_ttl_seconds
+
+
+def by_memory(*, run_id: str | None, sent_at: float | None, now: float, policy: Policy) -> Next:
+    """The ledger alone."""
+    if run_id is not None:
+        return Next.READ
+    if sent_at is None:
+        return Next.POST
+    return Next.POST_AGAIN if policy.key_counts(sent_at, now) else Next.LOOK
+
+
+def by_reading(phase: str | None, *, again: bool, age_seconds: float, policy: Policy) -> Next:
+    """A GET of the run that the ledger or an answer names; `phase` is None when it is missing.
+
+    `again`: the job was asked for in an earlier try, so that a bad end is one that the orchestrator retries.
+    """
+    if phase is None:
+        young = age_seconds < policy.missing_after_seconds
+        return Next.ATTACH if young or not again else Next.NEXT_GENERATION
+    if phase == "succeeded":
+        return Next.USE
+    if phase in ("failed", "cancelled"):
+        return Next.NEXT_GENERATION if again else Next.ATTACH
+    if phase == "cancelling":
+        return Next.AWAIT_END
+    return Next.ATTACH
+
+
+def by_looking(candidates: int, *, ours: bool) -> Next:
+    """A list of the runs that may be ours; `ours`: one of them carries our token."""
+    if ours:
+        return Next.READ
+    if candidates == 0:
+        return Next.POST
+    return Next.ADOPT if candidates == 1 else Next.UNKNOWN
+
+
+Answer = Literal["accepted", "busy", "misused", "refused", "lost"]
+
+
+def by_answer(answer: Answer, *, tries: int, in_doubt: bool, policy: Policy) -> Next:
+    """The answer to a POST. `in_doubt`: an earlier sending of this key may have had its effect."""
+    if answer == "accepted":
+        # Where it may be a replay, the saved first answer says nothing of the present: only a GET decides.
+        return Next.READ if tries > 1 or in_doubt else Next.ATTACH
+    if answer == "busy":
+        # A replay was due, were the job ours and the key honoured. So what keeps the connection busy may be our own
+        # lost job at an API that does not honour keys: looking costs one call, a second job costs more.
+        return Next.LOOK if in_doubt else BUSY[policy.if_running]
+    if answer == "lost":
+        return Next.LOST if policy.idempotency == "honoured" else Next.LOOK
+    return Next.REFUSED
+
+
+BUSY = {"wait": Next.WAIT_FOR_OTHER, "attach": Next.ADOPT, "skip": Next.SKIP, "fail": Next.REFUSED}
+"""What `if_running` asks for."""

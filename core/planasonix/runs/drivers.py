@@ -1,0 +1,155 @@
+"""The two drivers: they carry out what the run engine's generators ask for, with the sync or the async client."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from planasonix.errors import ConflictError, NotFoundError
+from planasonix.runs.effects import (
+    Cancel,
+    Claimed,
+    Effect,
+    Get,
+    ListSince,
+    Post,
+    Results,
+    Save,
+    Say,
+    Sleep,
+    Steps,
+)
+from planasonix.runs.ledger import Ledger, MemoryLedger
+
+if TYPE_CHECKING:
+    from planasonix.client import AsyncPlanasonix, Planasonix
+
+T = TypeVar("T")
+Log = Callable[[str, str], None]
+"""Takes a level (`info`, `warning`) and one line."""
+
+
+def perform(client: Planasonix, steps: Steps[T], *, ledger: Ledger | None = None, log: Log | None = None) -> T:
+    """Carry out the steps and return what they come to; their errors come through."""
+    ledger = ledger or MemoryLedger()
+    try:
+        effect = next(steps)
+        while True:
+            try:
+                answer = _do(client, effect, ledger, log)
+            except Exception as error:
+                effect = steps.throw(error)
+            else:
+                effect = steps.send(answer)
+    except StopIteration as end:
+        return end.value
+
+
+async def aperform(
+    client: AsyncPlanasonix, steps: Steps[T], *, ledger: Ledger | None = None, log: Log | None = None
+) -> T:
+    """The same with the async client. The ledger's calls are short and made in a thread."""
+    ledger = ledger or MemoryLedger()
+    try:
+        effect = next(steps)
+        while True:
+            try:
+                answer = await _ado(client, effect, ledger, log)
+            except Exception as error:
+                effect = steps.throw(error)
+            else:
+                effect = steps.send(answer)
+    except StopIteration as end:
+        return end.value
+
+
+def _do(client: Planasonix, effect: Effect, ledger: Ledger, log: Log | None) -> Any:
+    match effect:
+        case Post(record, retry_unknown):
+            reply = client.start(
+                record.operation,
+                record.connection_id,
+                record.body.encode(),
+                record.key,
+                retry_unknown=retry_unknown,
+            )
+            return reply.run, reply.attempts
+        case Get(kind, run_id):
+            return client.jobs.get(run_id) if kind == "job" else client.backfills.get(run_id)
+        case ListSince():
+            if effect.kind == "job":
+                return list(client.jobs.list(**_job_filters(effect)))
+            return _since(effect, list(client.backfills.list(connection_id=effect.connection_id, limit=100)))
+        case Cancel(job_id):
+            return client.jobs.cancel(job_id)
+        case Results(job_id):
+            try:
+                return client.jobs.results(job_id)
+            except (ConflictError, NotFoundError):
+                return None
+        case Sleep(seconds):
+            time.sleep(seconds)
+        case _:
+            return _do_here(effect, ledger, log)
+
+
+async def _ado(client: AsyncPlanasonix, effect: Effect, ledger: Ledger, log: Log | None) -> Any:
+    match effect:
+        case Post(record, retry_unknown):
+            reply = await client.start(
+                record.operation,
+                record.connection_id,
+                record.body.encode(),
+                record.key,
+                retry_unknown=retry_unknown,
+            )
+            return reply.run, reply.attempts
+        case Get(kind, run_id):
+            return await (client.jobs.get(run_id) if kind == "job" else client.backfills.get(run_id))
+        case ListSince():
+            if effect.kind == "job":
+                return [job async for job in client.jobs.list(**_job_filters(effect))]
+            rows = [row async for row in client.backfills.list(connection_id=effect.connection_id, limit=100)]
+            return _since(effect, rows)
+        case Cancel(job_id):
+            return await client.jobs.cancel(job_id)
+        case Results(job_id):
+            try:
+                return await client.jobs.results(job_id)
+            except (ConflictError, NotFoundError):
+                return None
+        case Sleep(seconds):
+            await asyncio.sleep(seconds)
+        case _:
+            return await asyncio.to_thread(_do_here, effect, ledger, log)
+
+
+def _do_here(effect: Effect, ledger: Ledger, log: Log | None) -> Any:
+    """What needs no client."""
+    match effect:
+        case Save(record):
+            ledger.write(record)
+        case Claimed(run_ids):
+            return ledger.claimed(run_ids)
+        case Say(level, text):
+            if log is not None:
+                log(level, text)
+        case _:
+            raise TypeError(f"not an effect of the run engine: {effect!r}")
+
+
+def _job_filters(effect: ListSince) -> dict[str, Any]:
+    return {
+        "connection_id": effect.connection_id,
+        "type": effect.job_type,
+        "since": datetime.fromtimestamp(effect.since, UTC),
+        "limit": 100,
+    }
+
+
+def _since(effect: ListSince, rows: list[Any]) -> list[Any]:
+    """The backfill list has no `since` (facts §1.1)."""
+    return [row for row in rows if row.created_at is None or row.created_at.timestamp() >= effect.since]

@@ -1,0 +1,67 @@
+"""A job on its way, as plain data that can be stored, deferred with and picked up in another process."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from planasonix.runs.record import Record
+from planasonix.watch import Kind
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunHandle:
+    """Everything that waiting for a run, cancelling it and reporting it needs. Holds no secret.
+
+    `created_at` and `deadline_at` are seconds since the epoch, UTC: wall clock, so that they survive a process.
+    """
+
+    kind: Kind
+    id: str
+    connection_id: str
+    owned: bool
+    created_at: float
+    deadline_at: float
+    intent: str
+    generation: int = 0
+    reattached: bool = False
+    version: int = VERSION
+
+    @classmethod
+    def of(cls, record: Record, *, reattached: bool) -> RunHandle:
+        """The handle of a record whose job is known."""
+        if record.run_id is None or record.created_at is None or record.deadline_at is None:
+            raise ValueError("the record names no job yet")
+        return cls(
+            kind=record.kind,
+            id=record.run_id,
+            connection_id=record.connection_id,
+            owned=record.owned,
+            created_at=record.created_at,
+            deadline_at=record.deadline_at,
+            intent=record.intent,
+            generation=record.generation,
+            reattached=reattached,
+        )
+
+    @property
+    def created(self) -> datetime:
+        return datetime.fromtimestamp(self.created_at, UTC)
+
+    def link(self, job_url_template: str | None) -> str | None:
+        """The page of the run, by the `job_url_template` setting; None without one: no dead links."""
+        if not job_url_template:
+            return None
+        return job_url_template.replace("{job_id}", self.id).replace("{connection_id}", self.connection_id)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Only str, int, float, bool: fit for any orchestrator's serializer."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> RunHandle:
+        """Read what any version up to this one wrote; fields of a newer one are left alone."""
+        return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data})

@@ -1,0 +1,217 @@
+"""What became of a run: one object from which every plugin makes its native metadata (G5, G7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from planasonix.runs.effects import Get, Results, RunView, Steps
+from planasonix.runs.handle import RunHandle
+
+TableState = Literal["loaded", "no_change", "failed"]
+_FAILED_TABLE_WORDS = frozenset({"failed", "error", "errored", "partial", "timeout", "cancelled", "canceled"})
+_RESULTS_OF_AT_MOST = 500
+"""Jobs of one backfill whose results are read: a bound on calls, stated in the report when it is met."""
+
+
+@dataclass(frozen=True)
+class TableOutcome:
+    """One table: `rows_loaded` is None where the API gave no count."""
+
+    name: str
+    state: TableState
+    rows_loaded: int | None = None
+    checksum: str | None = None
+
+
+@dataclass(frozen=True)
+class RunWarning:
+    """A warning of the API: `code` may be missing."""
+
+    code: str | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. `status` is the phase (`succeeded`, `failed`, `cancelled`), `api_status` the API's own word.
+
+    Times are RFC 3339 in UTC, durations in seconds. `link` is None without a `job_url_template`.
+    """
+
+    kind: str
+    id: str
+    connection_id: str
+    status: str
+    api_status: str
+    tables: tuple[TableOutcome, ...] = ()
+    warnings: tuple[RunWarning, ...] = ()
+    rows_loaded: int | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    created_at: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    duration_seconds: float | None = None
+    window_start: str | None = None
+    window_end: str | None = None
+    job_ids: tuple[str, ...] = ()
+    generation: int = 0
+    owned: bool = True
+    reattached: bool = False
+    link: str | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status == "succeeded"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: the return shape of every plugin."""
+        data = asdict(self)
+        for name in ("tables", "warnings", "job_ids"):
+            data[name] = list(data[name])
+        return data
+
+
+def fetch_outcome(
+    handle: RunHandle, *, expected_tables: Iterable[str] = (), job_url_template: str | None = None
+) -> Steps[Outcome]:
+    """Read the ended run and its results, and put them into one object. Raises what the reading raises."""
+    run: RunView = yield Get(handle.kind, handle.id)
+    job_ids = (handle.id,) if handle.kind == "job" else tuple(getattr(run, "job_ids", None) or ())
+    parts: list[Any] = []
+    for job_id in job_ids[:_RESULTS_OF_AT_MOST]:
+        results = yield Results(job_id)
+        if results is not None:
+            parts.append(results)
+    return build_outcome(
+        handle,
+        run,
+        parts,
+        job_ids=job_ids,
+        expected_tables=expected_tables,
+        job_url_template=job_url_template,
+    )
+
+
+def build_outcome(
+    handle: RunHandle,
+    run: RunView,
+    results: Iterable[Any],
+    *,
+    job_ids: tuple[str, ...] = (),
+    expected_tables: Iterable[str] = (),
+    job_url_template: str | None = None,
+) -> Outcome:
+    """The rules, without I/O.
+
+    A table that the results list was loaded, unless its own status says otherwise. An expected table that they do not
+    list failed if the run failed; else it had no change. Nothing is invented beyond that.
+    """
+    results = list(results)
+    tables = _merged_tables(results)
+    absent: TableState = "no_change" if run.phase == "succeeded" else "failed"
+    for name in expected_tables:
+        tables.setdefault(name, TableOutcome(name, absent))
+    error = getattr(run, "error", None)
+    status, message = run.phase, getattr(error, "message", None)
+    failed = [table.name for table in tables.values() if table.state == "failed"]
+    if status == "succeeded" and failed:
+        # A success with a failed table is none: who reads that table downstream must not go on.
+        status = "failed"
+        message = message or f"{len(failed)} of {len(tables)} tables failed"
+    return Outcome(
+        kind=handle.kind,
+        id=handle.id,
+        connection_id=run.connection_id or handle.connection_id,
+        status=status,
+        api_status=str(run.status),
+        tables=tuple(tables.values()),
+        warnings=_warnings(results),
+        rows_loaded=_rows(run, tables.values()),
+        error_code=getattr(error, "code", None),
+        error_message=message,
+        created_at=_moment(run, "created_at"),
+        started_at=_moment(run, "started_at"),
+        finished_at=_moment(run, "finished_at") or (_moment(run, "updated_at") if handle.kind == "backfill" else None),
+        duration_seconds=_duration(run),
+        window_start=_moment(run, "start_at"),
+        window_end=_moment(run, "end_at"),
+        job_ids=job_ids,
+        generation=handle.generation,
+        owned=handle.owned,
+        reattached=handle.reattached,
+        link=handle.link(job_url_template),
+    )
+
+
+def _merged_tables(results: list[Any]) -> dict[str, TableOutcome]:
+    """One entry a table over all shards: rows add up, a checksum only survives where there is one shard."""
+    merged: dict[str, TableOutcome] = {}
+    for part in results:
+        for table in part.tables or ():
+            word = str(getattr(table, "status", None) or "").lower()
+            state: TableState = "failed" if word in _FAILED_TABLE_WORDS else "loaded"
+            before = merged.get(table.name)
+            if before is None:
+                merged[table.name] = TableOutcome(table.name, state, table.rows_loaded, table.checksum)
+                continue
+            merged[table.name] = TableOutcome(
+                table.name,
+                "failed" if "failed" in (state, before.state) else "loaded",
+                _plus(before.rows_loaded, table.rows_loaded),
+                None,
+            )
+    return merged
+
+
+def _warnings(results: list[Any]) -> tuple[RunWarning, ...]:
+    seen: dict[RunWarning, None] = {}
+    for part in results:
+        for warning in part.warnings or ():
+            seen[RunWarning(warning.code, warning.message or "")] = None
+    return tuple(seen)
+
+
+def _rows(run: RunView, tables: Iterable[TableOutcome]) -> int | None:
+    metrics = getattr(run, "metrics", None)
+    for counted in (getattr(metrics, "rows_loaded", None), getattr(run, "rows_processed", None)):
+        if isinstance(counted, int):
+            return counted
+    total: int | None = None
+    for table in tables:
+        total = _plus(total, table.rows_loaded)
+    return total
+
+
+def _plus(one: int | None, other: int | None) -> int | None:
+    if one is None:
+        return other
+    return one if other is None else one + other
+
+
+def _duration(run: RunView) -> float | None:
+    told = getattr(run, "duration_seconds", None)
+    if isinstance(told, int | float):
+        return float(told)
+    begin = getattr(run, "started_at", None) or run.created_at
+    end = getattr(run, "finished_at", None) or getattr(run, "updated_at", None)
+    if isinstance(begin, datetime) and isinstance(end, datetime) and end >= begin:
+        return (end - begin).total_seconds()
+    return None
+
+
+def _moment(run: RunView, name: str) -> str | None:
+    value = getattr(run, name, None)
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else None
+
+
+def outcome_from_dict(data: Mapping[str, Any]) -> Outcome:
+    """The way back from `Outcome.to_dict`."""
+    known = {name: data[name] for name in Outcome.__dataclass_fields__ if name in data}
+    known["tables"] = tuple(TableOutcome(**table) for table in known.get("tables") or ())
+    known["warnings"] = tuple(RunWarning(**warning) for warning in known.get("warnings") or ())
+    known["job_ids"] = tuple(known.get("job_ids") or ())
+    return Outcome(**known)

@@ -1,0 +1,303 @@
+"""Start one job for one intent, whatever happened before and whatever the API does (G1, G4).
+
+`start` is a generator: it yields effects and holds no I/O. The record in the ledger is written before each POST and
+completed after it, so that a process may die between any two steps and the next try goes on from what is written.
+
+The state table. *Evidence* is what is known, *then* what start does.
+
+====================================================================  ============================================
+evidence                                                              then
+====================================================================  ============================================
+**the ledger**
+nothing, or nothing sent                                              POST
+a run id                                                              GET it, see *a GET*
+sent, answer unknown; key honoured and young                          POST the same bytes with the same key
+sent, answer unknown; key honoured but past its time, or ignored      look: list the runs since the first POST
+another intent's run, owned and alive                                 cancel it, await its end, then as for nothing
+**the answer to the POST**
+accepted, in one try                                                  wait for that run
+accepted, maybe a replay (live or saved): a second try, or sent before  GET it, see *a GET*
+409 busy, nothing of ours in doubt; `if_running="wait"`               busy: wait without a worker, start again
+the same; `"attach"`                                                  adopt the one run of that type, unowned
+the same; `"skip"`                                                    skipped, and say so
+the same; `"fail"`                                                    raise the `ConflictError`
+409 busy, and an earlier sending of ours in doubt                     look; where there is no run: as above
+409 for a misused key (same key, other body)                          raise; never read as busy
+any other 4xx, nothing in doubt                                       raise; the ledger forgets that it was sent
+any other 4xx, an earlier sending in doubt                            raise; the ledger keeps key and bytes
+lost: no answer, 5xx, a cut or unreadable body; key honoured          raise; the ledger keeps key and bytes
+the same; key ignored                                                 look
+**a GET**
+active                                                                wait for that run
+succeeded                                                             its result is the result
+failed or cancelled, asked for in an earlier try                      next generation: a new job, a new key
+failed or cancelled, asked for in this try                            that is the result
+cancelling                                                            await its end, then GET again
+404 for less than two minutes                                         wait for it: the watch decides
+404 for longer                                                        next generation
+**a look**
+a run that carries our token in its metadata                          ours: GET it
+no run                                                                POST
+one run that no ledger claims                                         adopt it, unowned: waited for, never cancelled
+several                                                               `OutcomeUnknownError` with the key
+====================================================================  ============================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from planasonix.errors import ConflictError, NotFoundError, OutcomeUnknownError, PlanasonixError
+from planasonix.runs.decide import BUSY, Answer, Next, Policy, by_answer, by_looking, by_memory, by_reading
+from planasonix.runs.effects import Claimed, Get, ListSince, Post, RunView, Save, Say, Sleep, Steps
+from planasonix.runs.handle import RunHandle
+from planasonix.runs.metadata_names import INTENT
+from planasonix.runs.provenance import Provenance
+from planasonix.runs.record import Record
+from planasonix.runs.requests import RunRequest
+from planasonix.runs.retire import retire
+
+_LOOKS_AT_MOST = 3
+_SETTLE_SECONDS = 2.0
+"""How long a request whose answer was lost may still be on its way before the list is trusted to show it."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """What start came to.
+
+    ``how``: `started` (a new job), `reattached` (this intent's job from an earlier try), `finished` (the same, and it
+    succeeded already), `adopted` (a running job that may be somebody else's), `busy` (nothing started yet: wait for
+    `busy_run_id` or a while, then start again), `skipped`. `handle` is there in the first four.
+    """
+
+    how: Literal["started", "reattached", "finished", "adopted", "busy", "skipped"]
+    handle: RunHandle | None = None
+    run: RunView | None = None
+    busy_run_id: str | None = None
+
+
+@dataclass
+class Start:
+    """One call of start: what it was given, and the record as it stands."""
+
+    request: RunRequest
+    intent: str
+    provenance: Provenance
+    policy: Policy
+    now: Callable[[], float]
+    metadata: dict[str, object] | None = None
+    _looks: int = 0
+
+    def steps(self, stored: Record | None) -> Steps[Started]:
+        """Run the table from what the ledger holds. Raises what the table says."""
+        if stored is not None and stored.intent != self.intent:
+            yield from retire(stored, self.policy, self.now)
+            stored = None
+        record = stored or self._fresh(generation=0)
+        sent_before_this_try = record.sent_at is not None
+        run: RunView | None = None
+        step = by_memory(run_id=record.run_id, sent_at=record.sent_at, now=self.now(), policy=self.policy)
+        while True:
+            if step in (Next.POST, Next.POST_AGAIN):
+                record, run, step = yield from self._post(record)
+            elif step is Next.READ:
+                run = yield from self._read(record)
+                phase = None if run is None else run.phase
+                age = self.now() - (record.created_at or record.sent_at or self.now())
+                step = by_reading(phase, again=sent_before_this_try, age_seconds=age, policy=self.policy)
+            elif step is Next.AWAIT_END:
+                yield Sleep(_SETTLE_SECONDS)
+                step = Next.READ
+            elif step is Next.NEXT_GENERATION:
+                yield Say(
+                    "info",
+                    f"{record.kind} {record.run_id} of the earlier try ended badly: starting a new one",
+                )
+                record = self._next_generation(record)
+                sent_before_this_try = False
+                step = Next.POST
+            elif step is Next.LOOK:
+                record, run, step = yield from self._look(record)
+            elif step is Next.ATTACH:
+                how = "reattached" if sent_before_this_try else "started"
+                return Started(how, RunHandle.of(record, reattached=sent_before_this_try), run)
+            elif step is Next.USE:
+                return Started("finished", RunHandle.of(record, reattached=True), run)
+            elif step is Next.ADOPT:
+                return (yield from self._adopt(record, run))
+            else:
+                return Started("skipped" if step is Next.SKIP else "busy", busy_run_id=run.id if run else None)
+
+    # --- one step each ---------------------------------------------------------------------------------------------
+
+    def _post(self, record: Record) -> Steps[tuple[Record, RunView | None, Next]]:
+        sent_before = record.sent_at is not None
+        if not sent_before:
+            record = replace(record, sent_at=self.now())
+        yield Save(record)
+        retry_unknown = self.policy.key_counts(record.sent_at or self.now(), self.now())
+        try:
+            run, tries = yield Post(record, retry_unknown)
+        except PlanasonixError as error:
+            return (yield from self._not_accepted(record, error, sent_before=sent_before))
+        record = self._named(record, run)
+        yield Save(record)
+        return record, run, by_answer("accepted", tries=tries, in_doubt=sent_before, policy=self.policy)
+
+    def _not_accepted(
+        self, record: Record, error: PlanasonixError, *, sent_before: bool
+    ) -> Steps[tuple[Record, RunView | None, Next]]:
+        tries = len(error.attempts)
+        in_doubt = sent_before or tries > 1
+        answer = classify(error)
+        step = by_answer(answer, tries=tries, in_doubt=in_doubt, policy=self.policy)
+        run: RunView | None = None
+        if step is Next.LOOK:
+            yield Say("warning", "the answer to the start request was lost; looking whether the job exists")
+            record, run, step = yield from self._look(record)
+            if answer != "busy" or step is not Next.POST:
+                return record, run, step
+            step, in_doubt = BUSY[self.policy.if_running], False
+        if not in_doubt and step is not Next.LOST:
+            # A definite refusal: this key created nothing, and the next POST shall not meet a saved refusal.
+            record = self._fresh(generation=record.generation, refusals=record.refusals + 1, like=record)
+            yield Save(record)
+        if step in (Next.LOST, Next.REFUSED):
+            raise error
+        busy = yield from self._busy_run(error)
+        if step is Next.ADOPT and busy is None:
+            raise self._nothing_to_attach_to() from error
+        return record, busy, step
+
+    def _busy_run(self, error: PlanasonixError) -> Steps[RunView | None]:
+        """The one active run of our type on the connection, or None where there is none, or more than one."""
+        named: str | None = getattr(error, "existing_job_id", None)
+        try:
+            if named is not None and self.request.kind == "job":
+                run: RunView = yield Get("job", named)
+                runs = [run]
+            else:
+                since = self.now() - self.policy.timeout_seconds
+                runs = yield ListSince(self.request.kind, self.request.connection_id, self.request.job_type, since)
+        except PlanasonixError:
+            return None
+        active = [run for run in runs if run.phase == "active"]
+        return active[0] if len(active) == 1 else None
+
+    def _read(self, record: Record) -> Steps[RunView | None]:
+        assert record.run_id is not None  # noqa: S101 - READ follows only from a record that names a run
+        try:
+            run: RunView = yield Get(record.kind, record.run_id)
+        except NotFoundError:
+            return None
+        return run
+
+    def _look(self, record: Record) -> Steps[tuple[Record, RunView | None, Next]]:
+        self._looks += 1
+        if self._looks > _LOOKS_AT_MOST:
+            raise self._unknown(record, "every answer was lost, and no list shows a job")
+        sent_at = record.sent_at or self.now()
+        yield Sleep(max(0.0, _SETTLE_SECONDS - (self.now() - sent_at)))
+        runs: list[RunView] = yield ListSince(
+            record.kind, record.connection_id, self.request.job_type, sent_at - self.policy.clock_skew_seconds
+        )
+        known = frozenset(record.earlier_ids)
+        candidates = [run for run in runs if run.id not in known and self.request.matches(run)]
+        taken: frozenset[str] = yield Claimed(tuple(run.id for run in candidates))
+        candidates = [run for run in candidates if run.id not in taken]
+        ours: RunView | None = None
+        foreign: set[str] = set()
+        for candidate in candidates:
+            token = yield from self._token_of(candidate)
+            if token == record.intent:
+                ours = candidate
+            elif token is not None:
+                foreign.add(candidate.id)
+        candidates = [run for run in candidates if run.id not in foreign]
+        step = by_looking(len(candidates), ours=ours is not None)
+        if step is Next.UNKNOWN:
+            raise self._unknown(
+                record, f"{len(candidates)} jobs were started since: " + ", ".join(r.id for r in candidates)
+            )
+        if step is Next.READ and ours is not None:
+            record = self._named(record, ours)
+            yield Save(record)
+            return record, ours, step
+        if step is Next.ADOPT:
+            return record, candidates[0], step
+        return record, None, step
+
+    def _token_of(self, run: RunView) -> Steps[str | None]:
+        """The token that the run's metadata carries, where the API shows metadata at all."""
+        try:
+            full: RunView = yield Get(self.request.kind, run.id)
+        except PlanasonixError:
+            return None
+        metadata: Mapping[str, object] = getattr(full, "metadata", None) or {}
+        token = metadata.get(INTENT)
+        return token if isinstance(token, str) else None
+
+    def _adopt(self, record: Record, run: RunView | None) -> Steps[Started]:
+        assert run is not None  # noqa: S101 - ADOPT always comes with the run to adopt
+        record = replace(self._named(record, run), owned=False)
+        yield Save(record)
+        yield Say(
+            "warning",
+            f"waiting for {run.id}, which may be somebody else's: it will not be cancelled from here",
+        )
+        return Started("adopted", RunHandle.of(record, reattached=True), run)
+
+    # --- records ---------------------------------------------------------------------------------------------------
+
+    def _fresh(self, *, generation: int, refusals: int = 0, like: Record | None = None) -> Record:
+        return Record.fresh(
+            self.intent,
+            self.request,
+            self.provenance.metadata(self.intent, generation, self.metadata),
+            generation=generation,
+            refusals=refusals,
+            depth=self.provenance.depth,
+            earlier_ids=() if like is None else like.earlier_ids,
+            note=None if like is None else like.note,
+        )
+
+    def _next_generation(self, record: Record) -> Record:
+        earlier = record.earlier_ids if record.run_id is None else (*record.earlier_ids, record.run_id)
+        return replace(self._fresh(generation=record.generation + 1, like=record), earlier_ids=earlier)
+
+    def _named(self, record: Record, run: RunView) -> Record:
+        created = run.created_at.timestamp() if run.created_at is not None else record.sent_at or self.now()
+        return replace(record, run_id=run.id, created_at=created, deadline_at=created + self.policy.timeout_seconds)
+
+    def _nothing_to_attach_to(self) -> ConflictError:
+        return ConflictError(
+            f"Connection {self.request.connection_id} is busy, and not with exactly one running "
+            f"{self.request.job_type} to attach to.",
+            status_code=409,
+            hint='Use if_running="wait", or wait for the other job to end.',
+        )
+
+    def _unknown(self, record: Record, why: str) -> OutcomeUnknownError:
+        return OutcomeUnknownError(
+            f"It is not known whether the {self.request.job_type} of connection {record.connection_id} was started: "
+            f"{why}.",
+            idempotency_key=record.key,
+            hint="Nothing more was sent, so that no second job starts. Look at the connection's jobs, cancel what is "
+            "not wanted, then clear the task for a new start.",
+        )
+
+
+def classify(error: PlanasonixError) -> Answer:
+    """Which kind of answer a failed POST was."""
+    if isinstance(error, ConflictError):
+        return "misused" if _speaks_of_the_key(error) else "busy"
+    if error.outcome in ("refused", "not_sent"):
+        return "refused"
+    return "lost"
+
+
+def _speaks_of_the_key(error: ConflictError) -> bool:
+    return "idempoten" in f"{error.code or ''} {error.message or ''}".lower()

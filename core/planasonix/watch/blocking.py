@@ -1,0 +1,123 @@
+"""A blocking wait for one run: what `jobs.wait` of the sync client and blocking operators use."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from planasonix.errors import PlanasonixError
+from planasonix.watch.conclude import raise_unless_succeeded, timed_out
+from planasonix.watch.interval import Interval
+from planasonix.watch.patience import Patience
+from planasonix.watch.protocols import ENDED_PHASES, Kind, WatchClient, WatchedRun
+
+
+@dataclass(frozen=True)
+class Look:
+    """Effect: read the run now. The driver answers with the run, or throws the client's error in."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Effect: sleep."""
+
+    seconds: float
+
+
+class TimeIsUp(Exception):
+    """The deadline passed; `status` is the last one seen."""
+
+    def __init__(self, status: str | None) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+def look_until_ended(
+    *,
+    deadline: float | None,
+    interval: Interval,
+    now: Callable[[], float],
+    rng: random.Random,
+    patience: Patience | None = None,
+    on_change: Callable[[WatchedRun], None] | None = None,
+) -> Generator[Look | Pause, Any, WatchedRun]:
+    """The I/O-free loop: look, judge, pause, until the run ends.
+
+    `deadline` and `now` are seconds of one clock. A last look is always taken at the deadline itself, so that a run
+    that ended in time is never reported late. Raises `TimeIsUp` past it, or the error that `Patience` gives up with.
+    """
+    patience = patience or Patience()
+    began, status = now(), None
+    while True:
+        last_look = deadline is not None and now() >= deadline
+        try:
+            run: WatchedRun = yield Look()
+        except PlanasonixError as error:
+            if given_up := patience.failed(error, now()):
+                raise given_up from error
+        else:
+            patience.answered()
+            if on_change is not None and run.status != status:
+                on_change(run)
+            status = run.status
+            if run.phase in ENDED_PHASES:
+                return run
+        if last_look:
+            raise TimeIsUp(status)
+        pause = interval.pause(now() - began, rng)
+        if deadline is not None:
+            pause = min(pause, max(0.0, deadline - now()))
+        yield Pause(pause)
+
+
+def wait_until_ended(
+    client: WatchClient,
+    kind: Kind,
+    run_id: str,
+    *,
+    timeout_seconds: float | None = None,
+    interval: Interval | None = None,
+    on_change: Callable[[WatchedRun], None] | None = None,
+) -> WatchedRun:
+    """Block until the run has ended, well or not, and return it. Raises as `wait_blocking`, but not for its status."""
+    reader = client.jobs if kind == "job" else client.backfills
+    deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+    loop = look_until_ended(
+        deadline=deadline,
+        interval=interval or Interval(),
+        now=time.monotonic,
+        rng=random.Random(),
+        on_change=on_change,
+    )
+    effect = next(loop)
+    while True:
+        try:
+            if isinstance(effect, Pause):
+                time.sleep(effect.seconds)
+                effect = loop.send(None)
+                continue
+            try:
+                seen = reader.get(run_id)
+            except PlanasonixError as error:
+                effect = loop.throw(error)
+            else:
+                effect = loop.send(seen)
+        except StopIteration as end:
+            return end.value
+        except TimeIsUp as end:
+            raise timed_out(kind, run_id, end.status, timeout_seconds) from None
+
+
+def wait_blocking(client: WatchClient, kind: Kind, run_id: str, *, timeout_seconds: float | None = None) -> WatchedRun:
+    """Block until the run ended well and return it.
+
+    Raises `RunFailedError`, `RunCancelledError`, `WaitTimeoutError` after `timeout_seconds` (the run goes on),
+    `NotFoundError` when the run is missing for two minutes, `AuthenticationError` or `PermissionDeniedError` when the
+    key is refused for five.
+    """
+    run = wait_until_ended(client, kind, run_id, timeout_seconds=timeout_seconds)
+    raise_unless_succeeded(kind, run)
+    return run

@@ -1,0 +1,30 @@
+"""When to look again."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+_SHARE_OF_AGE = 0.1
+_JITTER = 0.1
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The pause between two looks, in seconds.
+
+    `fixed_seconds` asks for one pause all along. Without it the pause follows the run's age: a tenth of it, between
+    `shortest_seconds` and `longest_seconds`, so that a short sync is seen soon and a long load costs few calls.
+    A tenth of jitter keeps waiters that began together apart; it only ever shortens, so that a fixed pause is a bound.
+    """
+
+    fixed_seconds: float | None = None
+    shortest_seconds: float = 2.0
+    longest_seconds: float = 30.0
+
+    def pause(self, age_seconds: float, rng: random.Random) -> float:
+        """The next pause for a run of that age."""
+        base = self.fixed_seconds
+        if base is None:
+            base = min(self.longest_seconds, max(self.shortest_seconds, _SHARE_OF_AGE * age_seconds))
+        return base * (1 - _JITTER * rng.random())

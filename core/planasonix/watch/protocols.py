@@ -1,0 +1,66 @@
+"""What the wait rules need to know of a run and of a client."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+Kind = Literal["job", "backfill"]
+
+ENDED_PHASES = frozenset({"succeeded", "failed", "cancelled"})
+"""The phases of `planasonix.models.status` that end a wait."""
+
+
+class WatchedRun(Protocol):
+    """A job or backfill as a list or a GET shows it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def phase(self) -> str: ...
+    @property
+    def created_at(self) -> datetime | None: ...
+
+
+class PageOfRuns(Protocol):
+    @property
+    def rows(self) -> Sequence[WatchedRun]: ...
+    @property
+    def cursor(self) -> str | None: ...
+
+
+class _Config(Protocol):
+    @property
+    def credential_id(self) -> str: ...
+
+
+class RunReader(Protocol):
+    def get(self, run_id: str, /) -> WatchedRun: ...
+
+
+class AsyncRunReader(Protocol):
+    def get(self, run_id: str, /) -> Awaitable[WatchedRun]: ...
+    def list_page(self, *, cursor: str | None = None, **filters: Any) -> Awaitable[PageOfRuns]: ...
+
+
+class WatchClient(Protocol):
+    """The part of the sync client that a blocking wait uses."""
+
+    @property
+    def jobs(self) -> RunReader: ...
+    @property
+    def backfills(self) -> RunReader: ...
+
+
+class AsyncWatchClient(Protocol):
+    """The part of the async client that the watcher uses."""
+
+    @property
+    def config(self) -> _Config: ...
+    @property
+    def jobs(self) -> AsyncRunReader: ...
+    @property
+    def backfills(self) -> AsyncRunReader: ...

@@ -1,0 +1,1 @@
+"""Planasonix for Dagster: metadata only in this release, see the README."""

@@ -1,0 +1,1 @@
+"""Planasonix for Prefect: metadata only in this release, see the README."""

@@ -1,0 +1,422 @@
+"""The state table of `planasonix.runs.start`, row by row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from planasonix.errors import ConflictError, OutcomeUnknownError, PlanasonixError, TransportError
+from planasonix.runs.provenance import Provenance
+from planasonix.runs.record import Record
+from planasonix.runs.requests import SyncRequest
+
+INTENT = "intent-1"
+REQUEST = SyncRequest("conn_1")
+
+
+def fresh(**changes: Any) -> Record:
+    record = Record.fresh(INTENT, REQUEST, Provenance("test", "a test").metadata(INTENT, 0))
+    return replace(record, **changes)
+
+
+def sent(world: Any, *, ago: float = 10.0) -> Record:
+    """A POST went out `ago` seconds ago and nobody saw the answer."""
+    return fresh(sent_at=world.now - ago)
+
+
+def known(world: Any, job: Any) -> Record:
+    created = job.created_at.timestamp()
+    return fresh(sent_at=created, run_id=job.id, created_at=created, deadline_at=created + 86_400.0)
+
+
+def accepted_before(world: Any, status: str, *, ago: float = 10.0) -> Record:
+    """The same, and the API did accept it: the job is now in `status`."""
+    record = sent(world, ago=ago)
+    job = world.add_job(status, age=ago - 1, metadata={"planasonix_intent": INTENT})
+    world.by_key[record.key] = (replace(job, status="queued"), record.body)
+    return record
+
+
+def others(*statuses: str) -> Any:
+    """Nothing in the ledger; somebody else's jobs in these states."""
+
+    def prepare(world: Any) -> None:
+        for number, status in enumerate(statuses):
+            world.add_job(status, job_id=f"job_other_{number}")
+
+    return prepare
+
+
+# One row: name; the world; the stored record; the policy; the calls that follow; what start comes to; jobs afterwards.
+Row = tuple[str, dict[str, Any], Any, dict[str, Any], str, str, int]
+
+ROWS: list[Row] = [
+    # --- the ledger alone -----------------------------------------------------------------------------------------
+    ("first try", {}, None, {}, "SAVE POST SAVE", "started", 1),
+    ("known, active", {}, lambda w: known(w, w.add_job("running")), {}, "GET", "reattached", 1),
+    ("known, queued", {}, lambda w: known(w, w.add_job("queued")), {}, "GET", "reattached", 1),
+    ("known, succeeded", {}, lambda w: known(w, w.add_job("succeeded")), {}, "GET", "finished", 1),
+    ("known, failed", {}, lambda w: known(w, w.add_job("failed")), {}, "GET SAVE POST SAVE", "started", 2),
+    (
+        "known, cancelled",
+        {},
+        lambda w: known(w, w.add_job("cancelled")),
+        {},
+        "GET SAVE POST SAVE",
+        "started",
+        2,
+    ),
+    (
+        "known, cancelling",
+        {"ends_after_sleeps": {"job_1": 2}},
+        lambda w: known(w, w.add_job("cancelling")),
+        {},
+        "GET GET GET SAVE POST SAVE",
+        "started",
+        2,
+    ),
+    (
+        "known, missing, young",
+        {},
+        lambda w: replace(known(w, w.add_job("queued")), run_id="job_gone"),
+        {},
+        "GET",
+        "reattached",
+        1,
+    ),
+    (
+        "known, missing for long",
+        {},
+        lambda w: replace(known(w, w.add_job("succeeded", age=600)), run_id="job_gone"),
+        {},
+        "GET SAVE POST SAVE",
+        "started",
+        2,
+    ),
+    # --- lost before: key honoured, replay live / saved -----------------------------------------------------------
+    *[
+        (
+            f"replay {replay}, {status}",
+            {"replay": replay},
+            lambda w, s=status: accepted_before(w, s),
+            {},
+            calls,
+            how,
+            jobs,
+        )
+        for replay in ("live", "saved")
+        for status, calls, how, jobs in (
+            ("running", "SAVE POST SAVE GET", "reattached", 1),
+            ("succeeded", "SAVE POST SAVE GET", "finished", 1),
+            ("failed", "SAVE POST SAVE GET SAVE POST SAVE", "started", 2),
+            ("cancelled", "SAVE POST SAVE GET SAVE POST SAVE", "started", 2),
+        )
+    ],
+    (
+        "replay saved, cancelling",
+        {"replay": "saved", "ends_after_sleeps": {"job_1": 1}},
+        lambda w: accepted_before(w, "cancelling"),
+        {},
+        "SAVE POST SAVE GET GET SAVE POST SAVE",
+        "started",
+        2,
+    ),
+    (
+        "lost before the effect, then sent again",
+        {},
+        lambda w: sent(w),
+        {},
+        "SAVE POST SAVE GET",
+        "reattached",
+        1,
+    ),
+    # --- lost before: key past its time, or ignored ---------------------------------------------------------------
+    ("expired, no job", {}, lambda w: sent(w, ago=7200), {}, "LIST SAVE POST SAVE GET", "reattached", 1),
+    (
+        "expired, one job",
+        {},
+        lambda w: accepted_before(w, "running", ago=7200),
+        {},
+        "LIST GET SAVE",
+        "adopted",
+        1,
+    ),
+    (
+        "ignored, no job",
+        {"keys": "ignored"},
+        lambda w: sent(w),
+        {"idempotency": "ignored"},
+        "LIST SAVE POST SAVE GET",
+        "reattached",
+        1,
+    ),
+    (
+        "ignored, one job",
+        {"keys": "ignored"},
+        lambda w: accepted_before(w, "running"),
+        {"idempotency": "ignored"},
+        "LIST GET SAVE",
+        "adopted",
+        1,
+    ),
+    (
+        "ignored, one job that shows our token",
+        {"keys": "ignored", "echoes": True},
+        lambda w: accepted_before(w, "running"),
+        {"idempotency": "ignored"},
+        "LIST GET SAVE GET",
+        "reattached",
+        1,
+    ),
+    (
+        "ignored, one job that another slot owns",
+        {"keys": "ignored", "claimed": frozenset({"job_1"})},
+        lambda w: (sent(w), w.add_job("succeeded", age=5))[0],
+        {"idempotency": "ignored"},
+        "LIST SAVE POST SAVE GET",
+        "reattached",
+        2,
+    ),
+    (
+        "ignored, two jobs",
+        {"keys": "ignored"},
+        lambda w: (accepted_before(w, "running"), w.add_job("queued", age=3))[0],
+        {"idempotency": "ignored"},
+        "LIST GET GET",
+        "OutcomeUnknownError",
+        2,
+    ),
+    # --- lost in this try -----------------------------------------------------------------------------------------
+    ("lost once, honoured", {"lose": 1}, None, {}, "SAVE POST SAVE GET", "started", 1),
+    (
+        "lost once before the effect, honoured",
+        {"lose_before": 1},
+        None,
+        {},
+        "SAVE POST SAVE GET",
+        "started",
+        1,
+    ),
+    ("lost for good, honoured", {"lose": 3}, None, {}, "SAVE POST", "TransportError", 1),
+    (
+        "lost once, ignored",
+        {"keys": "ignored", "lose": 1},
+        None,
+        {"idempotency": "ignored"},
+        "SAVE POST LIST GET SAVE",
+        "adopted",
+        1,
+    ),
+    (
+        "lost before the effect, ignored",
+        {"keys": "ignored", "lose_before": 1},
+        None,
+        {"idempotency": "ignored"},
+        "SAVE POST LIST SAVE POST SAVE GET",
+        "started",
+        1,
+    ),
+    (
+        "always lost before the effect, ignored",
+        {"keys": "ignored", "lose_before": 9},
+        None,
+        {"idempotency": "ignored"},
+        "SAVE POST LIST SAVE POST LIST SAVE POST LIST SAVE POST",
+        "OutcomeUnknownError",
+        0,
+    ),
+    (
+        "failed at once, in this try",
+        {"lose": 1, "next_status": "failed"},
+        None,
+        {},
+        "SAVE POST SAVE GET",
+        "started",
+        1,
+    ),
+    # --- lost, though the key was said to be honoured and is not --------------------------------------------------
+    (
+        "said to be honoured, is ignored: busy with our own",
+        {"keys": "ignored"},
+        lambda w: accepted_before(w, "running"),
+        {},
+        "SAVE POST LIST GET SAVE",
+        "adopted",
+        1,
+    ),
+    # --- busy -----------------------------------------------------------------------------------------------------
+    (
+        "busy, wait",
+        {"busy": True},
+        others("running"),
+        {},
+        "SAVE POST SAVE LIST",
+        "busy",
+        1,
+    ),
+    (
+        "busy, attach",
+        {"busy": True},
+        others("running"),
+        {"if_running": "attach"},
+        "SAVE POST SAVE LIST SAVE",
+        "adopted",
+        1,
+    ),
+    (
+        "busy, attach, cancelling",
+        {"busy": True},
+        others("cancelling"),
+        {"if_running": "attach"},
+        "SAVE POST SAVE LIST",
+        "ConflictError",
+        1,
+    ),
+    (
+        "busy, attach, two",
+        {"busy": True},
+        others("running", "running"),
+        {"if_running": "attach"},
+        "SAVE POST SAVE LIST",
+        "ConflictError",
+        2,
+    ),
+    ("busy, skip", {"busy": True}, None, {"if_running": "skip"}, "SAVE POST SAVE LIST", "skipped", 0),
+    ("busy, fail", {"busy": True}, None, {"if_running": "fail"}, "SAVE POST SAVE", "ConflictError", 0),
+    (
+        "busy in doubt, nothing of ours",
+        {"busy": True},
+        lambda w: sent(w),
+        {},
+        "SAVE POST LIST SAVE LIST",
+        "busy",
+        0,
+    ),
+    # --- misuse ---------------------------------------------------------------------------------------------------
+    (
+        "misused key",
+        {},
+        lambda w: replace(accepted_before(w, "running"), body='{"metadata":{"other":1}}'),
+        {},
+        "SAVE POST",
+        "ConflictError",
+        1,
+    ),
+]
+
+
+def come_to(world: Any, record: Record | None, policy: dict[str, Any]) -> str:
+    try:
+        return world.run(record, **policy).how
+    except PlanasonixError as error:
+        return type(error).__name__
+
+
+@pytest.mark.parametrize(
+    ("given", "stored", "policy", "calls", "comes_to", "jobs"),
+    [r[1:] for r in ROWS],
+    ids=[r[0] for r in ROWS],
+)
+def test_row(make_world: Any, given: Any, stored: Any, policy: Any, calls: str, comes_to: str, jobs: int) -> None:
+    world = make_world(**given)
+    record = stored(world) if stored is not None else None
+    world.trace.clear()
+    assert come_to(world, record, policy) == comes_to
+    assert " ".join(world.trace) == calls
+    assert len(world.jobs) == jobs
+
+
+def test_the_ids_of_the_rows_are_unique() -> None:
+    names = [row[0] for row in ROWS]
+    assert len(names) == len(set(names))
+
+
+def test_the_ledger_is_written_before_the_post(world: Any) -> None:
+    world.run()
+    before, after = world.saved[0], world.saved[-1]
+    assert before.sent_at == world.now
+    assert before.run_id is None
+    assert (after.run_id, after.key, after.body) == ("job_1", before.key, before.body)
+
+
+def test_a_lost_answer_keeps_key_and_bytes_for_the_next_try(world: Any) -> None:
+    world.lose = 3
+    with pytest.raises(TransportError):
+        world.run()
+    started = world.run(world.stored)
+    assert started.how == "reattached"
+    assert len(world.jobs) == 1
+
+
+def test_the_next_generation_has_a_new_key_and_says_so_in_the_metadata(world: Any) -> None:
+    world.run()
+    first = world.stored
+    world.jobs["job_1"] = replace(world.jobs["job_1"], status="failed")
+    world.run(first)
+    second = world.stored
+    assert (first.generation, second.generation) == (0, 1)
+    assert first.key != second.key
+    assert '"planasonix_generation":1' in second.body
+    assert second.earlier_ids == ("job_1",)
+
+
+def test_after_a_definite_busy_the_next_start_sends_a_new_key(world: Any) -> None:
+    world.busy = True
+    world.run()
+    refused = world.stored
+    world.busy = False
+    assert world.run(refused).how == "started"
+    assert world.stored.key == refused.key != world.saved[0].key
+    assert refused.sent_at is None
+
+
+def test_another_intents_owned_job_is_cancelled_and_ended_before_the_new_one_starts(world: Any) -> None:
+    world.run(intent="intent-1")
+    first = world.stored
+    world.trace.clear()
+    started = world.run(first, intent="intent-2")
+    assert started.how == "started"
+    assert world.trace == ["GET", "CANCEL", "GET", "SAVE", "POST", "SAVE"]
+    assert [job.status for job in world.jobs.values()] == ["cancelled", "queued"]
+
+
+def test_another_intents_adopted_job_is_left_alone(world: Any) -> None:
+    job = world.add_job("running")
+    started = world.run(replace(known(world, job), owned=False), intent="intent-2")
+    assert started.how == "started"
+    assert "CANCEL" not in world.trace
+
+
+def test_another_intents_job_that_does_not_end_is_reported(world: Any) -> None:
+    job = world.add_job("running")
+    world.ends_after_sleeps[job.id] = 10_000
+    with pytest.raises(ConflictError, match="has not ended"):
+        world.run(known(world, job), intent="intent-2")
+    assert world.posts == 0
+
+
+def test_unknown_outcome_names_the_key_and_the_jobs(world: Any) -> None:
+    world.keys = "ignored"
+    record = accepted_before(world, "running")
+    world.add_job("queued", age=3)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        world.run(record, idempotency="ignored")
+    assert caught.value.idempotency_key == record.key
+    assert "job_1" in str(caught.value)
+    assert "job_2" in str(caught.value)
+
+
+@pytest.mark.parametrize("replay", ["live", "saved"])
+@pytest.mark.parametrize("crash_at", range(8))
+@pytest.mark.parametrize("lose", [0, 1])
+def test_a_crash_at_any_step_and_again_the_same_intent_is_one_job(
+    make_world: Any, replay: str, crash_at: int, lose: int
+) -> None:
+    world = make_world(replay=replay, lose=lose, crash_at=crash_at)
+    try:
+        world.run()
+    except KeyboardInterrupt:
+        world.crash_at = None
+        world.run(world.stored)
+    assert len(world.jobs) == 1
