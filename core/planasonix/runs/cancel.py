@@ -1,44 +1,44 @@
 """Cancel a run that its owner gave up (G2).
 
-A job has a cancel route, idempotent on jobs that ended. A backfill has none (facts §1.1): its jobs are cancelled one
-by one, and `job_ids` is read again because a backfill may still be starting some.
+A job has a cancel route, idempotent on jobs that ended. A backfill has none (facts §1.1): the client cancels its jobs
+one by one, and since a backfill may go on to start others, it is read again and asked again until it has ended.
 """
 
 from __future__ import annotations
 
-from planasonix.errors import APIError, NotFoundError
+from planasonix.errors import NotPublishedError
 from planasonix.runs.effects import Cancel, Get, RunView, Sleep, Steps
+from planasonix.watch.protocols import ENDED_PHASES, Kind
 
 _PAUSE_SECONDS = 1.0
 
 
-def cancel(kind: str, run_id: str, *, patience_seconds: float = 30.0) -> Steps[str]:
+def cancel(kind: Kind, run_id: str, *, patience_seconds: float = 30.0) -> Steps[str]:
     """Ask for the end of the run; return its last status seen. Raises the client's errors.
 
-    For a backfill this goes on until it is terminal or `patience_seconds` have passed.
+    For a backfill this goes on until it has ended or `patience_seconds` have passed.
     """
     if kind == "job":
-        job: RunView = yield Cancel(run_id)
+        job: RunView = yield Cancel(kind, run_id)
         return str(job.status)
-    asked: set[str] = set()
+    asked: frozenset[str] = frozenset()
     waited = 0.0
     while True:
-        backfill: RunView = yield Get("backfill", run_id)
-        if backfill.phase in ("succeeded", "failed", "cancelled"):
-            return str(backfill.status)
-        for job_id in getattr(backfill, "job_ids", None) or ():
-            if job_id in asked:
-                continue
+        backfill: RunView = yield Get(kind, run_id)
+        job_ids = _job_ids(backfill)
+        if backfill.phase not in ENDED_PHASES and (not asked or job_ids - asked):
             try:
-                yield Cancel(job_id)
-            except NotFoundError:
-                pass
-            except APIError as error:
-                if error.retryable:
-                    continue
-                raise
-            asked.add(job_id)
-        if waited >= patience_seconds:
+                backfill = yield Cancel(kind, run_id)
+                asked |= job_ids | _job_ids(backfill)
+            except NotPublishedError:
+                # No job yet that could be cancelled: one may start at any moment.
+                if waited >= patience_seconds:
+                    raise
+        if backfill.phase in ENDED_PHASES or waited >= patience_seconds:
             return str(backfill.status)
         yield Sleep(_PAUSE_SECONDS)
         waited += _PAUSE_SECONDS
+
+
+def _job_ids(backfill: RunView) -> frozenset[str]:
+    return frozenset(getattr(backfill, "job_ids", None) or ())

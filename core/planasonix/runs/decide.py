@@ -32,13 +32,15 @@ class Next(Enum):
 class Policy:
     """How start behaves.
 
-    `idempotency`: whether the API honours the key header, and `key_ttl_seconds` for how long after the first POST.
+    `idempotency`: whether the API is known to honour the key header, and `key_ttl_seconds` for how long after the
+    first POST. The header's name is published nowhere (facts §2), so that the default trusts no key: after a lost
+    answer, start looks before it sends again.
     `if_running`: what to do when the connection is busy. `timeout_seconds`: a job's deadline, from its creation.
     `clock_skew_seconds`: how far the API's clock may be from ours when runs are looked up by time.
     `missing_after_seconds`: how long a run named by the API may stay invisible before it counts as gone.
     """
 
-    idempotency: Literal["honoured", "ignored"] = "honoured"
+    idempotency: Literal["honoured", "unproven", "ignored"] = "unproven"
     key_ttl_seconds: float = 3600.0
     if_running: IfRunning = "wait"
     timeout_seconds: float = 86_400.0

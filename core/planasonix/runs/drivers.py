@@ -83,8 +83,8 @@ def _do(client: Planasonix, effect: Effect, ledger: Ledger, log: Log | None) -> 
             if effect.kind == "job":
                 return list(client.jobs.list(**_job_filters(effect)))
             return _since(effect, list(client.backfills.list(connection_id=effect.connection_id, limit=100)))
-        case Cancel(job_id):
-            return client.jobs.cancel(job_id)
+        case Cancel(kind, run_id):
+            return client.jobs.cancel(run_id) if kind == "job" else client.backfills.cancel(run_id)
         case Results(job_id):
             try:
                 return client.jobs.results(job_id)
@@ -114,8 +114,8 @@ async def _ado(client: AsyncPlanasonix, effect: Effect, ledger: Ledger, log: Log
                 return [job async for job in client.jobs.list(**_job_filters(effect))]
             rows = [row async for row in client.backfills.list(connection_id=effect.connection_id, limit=100)]
             return _since(effect, rows)
-        case Cancel(job_id):
-            return await client.jobs.cancel(job_id)
+        case Cancel(kind, run_id):
+            return await (client.jobs.cancel(run_id) if kind == "job" else client.backfills.cancel(run_id))
         case Results(job_id):
             try:
                 return await client.jobs.results(job_id)

@@ -19,7 +19,7 @@ class RunView(Protocol):
     @property
     def id(self) -> str: ...
     @property
-    def status(self) -> str: ...
+    def status(self) -> str | None: ...
     @property
     def phase(self) -> str: ...
     @property
@@ -73,9 +73,10 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Cancel:
-    """Ask for the cancellation of one job. Answer: the job as the API then shows it."""
+    """Ask for the cancellation of one run. Answer: the run as the API then shows it."""
 
-    job_id: str
+    kind: Kind
+    run_id: str
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from planasonix.errors import ConfigurationError
 from planasonix.runs.intent import idempotency_key
-from planasonix.runs.requests import RunRequest
+from planasonix.runs.requests import Operation, RunRequest
 from planasonix.watch import Kind
 
 VERSION = 1
@@ -20,12 +20,11 @@ class Record:
 
     `sent_at` is the moment of the first POST of this key, or None when nothing may have been sent; `run_id` is known
     once an answer, a replay or a look named the job. `owned` is False for a job that somebody else may have started:
-    those are waited for, never cancelled. `earlier_ids` are this intent's jobs of earlier generations. `note` is the
-    plugin's own small memory (which try it was, for one).
+    those are waited for, never cancelled. `earlier_ids` are this intent's jobs of earlier generations.
     """
 
     intent: str
-    operation: str
+    operation: Operation
     kind: Kind
     connection_id: str
     key: str
@@ -39,7 +38,6 @@ class Record:
     owned: bool = True
     depth: int = 0
     earlier_ids: tuple[str, ...] = ()
-    note: dict[str, Any] | None = None
     version: int = VERSION
 
     @classmethod
@@ -53,7 +51,6 @@ class Record:
         refusals: int = 0,
         depth: int = 0,
         earlier_ids: tuple[str, ...] = (),
-        note: dict[str, Any] | None = None,
     ) -> Record:
         """The record of a job that has not been asked for yet; fixes the bytes and the key of its POST."""
         return cls(
@@ -67,12 +64,7 @@ class Record:
             refusals=refusals,
             depth=depth,
             earlier_ids=earlier_ids,
-            note=note,
         )
-
-    def with_note(self, **note: Any) -> Record:
-        """The same record with these entries of its note replaced."""
-        return replace(self, note={**(self.note or {}), **note})
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; what the orchestrator's store keeps."""

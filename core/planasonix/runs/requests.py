@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 from planasonix.errors import ConfigurationError
 from planasonix.watch import Kind
+
+Operation = Literal["connections.sync", "connections.backfill"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class SyncRequest:
     priority: str | None = None
     expected_tables: tuple[str, ...] = ()
 
-    operation: ClassVar[str] = "connections.sync"
+    operation: ClassVar[Operation] = "connections.sync"
     kind: ClassVar[Kind] = "job"
     job_type: ClassVar[str] = "connection_sync"
 
@@ -61,7 +63,7 @@ class BackfillRequest:
     tables: tuple[str, ...] | None = None
     priority: str | None = None
 
-    operation: ClassVar[str] = "connections.backfill"
+    operation: ClassVar[Operation] = "connections.backfill"
     kind: ClassVar[Kind] = "backfill"
     job_type: ClassVar[str] = "backfill"
 

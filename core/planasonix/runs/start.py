@@ -12,7 +12,7 @@ evidence                                                              then
 nothing, or nothing sent                                              POST
 a run id                                                              GET it, see *a GET*
 sent, answer unknown; key honoured and young                          POST the same bytes with the same key
-sent, answer unknown; key honoured but past its time, or ignored      look: list the runs since the first POST
+sent, answer unknown; key past its time, unproven or ignored           look: list the runs since the first POST
 another intent's run, owned and alive                                 cancel it, await its end, then as for nothing
 **the answer to the POST**
 accepted, in one try                                                  wait for that run
@@ -26,7 +26,7 @@ the same; `"fail"`                                                    raise the 
 any other 4xx, nothing in doubt                                       raise; the ledger forgets that it was sent
 any other 4xx, an earlier sending in doubt                            raise; the ledger keeps key and bytes
 lost: no answer, 5xx, a cut or unreadable body; key honoured          raise; the ledger keeps key and bytes
-the same; key ignored                                                 look
+the same; key unproven or ignored                                     look
 **a GET**
 active                                                                wait for that run
 succeeded                                                             its result is the result
@@ -151,7 +151,8 @@ class Start:
         self, record: Record, error: PlanasonixError, *, sent_before: bool
     ) -> Steps[tuple[Record, RunView | None, Next]]:
         tries = len(error.attempts)
-        in_doubt = sent_before or tries > 1
+        # The client says `unknown` when any of its tries may have had its effect, whatever the last answer was.
+        in_doubt = sent_before or error.outcome == "unknown"
         answer = classify(error)
         step = by_answer(answer, tries=tries, in_doubt=in_doubt, policy=self.policy)
         run: RunView | None = None
@@ -261,7 +262,6 @@ class Start:
             refusals=refusals,
             depth=self.provenance.depth,
             earlier_ids=() if like is None else like.earlier_ids,
-            note=None if like is None else like.note,
         )
 
     def _next_generation(self, record: Record) -> Record:

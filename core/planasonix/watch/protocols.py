@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Hashable, Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -18,7 +18,7 @@ class WatchedRun(Protocol):
     @property
     def id(self) -> str: ...
     @property
-    def status(self) -> str: ...
+    def status(self) -> str | None: ...
     @property
     def phase(self) -> str: ...
     @property
@@ -34,7 +34,9 @@ class PageOfRuns(Protocol):
 
 class _Config(Protocol):
     @property
-    def credential_id(self) -> str: ...
+    def share_key(self) -> Hashable:
+        """Equal for clients that talk to the same API with the same credential."""
+        ...
 
 
 class RunReader(Protocol):
@@ -57,6 +59,8 @@ class WatchClient(Protocol):
 
 class AsyncWatchClient(Protocol):
     """The part of the async client that the watcher uses."""
+
+    def with_options(self, *, max_tries: int, deadline_seconds: float | None) -> AsyncWatchClient: ...
 
     @property
     def config(self) -> _Config: ...

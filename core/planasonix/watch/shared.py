@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import datetime
 from weakref import WeakKeyDictionary
 
@@ -13,13 +13,15 @@ from planasonix.watch.interval import Interval
 from planasonix.watch.protocols import ENDED_PHASES, AsyncWatchClient, Kind, WatchedRun
 from planasonix.watch.watcher import Watcher
 
-_watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Watcher]] = WeakKeyDictionary()
+LOOK_SECONDS = 20.0
+
+_watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Watcher]] = WeakKeyDictionary()
 
 
 def watcher_for(client: AsyncWatchClient) -> Watcher:
     """The watcher that every waiter with this credential shares in the running event loop."""
     of_loop = _watchers.setdefault(asyncio.get_running_loop(), {})
-    return of_loop.setdefault(client.config.credential_id, Watcher())
+    return of_loop.setdefault(client.config.share_key, Watcher())
 
 
 async def watch_shared(
@@ -38,6 +40,8 @@ async def watch_shared(
     when it is missing for two minutes; `AuthenticationError` or `PermissionDeniedError` when the key is refused for
     five. The run goes on in all these cases. `client` must stay open until this returns.
     """
+    # A look that fails is taken again in the next round: one that hangs must not hold the round up.
+    client = client.with_options(max_tries=1, deadline_seconds=LOOK_SECONDS)
     last: list[WatchedRun] = []
 
     def note(run: WatchedRun) -> None:

@@ -71,6 +71,7 @@ class World:
         return job
 
     def run(self, stored: Record | None = None, *, intent: str = "intent-1", **policy: Any) -> Any:
+        policy = {"idempotency": "honoured"} | policy
         request = SyncRequest("conn_1")
         start = Start(request, intent, Provenance("test", "a test"), Policy(**policy), lambda: self.now)
         steps = start.steps(stored)
@@ -116,7 +117,7 @@ class World:
                 return [job for job in self.jobs.values() if job.created_at.timestamp() >= effect.since]
             case effects.Claimed(run_ids):
                 return self.claimed.intersection(run_ids)
-            case effects.Cancel(job_id):
+            case effects.Cancel(_, job_id):
                 self.trace.append("CANCEL")
                 self.jobs[job_id] = replace(self.jobs[job_id], status="cancelling")
                 self.ends_after_sleeps.setdefault(job_id, 1)
@@ -144,7 +145,12 @@ class World:
                 if may_retry:
                     continue
                 raise TransportError("no answer", outcome="unknown", attempts=attempts(attempt))
-            run = self.accept(effect.record, attempt)
+            try:
+                run = self.accept(effect.record, attempt)
+            except ConflictError as error:
+                if attempt > 1:
+                    error.outcome = "unknown"
+                raise
             if self.lose > 0:
                 self.lose -= 1
                 if may_retry:

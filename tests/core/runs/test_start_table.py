@@ -187,6 +187,27 @@ ROWS: list[Row] = [
         "OutcomeUnknownError",
         2,
     ),
+    *[
+        (f"{mode}, {name}", {"keys": keys}, stored, {"idempotency": mode}, calls, how, jobs)
+        for mode, keys in (("unproven", "honoured"), ("unproven", "ignored"))
+        for name, stored, calls, how, jobs in (
+            (f"lost before, no job, key {keys}", lambda w: sent(w), "LIST SAVE POST SAVE GET", "reattached", 1),
+            (
+                f"lost before, one job, key {keys}",
+                lambda w: accepted_before(w, "running"),
+                "LIST GET SAVE",
+                "adopted",
+                1,
+            ),
+            (
+                f"lost before, it failed, key {keys}",
+                lambda w: accepted_before(w, "failed"),
+                "LIST GET SAVE",
+                "adopted",
+                1,
+            ),
+        )
+    ],
     # --- lost in this try -----------------------------------------------------------------------------------------
     ("lost once, honoured", {"lose": 1}, None, {}, "SAVE POST SAVE GET", "started", 1),
     (
@@ -208,6 +229,7 @@ ROWS: list[Row] = [
         "adopted",
         1,
     ),
+    ("lost once, unproven", {"lose": 1}, None, {"idempotency": "unproven"}, "SAVE POST LIST GET SAVE", "adopted", 1),
     (
         "lost before the effect, ignored",
         {"keys": "ignored", "lose_before": 1},

@@ -79,7 +79,7 @@ class FakeRuns:
 
 class FakeClient:
     def __init__(self, credential_id: str = "cred") -> None:
-        self.config = SimpleNamespace(credential_id=credential_id)
+        self.config = SimpleNamespace(share_key=credential_id)
         self.jobs = FakeRuns()
         self.backfills = FakeRuns()
 

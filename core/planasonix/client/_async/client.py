@@ -1,0 +1,175 @@
+"""The client: settings, connections, and the resources as attributes."""
+
+from __future__ import annotations
+
+import random
+import ssl
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Literal, NoReturn, Self, Unpack
+
+from planasonix.client._async.backfills import AsyncBackfills
+from planasonix.client._async.calls import AsyncCaller
+from planasonix.client._async.connections import AsyncConnections
+from planasonix.client._async.jobs import AsyncJobs
+from planasonix.client._async.webhooks import AsyncWebhooks
+from planasonix.client.config import ClientConfig, resolve
+from planasonix.client.options import CallOptions, changed
+from planasonix.client.reading import one, read_document, read_json
+from planasonix.client.routes import checked_id
+from planasonix.client.shared import AsyncShared
+from planasonix.client.start_reply import StartReply
+from planasonix.engine import Clock, Event
+from planasonix.models import Backfill, Job
+
+
+class AsyncPlanasonix:
+    """A client of the Planasonix API.
+
+    `api_key` and `base_url` default to the environment's `PLANASONIX_API_KEY` and `PLANASONIX_BASE_URL`
+    (else https://api.planasonix.com). All settings can be changed for a copy with `with_options`, unless
+    marked (*):
+
+    - (*) `organization_id`: sent as `X-Organization-ID`; `environment`: the default one of pipeline runs.
+    - `idempotency_header`: the name is not published; `idempotency="ignored"` if the server ignores keys:
+      then a start is not repeated once it may have had its effect.
+    - `path_prefixes`: per family, e.g. `{"orchestration": "/v1"}`; `routes`: per operation, e.g.
+      `{"jobs.get": "GET /api/v1/jobs/{job_id}"}`.
+    - `timeout_seconds` bounds one try, `deadline_seconds` the whole call with its tries, pauses and
+      queueing (None: no bound), `max_tries` the tries of a call.
+    - (*) `connect_timeout_seconds`, `max_connections`, `proxy`, `ssl_context`; (*) `transport`: an object
+      with `send(request, timeout_seconds)` (async client: `asend`) instead of HTTP, such as the sandbox's.
+    - `job_url_template`: where people look at a job, with `{job_id}`; no such address is published.
+    - `on_event`: called with each typed event of `planasonix.engine.events`; `rng`, `clock`: for tests.
+
+    Raises `ConfigurationError` that names the setting and the remedy. Safe to share between threads and
+    event loops, and across a fork. Clients of the same key and host share one rate budget within the
+    process.
+
+        async with AsyncPlanasonix() as client:
+            job = await client.connections.sync("conn_01jq8k2m3n4p5q6r7s8t9u0v1")
+            await client.jobs.wait(job.id, timeout=3600)
+    """
+
+    config: ClientConfig
+    connections: AsyncConnections
+    jobs: AsyncJobs
+    backfills: AsyncBackfills
+    webhooks: AsyncWebhooks
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        *,
+        organization_id: str | None = None,
+        environment: str | None = None,
+        idempotency_header: str = "Idempotency-Key",
+        idempotency: Literal["honoured", "unproven", "ignored"] = "unproven",
+        path_prefixes: Mapping[str, str] | None = None,
+        routes: Mapping[str, str] | None = None,
+        timeout_seconds: float = 30.0,
+        connect_timeout_seconds: float = 10.0,
+        max_tries: int = 5,
+        deadline_seconds: float | None = 120.0,
+        max_connections: int = 20,
+        proxy: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        transport: Any = None,
+        job_url_template: str | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        rng: random.Random | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        settings: dict[str, Any] = {
+            "organization_id": organization_id,
+            "environment": environment,
+            "idempotency_header": idempotency_header,
+            "idempotency": idempotency,
+            "path_prefixes": path_prefixes,
+            "routes": routes,
+            "timeout_seconds": timeout_seconds,
+            "connect_timeout_seconds": connect_timeout_seconds,
+            "max_tries": max_tries,
+            "deadline_seconds": deadline_seconds,
+            "max_connections": max_connections,
+            "proxy": proxy,
+            "ssl_context": ssl_context,
+            "transport": transport,
+            "job_url_template": job_url_template,
+            "on_event": on_event,
+            "rng": rng,
+            "clock": clock,
+        }
+        config = resolve(api_key, base_url, settings)
+        self._set_up(config, AsyncShared.open(config), owner=True)
+
+    def _set_up(self, config: ClientConfig, shared: AsyncShared, *, owner: bool) -> None:
+        self.config = config
+        self._shared = shared
+        self._owner = owner
+        self._caller = caller = AsyncCaller(config, shared)
+        self.connections = AsyncConnections(self, caller)
+        self.jobs = AsyncJobs(self, caller)
+        self.backfills = AsyncBackfills(self, caller)
+        self.webhooks = AsyncWebhooks(caller)
+
+    def with_options(self, **options: Unpack[CallOptions]) -> Self:
+        """A copy with other settings that uses the same connections and budgets. Closing it closes nothing.
+
+        patient = client.with_options(deadline_seconds=600, max_tries=10)
+        """
+        copy = type(self).__new__(type(self))
+        copy._set_up(changed(self.config, options), self._shared, owner=False)
+        return copy
+
+    async def start(
+        self,
+        operation: Literal["connections.sync", "connections.backfill"],
+        target_id: str,
+        body: bytes | None,
+        idempotency_key: str | None,
+        *,
+        retry_unknown: bool = True,
+    ) -> StartReply:
+        """POST exactly these bytes under exactly this key, on every try.
+
+        With `retry_unknown=False` an unclear end of a try (answer lost or damaged, 5xx) is raised at once.
+        What was certainly not done (no connection, 429) is tried again in any case.
+        """
+        answer = await self._caller.call(
+            operation,
+            {"connection_id": checked_id("connection_id", target_id)},
+            read_json,
+            body=body,
+            idempotency_key=idempotency_key,
+            retry_unknown=retry_unknown,
+        )
+        run = one(answer, Job, "job") if operation == "connections.sync" else one(answer, Backfill, "backfill")
+        return StartReply(run, answer.attempts)
+
+    async def openapi(self) -> dict[str, Any] | str:
+        """The server's OpenAPI document: a dictionary if it is JSON, else (the documented YAML) its text."""
+        return (await self._caller.call("openapi", {}, read_document)).value
+
+    async def aclose(self) -> None:
+        """Close the connections. A copy made by `with_options` leaves that to the original."""
+        if self._owner:
+            await self._shared.transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.config.host!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client is not pickled, it holds a key and connections: make one where it is needed")

@@ -1,0 +1,197 @@
+"""What a client is told: from arguments, then from the environment, checked before the first call."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from planasonix.client.base_url import host_of, normalize_base_url
+from planasonix.client.routes import DEFAULT_PREFIXES, METHODS, ROUTES, Route, path_of
+from planasonix.client.secret import Secret
+from planasonix.engine import SYSTEM_CLOCK, Clock, Event
+from planasonix.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import ssl
+
+Idempotency: TypeAlias = Literal["honoured", "unproven", "ignored"]
+
+DEFAULT_BASE_URL = "https://api.planasonix.com"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientConfig:
+    """The settings of a client, complete and checked. Its `repr` shows no secret."""
+
+    api_key: Secret
+    base_url: str
+    organization_id: str | None = None
+    environment: str | None = None
+    idempotency_header: str = "Idempotency-Key"
+    idempotency: Idempotency = "unproven"
+    path_prefixes: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_PREFIXES))
+    routes: Mapping[str, str] = field(default_factory=dict[str, str])
+    timeout_seconds: float = 30.0
+    connect_timeout_seconds: float = 10.0
+    max_tries: int = 5
+    deadline_seconds: float | None = 120.0
+    max_connections: int = 20
+    proxy: Secret | None = None
+    ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
+    transport: Any = field(default=None, repr=False)
+    job_url_template: str | None = None
+    on_event: Callable[[Event], None] | None = field(default=None, repr=False)
+    rng: random.Random = field(default_factory=random.Random, repr=False)
+    clock: Clock = field(default=SYSTEM_CLOCK, repr=False)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def host(self) -> str:
+        """Host and port of the API, for messages."""
+        return host_of(self.base_url)
+
+    @property
+    def credential_id(self) -> str:
+        """A stable name of key and host, from which neither can be computed back; the same in every
+        process.
+        """
+        digest = hashlib.sha256(b"planasonix\0" + self.base_url.encode() + b"\0" + self.api_key.reveal().encode())
+        return digest.hexdigest()[:16]
+
+    @property
+    def share_key(self) -> tuple[str, int | None]:
+        """Clients with an equal one may share rate budget and watcher: same credential, and the same way to
+        the API.
+        """
+        return self.credential_id, None if self.transport is None else id(self.transport)
+
+    def endpoint(self, operation: str, parameters: Mapping[str, str]) -> tuple[Route, str, str]:
+        """Route, method and path of an operation, with the configured prefix or the configured replacement."""
+        route = ROUTES[operation]
+        override = self.routes.get(operation)
+        if override is not None:
+            method, template = override.split(" ", 1)
+        else:
+            method, template = route.method, self.path_prefixes[route.family] + route.path
+        return route, method, path_of(template, parameters)
+
+    def headers(self) -> dict[str, str]:
+        """What every request carries. Contains the key: for the transport alone."""
+        headers = {
+            "authorization": f"Bearer {self.api_key.reveal()}",
+            "user-agent": f"planasonix-python/{package_version()}",
+            "accept": "application/json",
+        }
+        if self.organization_id:
+            headers["x-organization-id"] = self.organization_id
+        return headers
+
+
+def package_version() -> str:
+    """The installed version of this distribution."""
+    try:
+        return metadata.version("planasonix")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def resolve(api_key: str | None, base_url: str | None, settings: Mapping[str, Any]) -> ClientConfig:
+    """The configuration from arguments, with `PLANASONIX_API_KEY` and `PLANASONIX_BASE_URL` for what is None.
+
+    Raises `ConfigurationError`, naming the field and the remedy.
+    """
+    key = api_key if api_key is not None else os.environ.get("PLANASONIX_API_KEY", "")
+    url = base_url if base_url is not None else os.environ.get("PLANASONIX_BASE_URL") or DEFAULT_BASE_URL
+    given: dict[str, Any] = {
+        name: value for name, value in settings.items() if value is not None or name == "deadline_seconds"
+    }
+    if "proxy" in given:
+        given["proxy"] = Secret(str(given["proxy"]))
+    if "path_prefixes" in given:
+        given["path_prefixes"] = checked_prefixes(given["path_prefixes"])
+    return ClientConfig(api_key=Secret(checked_key(key)), base_url=normalize_base_url(url), **given)
+
+
+def checked_key(key: object) -> str:
+    """The API key without surrounding blanks. Its prefix is not checked: the documents know three (facts
+    §4.2, C8).
+    """
+    if not isinstance(key, str) or not key.strip():
+        raise ConfigurationError(
+            "no API key", field="api_key", hint="Pass api_key=..., or set the environment variable PLANASONIX_API_KEY."
+        )
+    key = key.strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigurationError(
+            "the API key contains blanks, line breaks or characters that no HTTP header may carry",
+            field="api_key",
+            hint="Copy the key again, without quotes and line breaks.",
+        )
+    return key
+
+
+def checked_prefixes(prefixes: Mapping[str, str]) -> dict[str, str]:
+    """The prefix of every family: the given ones, each with a leading and no trailing slash, over the
+    defaults.
+    """
+    unknown = sorted(set(prefixes) - set(DEFAULT_PREFIXES))
+    if unknown:
+        raise ConfigurationError(
+            f"path_prefixes names an unknown family: {', '.join(unknown)}",
+            field="path_prefixes",
+            hint=f"The families are {', '.join(DEFAULT_PREFIXES)}.",
+        )
+    cleaned = {family: "/" + prefix.strip("/") if prefix.strip("/") else "" for family, prefix in prefixes.items()}
+    return {**DEFAULT_PREFIXES, **cleaned}
+
+
+def check(config: ClientConfig) -> None:
+    """Raises `ConfigurationError` for the first setting that cannot work."""
+    for name in ("timeout_seconds", "connect_timeout_seconds", "max_tries", "max_connections", "deadline_seconds"):
+        value = getattr(config, name)
+        if value is None and name == "deadline_seconds":
+            continue
+        # `not value > 0` also refuses NaN.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            raise ConfigurationError(
+                f"{name} must be a number above zero", field=name, hint=f"Leave {name} out to use its default."
+            )
+    for name in ("max_tries", "max_connections"):
+        if not isinstance(getattr(config, name), int):
+            raise ConfigurationError(f"{name} must be a whole number", field=name)
+    if config.idempotency not in ("honoured", "unproven", "ignored"):
+        raise ConfigurationError(
+            "idempotency must be 'honoured', 'unproven' or 'ignored'",
+            field="idempotency",
+            hint="'honoured' only where your tenant is known to recognise a repeated key; 'unproven' is the default.",
+        )
+    for name in ("idempotency_header", "organization_id"):
+        value = getattr(config, name)
+        if value is not None and (not value or not value.isascii() or not value.isprintable() or " " in value):
+            raise ConfigurationError(f"{name} must be non-empty printable ASCII without blanks", field=name)
+    for operation, target in config.routes.items():
+        check_route(operation, target)
+
+
+def check_route(operation: str, target: str) -> None:
+    """Raises `ConfigurationError` unless `target` can replace the route of `operation`."""
+    if operation not in ROUTES:
+        raise ConfigurationError(
+            f"routes names an unknown operation: {operation}",
+            field="routes",
+            hint=f"The operations are {', '.join(ROUTES)}.",
+        )
+    method, _, path = target.partition(" ")
+    if method not in METHODS or not path.startswith("/"):
+        raise ConfigurationError(
+            f"routes[{operation!r}] must look like 'POST /api/v1/...'",
+            field="routes",
+            hint="Method in capitals, one blank, then the whole path with its parameters in braces.",
+        )

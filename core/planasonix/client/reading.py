@@ -1,0 +1,58 @@
+"""From a 2xx reply to what the façade returns."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar, cast
+
+from planasonix import models
+from planasonix.engine import Answer, Page, Reply
+from planasonix.errors import InvalidResponseError, request_id_of
+from planasonix.models import WireModel
+
+ModelT = TypeVar("ModelT", bound=WireModel)
+
+
+def read_json(reply: Reply) -> Any:
+    """The decoded body. A body that is no JSON counts as damaged on the way: the call may be tried again."""
+    try:
+        return models.read_json(reply.body, content_type=reply.headers.get("content-type"))
+    except InvalidResponseError as error:
+        # Whatever it is, a page of a proxy included, it is not the answer: that one is lost.
+        error.retryable = True
+        raise error.with_attempts((), request_id=request_id_of(reply.headers)) from None
+
+
+def read_nothing(reply: Reply) -> None:
+    """For answers whose status says it all."""
+
+
+def read_document(reply: Reply) -> dict[str, Any] | str:
+    """A JSON document as a dictionary, any other as its text."""
+    text = reply.body.decode("utf-8", errors="replace")
+    try:
+        document: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else text
+
+
+def one(answer: Answer[Any], model: type[ModelT], key: str | None = None) -> ModelT:
+    """The single object of an answer. Raises `InvalidResponseError`."""
+    try:
+        return model.read(models.unwrap_one(answer.value, key))
+    except InvalidResponseError as error:
+        raise _with_origin(error, answer) from None
+
+
+def page(answer: Answer[Any], model: type[ModelT], *keys: str) -> Page[ModelT]:
+    """One page of an answer. Raises `InvalidResponseError`."""
+    try:
+        rows, cursor = models.unwrap_page(answer.value, keys)
+        return Page(tuple(model.read_many(rows)), cursor)
+    except InvalidResponseError as error:
+        raise _with_origin(error, answer) from None
+
+
+def _with_origin(error: InvalidResponseError, answer: Answer[Any]) -> InvalidResponseError:
+    return error.with_attempts(answer.failures, request_id=request_id_of(answer.reply.headers))

@@ -1,0 +1,85 @@
+"""The journal: what was called, what it was answered, what it did. No secret ever gets in."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+REDACTED = "[redacted]"
+_SECRET_NAMES = re.compile(r"secret|passw|token|authorization|api_?key|private_?key", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Entry:
+    """One call. `at` and `real_at` are UTC texts in virtual and real time; `effect` names what the call
+    started or cancelled.
+    """
+
+    seq: int
+    at: str
+    real_at: str
+    method: str
+    path: str
+    operation: str
+    query: list[tuple[str, str]]
+    request_id: str
+    status: int
+    connection_id: str | None = None
+    idempotency_key: str | None = None
+    body: Any = None
+    fault: str | None = None
+    effect: dict[str, str] = field(default_factory=dict)
+    replayed: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Journal:
+    """The last `limit` calls, and counts over all of them."""
+
+    def __init__(self, secrets: Iterable[str], limit: int = 200_000) -> None:
+        self.entries: deque[Entry] = deque(maxlen=limit)
+        self.calls: Counter[str] = Counter()
+        self.effects: Counter[tuple[str, str | None]] = Counter()
+        self._secrets = tuple(secrets)
+        self._seq = 0
+
+    def add(self, **values: Any) -> Entry:
+        self._seq += 1
+        entry = Entry(seq=self._seq, **values)
+        entry.body = self.scrub(entry.body)
+        entry.path = self.scrub(entry.path)
+        entry.query = [(name, self._value(name, value)) for name, value in entry.query]
+        entry.idempotency_key = self.scrub(entry.idempotency_key)
+        self.entries.append(entry)
+        self.calls[entry.operation] += 1
+        if not entry.replayed:
+            for effect in entry.effect:
+                self.effects[effect, entry.connection_id] += 1
+        return entry
+
+    def effect_count(self, effect: str, connection_id: str | None) -> int:
+        if connection_id is not None:
+            return self.effects[effect, connection_id]
+        return sum(n for (name, _), n in self.effects.items() if name == effect)
+
+    def scrub(self, value: Any, depth: int = 0) -> Any:
+        """The same value without secrets: values of telling names, and API keys wherever they stand."""
+        if isinstance(value, str):
+            for secret in self._secrets:
+                value = value.replace(secret, REDACTED)
+            return value
+        if depth > 50:
+            return REDACTED
+        if isinstance(value, dict):
+            return {self.scrub(name): self._value(name, inner, depth + 1) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [self.scrub(inner, depth + 1) for inner in value]
+        return value
+
+    def _value(self, name: str, value: Any, depth: int = 0) -> Any:
+        return REDACTED if _SECRET_NAMES.search(name) else self.scrub(value, depth)

@@ -1,0 +1,153 @@
+"""Everything one sandbox knows, and the two acts that create work in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import seeding
+from .backfills import Backfill, BackfillBook, shard_count, shard_outcome
+from .clock import VirtualClock
+from .deliveries import Deliveries
+from .idempotency import IdempotencyStore
+from .jobs import BACKFILL, SYNC, Job, JobBook
+from .limits import RateLimiter
+from .scripts import Script, Scripts
+from .switches import Switches
+from .tenant import Connection, seeded_connections
+from .timeline import Timeline
+from .webhooks import WebhookBook
+
+TABLE_NOT_FOUND = "table_not_found"
+
+
+class State:
+    """The tenant, its work and its clock. Not thread-safe: the `Sandbox` holds a lock around it."""
+
+    def __init__(self, switches: Switches, *, seed: int, clock: VirtualClock, seed_tenant: bool) -> None:
+        self.switches = switches
+        self.seed = seed
+        self.clock = clock
+        self.timeline = Timeline()
+        self.ids = seeding.Ids(seed)
+        # The present of the call at hand: one instant for everything that the call does.
+        self.now = clock.time()
+        self.connections: dict[str, Connection] = seeded_connections(seed, self.now) if seed_tenant else {}
+        self.scripts = Scripts({each.id: each.habits for each in self.connections.values()})
+        self.jobs = JobBook(self.timeline)
+        self.backfills = BackfillBook(self.jobs)
+        self.webhooks = WebhookBook()
+        self.deliveries = Deliveries(self)
+        self.idempotency = IdempotencyStore()
+        self.limiter = RateLimiter()
+        self.jobs.on_end.append(self.deliveries.job_ended)
+        self.backfills.on_end.append(self.deliveries.backfill_ended)
+
+    def settle(self) -> None:
+        """Lets everything happen that is due by now."""
+        self.now = max(self.now, self.clock.time())
+        self.timeline.settle(self.now)
+
+    def start_sync(
+        self,
+        connection: Connection,
+        *,
+        pipeline_id: str | None,
+        priority: str | None,
+        metadata: dict[str, Any] | None,
+        idempotency_key: str | None,
+    ) -> Job:
+        plan = self.scripts.next(connection.id, "sync")
+        job = self._job(SYNC, connection, plan, connection.qualified_tables(), pipeline_id=pipeline_id)
+        job.priority, job.metadata, job.idempotency_key = priority, metadata, idempotency_key
+        self.jobs.add(job, in_line=self.switches.busy == "queue")
+        return job
+
+    def start_backfill(
+        self,
+        connection: Connection,
+        *,
+        start: float,
+        end: float,
+        tables: list[str] | None,
+        priority: str | None,
+        metadata: dict[str, Any] | None,
+        idempotency_key: str | None,
+    ) -> Backfill:
+        plan = self.scripts.next(connection.id, "backfill")
+        known = list(plan.tables) if plan.tables is not None else connection.qualified_tables()
+        backfill = Backfill(
+            id=self.ids.new("bf"),
+            seq=len(self.backfills.shelf),
+            connection_id=connection.id,
+            created=self.now,
+            start=start,
+            end=end,
+            tables=tables if tables is not None else known,
+            priority=priority,
+            metadata=metadata,
+            idempotency_key=idempotency_key,
+        )
+        held_back = self._seconds_until_free(connection.id)
+        for index in range(shard_count(start, end, self.switches.backfill_shard_days)):
+            job = self._job(BACKFILL, connection, plan, backfill.tables, shard=index)
+            round_number = index // self.switches.backfill_concurrency
+            job.delay = held_back + plan.queue_seconds + round_number * plan.duration_seconds
+            job.priority, job.metadata, job.backfill_id = priority, metadata, backfill.id
+            backfill.jobs.append(job)
+        self.backfills.add(backfill)
+        for job in backfill.jobs:
+            self.jobs.add(job, in_line=False)
+        return backfill
+
+    def _seconds_until_free(self, connection_id: str) -> float:
+        """With `busy="queue"`, how long the backfills before this one are planned to take."""
+        if self.switches.busy != "queue" or not (before := self.backfills.active(connection_id)):
+            return 0.0
+        ends = [job.created + job.delay + job.duration for job in before.jobs]
+        return max(0.0, max(ends) - self.now)
+
+    def _job(
+        self,
+        job_type: str,
+        connection: Connection,
+        plan: Script,
+        tables: list[str],
+        *,
+        pipeline_id: str | None = None,
+        shard: int = 0,
+    ) -> Job:
+        job_id = self.ids.new("job")
+        if job_type == BACKFILL:
+            plan = Script(**{**_as_options(plan), "outcome": shard_outcome(plan.outcome, plan.shard, shard)})
+        scripted = plan.tables
+        if scripted is not None and job_type == SYNC:
+            tables = list(scripted)
+        rows: list[tuple[str, int, str]] = []
+        warnings = [dict(each) for each in plan.warnings]
+        for name in tables:
+            if scripted is not None:
+                count = scripted.get(name)
+            else:
+                most = connection.tables.get(name.removeprefix(f"{connection.schema}."))
+                count = None if most is None else seeding.between(most // 2, most, self.seed, job_id, name)
+            if count is None:
+                warnings.append({"code": TABLE_NOT_FOUND, "message": f"Table {name} does not exist in the source"})
+                continue
+            rows.append((name, count, seeding.checksum(self.seed, job_id, name, count)))
+        return Job(
+            id=job_id,
+            seq=len(self.jobs.shelf) + shard,
+            type=job_type,
+            connection_id=connection.id,
+            pipeline_id=pipeline_id,
+            created=self.now,
+            plan=plan,
+            tables=rows,
+            warnings=warnings,
+            delay=plan.queue_seconds,
+            duration=plan.duration_seconds,
+        )
+
+
+def _as_options(plan: Script) -> dict[str, Any]:
+    return {name: getattr(plan, name) for name in plan.__dataclass_fields__}

@@ -1,0 +1,52 @@
+"""Pytest plugin: the fixture `planasonix_sandbox`, a served sandbox for tests of one's own pipelines.
+
+    def test_nightly_load(planasonix_sandbox):
+        client = Planasonix(api_key=planasonix_sandbox.api_key, base_url=planasonix_sandbox.url)
+        job = client.connections.sync("conn_shop_orders")
+        planasonix_sandbox.advance(60)
+        client.jobs.wait(job.id)
+        assert planasonix_sandbox.jobs_started() == 1
+
+Options of the sandbox are given with a marker:
+
+    @pytest.mark.planasonix_sandbox(profile="rich", speed=60, busy="queue")
+    def test_busy_connection(planasonix_sandbox): ...
+
+The fixture's value is a `planasonix.sandbox.RunningSandbox`: `.url`, `.api_key`, `.transport()`, and
+every method of the `Sandbox` behind it (`.script`, `.fault`, `.advance`, `.journal`, `.jobs_started()`,
+...). It needs the extra `planasonix[testing]`.
+
+Pytest imports this module in every run of an environment that has the package, so nothing of the sandbox,
+and no server, is imported before a test asks for the fixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from planasonix.sandbox import RunningSandbox
+
+__all__ = ["planasonix_sandbox"]
+
+_MARKER = "planasonix_sandbox"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", f"{_MARKER}(**options): options of the Sandbox behind the fixture `planasonix_sandbox`"
+    )
+
+
+@pytest.fixture
+def planasonix_sandbox(request: pytest.FixtureRequest) -> Iterator[RunningSandbox]:
+    """A sandbox of its own for each test, served over HTTP on a free loopback port, stopped afterwards."""
+    from planasonix.sandbox import Sandbox
+
+    marker: pytest.Mark | None = request.node.get_closest_marker(_MARKER)  # pyright: ignore[reportUnknownMemberType]
+    options: dict[str, Any] = dict(marker.kwargs) if marker else {}
+    with Sandbox(**options).serve() as running:
+        yield running

@@ -1,0 +1,219 @@
+"""One job per intent over real HTTP: lost answers, cut bodies, killed processes (G1, G4)."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from planasonix import Planasonix
+from planasonix.errors import OutcomeUnknownError, PlanasonixError, RunFailedError
+from planasonix.runs import BackfillRequest, Policy, SqliteLedger, SyncRequest, new_intent, run_to_end
+from planasonix.watch import Interval
+
+CONNECTION = "conn_shop_orders"
+SYNC = SyncRequest(CONNECTION)
+BACKFILL = BackfillRequest(CONNECTION, datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
+FAST = Interval(fixed_seconds=0.1)
+
+profiles = pytest.mark.parametrize(
+    "profile",
+    [
+        pytest.param(name, marks=pytest.mark.planasonix_sandbox(profile=name, speed=20), id=name)
+        for name in ("strict", "rich")
+    ],
+)
+requests = pytest.mark.parametrize("request_", [SYNC, BACKFILL], ids=["sync", "backfill"])
+
+
+def connect(sandbox: Any, **options: Any) -> Planasonix:
+    return Planasonix(sandbox.api_key, sandbox.url, timeout_seconds=5, **options)
+
+
+def started(sandbox: Any, request: Any) -> int:
+    return sandbox.backfills_started() if request.kind == "backfill" else sandbox.jobs_started(CONNECTION)
+
+
+@profiles
+@requests
+@pytest.mark.parametrize("told", ["honoured", "unproven"])
+@pytest.mark.parametrize("fault", ["drop", "cut", "reset", "error"])
+def test_one_lost_answer(
+    planasonix_sandbox: Any, tmp_path: Path, profile: str, request_: Any, fault: str, told: Any
+) -> None:
+    planasonix_sandbox.fault(request_.operation, fault, times=1)
+    with connect(planasonix_sandbox, idempotency=told) as client:
+        outcome = run_to_end(client, request_, ledger=SqliteLedger(tmp_path / "ledger.db", "slot"), interval=FAST)
+    assert outcome is not None
+    assert outcome.succeeded
+    assert started(planasonix_sandbox, request_) == 1
+
+
+@profiles
+@requests
+def test_an_answer_lost_for_good_and_the_same_intent_again(
+    planasonix_sandbox: Any, tmp_path: Path, profile: str, request_: Any
+) -> None:
+    """The first try ends without knowing; the next one, with the same ledger, finds the job."""
+    ledger, intent = SqliteLedger(tmp_path / "ledger.db", "slot"), new_intent()
+    planasonix_sandbox.fault(request_.operation, "drop", times=None)
+    with connect(planasonix_sandbox, max_tries=2, idempotency="honoured") as client:
+        with pytest.raises(PlanasonixError) as caught:
+            run_to_end(client, request_, ledger=ledger, intent=intent)
+        assert caught.value.outcome == "unknown"
+        planasonix_sandbox.clear_faults()
+        outcome = run_to_end(client, request_, ledger=ledger, intent=intent, interval=FAST)
+    assert outcome is not None
+    assert outcome.reattached
+    assert started(planasonix_sandbox, request_) == 1
+
+
+@profiles
+@requests
+@pytest.mark.parametrize("told", ["ignored", "unproven"])
+def test_keys_ignored(planasonix_sandbox: Any, tmp_path: Path, profile: str, request_: Any, told: Any) -> None:
+    """Even where nobody told the client that the API ignores its keys, no second job starts unannounced."""
+    planasonix_sandbox.switch(idempotency="ignored")
+    planasonix_sandbox.fault(request_.operation, "drop", times=1)
+    ledger, intent = SqliteLedger(tmp_path / "ledger.db", "slot"), new_intent()
+    with connect(planasonix_sandbox, idempotency=told) as client:
+        try:
+            outcome = run_to_end(client, request_, ledger=ledger, intent=intent, interval=FAST)
+        except OutcomeUnknownError:
+            outcome = None
+    assert started(planasonix_sandbox, request_) == 1
+    assert outcome is None or outcome.succeeded
+
+
+def test_keys_ignored_and_another_job_beside_ours_is_announced(planasonix_sandbox: Any, tmp_path: Path) -> None:
+    planasonix_sandbox.switch(idempotency="ignored", busy="parallel")
+    planasonix_sandbox.fault("connections.sync", "drop", times=1)
+    with connect(planasonix_sandbox, idempotency="ignored") as client, connect(planasonix_sandbox) as somebody:
+        somebody.connections.sync(CONNECTION)
+        planasonix_sandbox.fault("connections.sync", "drop", times=1)
+        with pytest.raises(OutcomeUnknownError, match="cancel what is not wanted"):
+            run_to_end(client, SYNC, ledger=SqliteLedger(tmp_path / "ledger.db", "slot"))
+    assert planasonix_sandbox.jobs_started(CONNECTION) <= 3
+
+
+CHILD = """
+import sys
+from datetime import UTC, datetime
+from planasonix import Planasonix
+from planasonix.runs import BackfillRequest, SqliteLedger, SyncRequest, run_to_end
+url, key, path, kind = sys.argv[1:]
+request = SyncRequest("conn_shop_orders") if kind == "job" else BackfillRequest(
+    "conn_shop_orders", datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
+client = Planasonix(key, url, timeout_seconds=60)
+run_to_end(client, request, ledger=SqliteLedger(path, "slot"), intent="an-intent")
+"""
+
+
+def kill_when(sandbox: Any, path: Path, request: Any, condition: Any) -> None:
+    """Run the request in a process of its own and kill it with -9 once the condition holds."""
+    child = subprocess.Popen([sys.executable, "-c", CHILD, sandbox.url, sandbox.api_key, str(path), request.kind])
+    try:
+        deadline = time.monotonic() + 30
+        while not condition():
+            assert child.poll() is None, "the process ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+
+
+@profiles
+@requests
+def test_killed_between_post_and_answer(planasonix_sandbox: Any, tmp_path: Path, profile: str, request_: Any) -> None:
+    path = tmp_path / "ledger.db"
+    planasonix_sandbox.fault(request_.operation, "timeout", where="after", seconds=60, times=1)
+    kill_when(planasonix_sandbox, path, request_, lambda: started(planasonix_sandbox, request_) == 1)
+    record = SqliteLedger(path, "slot").read()
+    assert record is not None
+    assert (record.sent_at is not None, record.run_id) == (True, None)
+    with connect(planasonix_sandbox) as client:
+        outcome = run_to_end(client, request_, ledger=SqliteLedger(path, "slot"), intent="an-intent", interval=FAST)
+    assert outcome is not None
+    assert outcome.succeeded
+    assert started(planasonix_sandbox, request_) == 1
+
+
+@pytest.mark.planasonix_sandbox(speed=1)
+def test_killed_while_waiting(planasonix_sandbox: Any, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    planasonix_sandbox.script(CONNECTION, duration_seconds=600)
+    kill_when(planasonix_sandbox, path, SYNC, lambda: planasonix_sandbox.calls("jobs.get") >= 1)
+    planasonix_sandbox.advance(700)
+    with connect(planasonix_sandbox) as client:
+        outcome = run_to_end(client, SYNC, ledger=SqliteLedger(path, "slot"), intent="an-intent")
+    assert outcome is not None
+    assert outcome.reattached
+    assert planasonix_sandbox.jobs_started(CONNECTION) == 1
+
+
+@profiles
+def test_a_retry_after_a_failed_job_starts_a_new_one_and_a_new_intent_does_too(
+    planasonix_sandbox: Any, tmp_path: Path, profile: str
+) -> None:
+    ledger = SqliteLedger(tmp_path / "ledger.db", "slot")
+    planasonix_sandbox.script(CONNECTION, sequence=[{"outcome": "failed"}, {"outcome": "succeeded"}])
+    with connect(planasonix_sandbox) as client:
+        with pytest.raises(RunFailedError):
+            run_to_end(client, SYNC, ledger=ledger, intent="one", interval=FAST)
+        retried = run_to_end(client, SYNC, ledger=ledger, intent="one", interval=FAST)
+        again = run_to_end(client, SYNC, ledger=ledger, intent="one", interval=FAST)
+        assert retried is not None
+        assert again is not None
+        assert (retried.generation, again.id) == (1, retried.id)
+        assert planasonix_sandbox.jobs_started(CONNECTION) == 2
+        run_to_end(client, SYNC, ledger=ledger, intent="two", interval=FAST)
+    assert planasonix_sandbox.jobs_started(CONNECTION) == 3
+
+
+@pytest.mark.planasonix_sandbox(speed=20)
+def test_a_busy_connection_is_waited_for(planasonix_sandbox: Any) -> None:
+    with connect(planasonix_sandbox) as client:
+        other = client.connections.sync(CONNECTION)
+        outcome = run_to_end(client, SYNC, interval=FAST)
+    assert outcome is not None
+    assert outcome.id != other.id
+    assert planasonix_sandbox.jobs_started(CONNECTION) == 2
+
+
+@pytest.mark.planasonix_sandbox(speed=20)
+def test_skip_and_attach(planasonix_sandbox: Any) -> None:
+    with connect(planasonix_sandbox) as client:
+        other = client.connections.sync(CONNECTION)
+        assert run_to_end(client, SYNC, policy=Policy(if_running="skip")) is None
+        attached = run_to_end(client, SYNC, policy=Policy(if_running="attach"), interval=FAST)
+    assert attached is not None
+    assert (attached.id, attached.owned) == (other.id, False)
+    assert planasonix_sandbox.jobs_started(CONNECTION) == 1
+
+
+@pytest.mark.planasonix_sandbox(speed=1)
+def test_past_the_deadline_the_job_is_cancelled(planasonix_sandbox: Any) -> None:
+    planasonix_sandbox.script(CONNECTION, outcome="stuck")
+    with connect(planasonix_sandbox) as client, pytest.raises(PlanasonixError, match="had not ended"):
+        run_to_end(client, SYNC, policy=Policy(timeout_seconds=2), interval=FAST)
+    assert planasonix_sandbox.cancels() == 1
+
+
+def test_the_job_carries_who_started_it(planasonix_sandbox: Any) -> None:
+    from planasonix.runs import Provenance
+
+    planasonix_sandbox.set_speed(100)
+    provenance = Provenance("airflow", "airflow_dag_nightly", {"dag_run_id": "manual__1", "map_index": 3})
+    with connect(planasonix_sandbox) as client:
+        outcome = run_to_end(client, SYNC, provenance=provenance, metadata={"team": "sales"}, interval=FAST)
+    assert outcome is not None
+    metadata = planasonix_sandbox.job(outcome.id)["metadata"]
+    assert metadata["triggered_by"] == "airflow_dag_nightly"
+    assert metadata["dag_run_id"] == "manual__1"
+    assert (metadata["map_index"], metadata["team"], metadata["planasonix_generation"]) == (3, "sales", 0)
