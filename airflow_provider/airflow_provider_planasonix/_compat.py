@@ -1,0 +1,41 @@
+"""The one place that knows where Airflow keeps things.
+
+Only `airflow.sdk` here: importing `airflow.models` or a provider costs a DAG file more than this whole package.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
+from airflow.sdk.log import mask_secret
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+__all__ = [
+    "AirflowFailException",
+    "AirflowSkipException",
+    "AirflowTaskTimeout",
+    "BaseHook",
+    "BaseOperator",
+    "BaseOperatorLink",
+    "BaseSensorOperator",
+    "aconnection_and_extra",
+    "conf",
+    "mask_secret",
+]
+
+
+async def aconnection_and_extra(conn_id: str) -> tuple[Connection, dict[str, Any]]:
+    """Return a connection and its decoded extra, on an event loop.
+
+    Not `BaseHook.aget_connection` and `extra_dejson`: before 3.3.2 both mask their secrets with a blocking call to
+    the supervisor, which deadlocks a triggerer. Raises `AirflowNotFoundException` when there is no such connection.
+    """
+    from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+
+    connection = await get_async_connection(conn_id)
+    return connection, await get_async_extra_dejson(connection)

@@ -1,0 +1,94 @@
+"""What Airflow reads about this provider at start: data only, imports nothing of Airflow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_INTEGRATION = "Planasonix"
+_PACKAGE = "airflow_provider_planasonix"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's description in the shape of Airflow's runtime provider-info schema."""
+    return {
+        "package-name": "airflow-provider-planasonix",
+        "name": _INTEGRATION,
+        "description": "Start `Planasonix <https://planasonix.com/>`__ syncs and backfills, and wait for them.",
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://docs.planasonix.com/",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.hooks.planasonix"]}],
+        "operators": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [f"{_PACKAGE}.operators.sync", f"{_PACKAGE}.operators.backfill"],
+            }
+        ],
+        "triggers": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [f"{_PACKAGE}.triggers.run", f"{_PACKAGE}.triggers.busy"],
+            }
+        ],
+        "extra-links": [f"{_PACKAGE}.links.PlanasonixJobLink"],
+        "connection-types": [
+            {
+                "connection-type": "planasonix",
+                "hook-class-name": f"{_PACKAGE}.hooks.planasonix.PlanasonixHook",
+                "hook-name": "Planasonix",
+                "conn-fields": _conn_fields(),
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "login"],
+                    "relabeling": {"host": "Base URL", "password": "API key"},
+                    "placeholders": {
+                        "host": "https://api.planasonix.com",
+                        "port": "only if the base URL has none and needs one",
+                        "password": "plnx_...",
+                    },
+                },
+            }
+        ],
+    }
+
+
+def _conn_fields() -> dict[str, dict[str, Any]]:
+    return {
+        "organization_id": _text("Organization", "Sent as X-Organization-ID. Needed if the key has several."),
+        "environment": _text("Environment", "The default environment of pipeline runs."),
+        "job_url_template": _text(
+            "Job page",
+            "Address of a job's page with {job_id} in it, for the button of a task. Without it there is no button.",
+        ),
+        "timeout_seconds": _number("Timeout (seconds)", "How long one try of a call may take.", 30),
+        "connect_timeout_seconds": _number("Connect timeout (seconds)", "How long connecting may take.", 10),
+        "deadline_seconds": _number("Deadline (seconds)", "Bounds a call with all of its tries and pauses.", 120),
+        "max_tries": {
+            "label": "Tries",
+            "description": "How often one call is tried at most.",
+            "schema": {"type": ["integer", "null"], "minimum": 1, "default": 5},
+        },
+        "idempotency_header": _text(
+            "Idempotency header", "Name of the header for idempotency keys. Empty: Idempotency-Key."
+        ),
+        "idempotency": {
+            "label": "Idempotency keys",
+            "description": "'ignored' if your server does not recognise a repeated key: then lost starts are looked "
+            "up, not sent again.",
+            "schema": {"type": ["string", "null"], "enum": ["honoured", "ignored"], "default": "honoured"},
+        },
+        # May contain a user name and a password.
+        "proxy": _text("Proxy", "Address of an HTTP proxy.", format="password"),
+    }
+
+
+def _text(label: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": ["string", "null"], **schema}}
+
+
+def _number(label: str, description: str, default: int) -> dict[str, Any]:
+    schema = {"type": ["number", "null"], "minimum": 0, "default": default}
+    return {"label": label, "description": description, "schema": schema}

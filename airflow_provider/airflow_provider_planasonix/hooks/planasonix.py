@@ -1,0 +1,137 @@
+"""The hook: clients of the Planasonix API from an Airflow connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_planasonix._compat import BaseHook, aconnection_and_extra, mask_secret
+from airflow_provider_planasonix.hooks.settings import renamed, settings_of
+from planasonix.errors import (
+    APIError,
+    AuthenticationError,
+    ConfigurationError,
+    InvalidResponseError,
+    NotFoundError,
+    PermissionDeniedError,
+    PlanasonixError,
+    RateLimitError,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    from planasonix import AsyncPlanasonix, Planasonix
+
+
+class PlanasonixHook(BaseHook):
+    """Reads an Airflow connection once and makes clients from it.
+
+    :param planasonix_conn_id: connection of type `planasonix`: host is the base URL, password the API key.
+
+        with PlanasonixHook("planasonix_default").get_client() as client:
+            for job in client.jobs.list(status="failed"):
+                ...
+    """
+
+    conn_name_attr = "planasonix_conn_id"
+    default_conn_name = "planasonix_default"
+    conn_type = "planasonix"
+    hook_name = "Planasonix"
+
+    def __init__(self, planasonix_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.planasonix_conn_id = planasonix_conn_id
+        self._settings: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.planasonix_conn_id!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The settings hold the key: who unpickles the hook reads the connection again.
+        return {**self.__dict__, "_settings": None}
+
+    @property
+    def job_url_template(self) -> str | None:
+        """The address of a job's page, with `{job_id}` in it; None when the connection has none."""
+        return self._read().get("job_url_template")
+
+    def get_conn(self) -> Planasonix:
+        """The same as `get_client`, under the name that Airflow's hooks share."""
+        return self.get_client()
+
+    def get_client(self, **options: Any) -> Planasonix:
+        """Return a new client; close it, or use it with `with`.
+
+        :param options: settings of `planasonix.Planasonix` that go before those of the connection.
+        :raises ConfigurationError: a field of the connection is missing or wrong.
+        """
+        from planasonix import Planasonix
+
+        settings = {**self._read(), **options}
+        try:
+            return Planasonix(**settings)
+        except ConfigurationError as error:
+            raise renamed(error, self.planasonix_conn_id) from None
+
+    async def get_async_client(self, **options: Any) -> AsyncPlanasonix:
+        """Return a new async client, safe to call in a triggerer; close it, or use it with `async with`.
+
+        The parameters and errors are those of `get_client`.
+        """
+        from planasonix import AsyncPlanasonix
+
+        if self._settings is None:
+            connection, extra = await aconnection_and_extra(self.planasonix_conn_id)
+            self._settings = settings_of(connection, extra)
+        settings = {**self._settings, **options}
+        try:
+            return AsyncPlanasonix(**settings)
+        except ConfigurationError as error:
+            raise renamed(error, self.planasonix_conn_id) from None
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Say what works: lists connections once, because no call that tells who one is has been published."""
+        try:
+            with self.get_client(max_tries=2, deadline_seconds=20.0) as client:
+                host = client.config.host
+                page = client.connections.list_page()
+        except PlanasonixError as error:
+            return False, _explained(error)
+        except Exception as error:
+            # Airflow's own, such as a connection that does not exist.
+            return False, f"{type(error).__name__}: {error}"
+        return True, (
+            f"{host} accepted the key, and listed {len(page.rows)} connections with it. Not checked, because checking "
+            "would start something: whether the key may start syncs and backfills, and read and cancel jobs."
+        )
+
+    def _read(self) -> dict[str, Any]:
+        if self._settings is None:
+            connection = self.get_connection(self.planasonix_conn_id)
+            for secret in (connection.password, connection.extra_dejson.get("proxy")):
+                if secret:
+                    mask_secret(secret)
+            self._settings = settings_of(connection, connection.extra_dejson)
+        return self._settings
+
+
+def _explained(error: PlanasonixError) -> str:
+    if isinstance(error, AuthenticationError):
+        what = "the server was reached, but does not accept the API key (password)"
+    elif isinstance(error, PermissionDeniedError):
+        what = (
+            "the key is known, but may not list connections: it lacks the right to read connections, "
+            "or this address is not on the organization's allow-list"
+        )
+    elif isinstance(error, NotFoundError):
+        what = "the server was reached, but has no Planasonix API there: check host, and extra path_prefixes"
+    elif isinstance(error, RateLimitError):
+        what = "the server was reached and limits the rate now: try again later"
+    elif isinstance(error, TransportError):
+        what = "the server was not reached: check host, port, extra proxy, and the network"
+    elif isinstance(error, InvalidResponseError):
+        what = "something answered that is not the Planasonix API: check host"
+    elif isinstance(error, APIError):
+        what = "the server was reached, but failed"
+    else:
+        return str(error)
+    return f"{what}. {error}"

@@ -1,0 +1,19 @@
+"""Who started the job, in Airflow's words (G7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from planasonix.runs import Provenance
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+def provenance_of(context: Context) -> Provenance:
+    """`triggered_by` and `dag_run_id` as in the API's own example; no try number, which changes within an intent."""
+    ti: Any = context["ti"]
+    details: dict[str, str | int] = {"dag_id": ti.dag_id, "dag_run_id": ti.run_id, "task_id": ti.task_id}
+    if ti.map_index is not None and ti.map_index >= 0:
+        details["map_index"] = int(ti.map_index)
+    return Provenance("airflow", f"airflow_dag_{ti.dag_id}", details)

@@ -1,0 +1,147 @@
+"""Reads Airflow's metadata database directly: cheap to poll, and it shows rows that no API returns."""
+
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Run:
+    """Names one DAG run."""
+
+    dag_id: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """One row of `task_instance` or, for earlier tries, of `task_instance_history`.
+
+    state: None while nothing is scheduled. pid: of the task process on this machine, not of its supervisor.
+    next_kwargs: decoded, as given to `defer()` (with the event, once there is one).
+    """
+
+    id: str
+    task_id: str
+    map_index: int
+    state: str | None
+    try_number: int
+    max_tries: int
+    pid: int | None
+    trigger_id: int | None
+    next_method: str | None
+    next_kwargs: Any
+    start_date: str | None
+    end_date: str | None
+
+
+_COLUMNS = (
+    "task_id, map_index, state, try_number, max_tries, pid, trigger_id, next_method, next_kwargs, start_date, end_date"
+)
+
+
+def _row(row: sqlite3.Row) -> TaskRow:
+    values: dict[str, Any] = {name: row[name] for name in row.keys()}  # noqa: SIM118 (a Row iterates over values)
+    if values["next_kwargs"] is not None:
+        values["next_kwargs"] = json.loads(values["next_kwargs"])
+    return TaskRow(**values)
+
+
+class Metadata:
+    """Queries; every one opens the file anew, so that it sees what was committed last."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def query(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        """Run a SELECT and return all rows."""
+        with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=10)) as connection:
+            connection.row_factory = sqlite3.Row
+            return connection.execute(sql, values).fetchall()
+
+    def tasks(self, run: Run) -> list[TaskRow]:
+        """Return the current row of every task of a run."""
+        rows = self.query(
+            f"SELECT id, {_COLUMNS} FROM task_instance WHERE dag_id = ? AND run_id = ? ORDER BY task_id, map_index",
+            run.dag_id,
+            run.run_id,
+        )
+        return [_row(row) for row in rows]
+
+    def task(self, run: Run, task_id: str, map_index: int = -1) -> TaskRow | None:
+        """Return the current row of one task; None before the scheduler made it."""
+        found = [row for row in self.tasks(run) if (row.task_id, row.map_index) == (task_id, map_index)]
+        return found[0] if found else None
+
+    def history(self, run: Run, task_id: str, map_index: int = -1) -> list[TaskRow]:
+        """Return the rows of the earlier tries of a task, oldest first."""
+        rows = self.query(
+            f"SELECT task_instance_id AS id, {_COLUMNS} FROM task_instance_history "
+            "WHERE dag_id = ? AND run_id = ? AND task_id = ? AND map_index = ? ORDER BY try_number",
+            run.dag_id,
+            run.run_id,
+            task_id,
+            map_index,
+        )
+        return [_row(row) for row in rows]
+
+    def run_state(self, run: Run) -> str | None:
+        rows = self.query("SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ?", run.dag_id, run.run_id)
+        return rows[0]["state"] if rows else None
+
+    def task_state_store(self, run: Run, task_id: str, map_index: int = -1) -> dict[str, Any]:
+        """Return the decoded values that a task keeps in its state store."""
+        rows = self.query(
+            "SELECT key, value FROM task_state_store WHERE dag_id = ? AND run_id = ? AND task_id = ? AND map_index = ?",
+            run.dag_id,
+            run.run_id,
+            task_id,
+            map_index,
+        )
+        return {row["key"]: json.loads(row["value"]) for row in rows}
+
+    def xcoms(self, run: Run, task_id: str, map_index: int = -1) -> dict[str, Any]:
+        """Return the decoded XComs of a task by key."""
+        rows = self.query(
+            "SELECT key, value FROM xcom WHERE dag_id = ? AND run_id = ? AND task_id = ? AND map_index = ?",
+            run.dag_id,
+            run.run_id,
+            task_id,
+            map_index,
+        )
+        return {row["key"]: _decoded(row["value"]) for row in rows}
+
+    def triggers(self) -> list[dict[str, Any]]:
+        """Return the rows of all triggers: id, classpath, kwargs as stored (encrypted), triggerer_id."""
+        return [dict(row) for row in self.query("SELECT id, classpath, kwargs, triggerer_id FROM trigger")]
+
+    def dags_of(self, filename: str) -> dict[str, str]:
+        """Return the time of the last parsing by DAG id, for the DAGs that one file defines."""
+        rows = self.query(
+            "SELECT dag_id, last_parsed_time FROM dag WHERE relative_fileloc = ? AND is_stale = 0", filename
+        )
+        return {row["dag_id"]: row["last_parsed_time"] for row in rows}
+
+    def import_errors(self, filename: str | None = None) -> dict[str, str]:
+        """Return stack traces by file name, for one file or for all."""
+        rows = self.query("SELECT filename, stacktrace FROM import_error")
+        return {
+            row["filename"]: row["stacktrace"]
+            for row in rows
+            if filename is None or Path(row["filename"]).name == filename
+        }
+
+
+def _decoded(value: Any) -> Any:
+    # Airflow stores a JSON text inside a JSON column: decode as often as it is text of that kind.
+    for _ in range(2):
+        if not isinstance(value, str):
+            break
+        try:
+            value = json.loads(value)
+        except ValueError:
+            break
+    return value

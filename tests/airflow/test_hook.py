@@ -1,0 +1,120 @@
+"""The hook against a sandbox in this process."""
+
+import asyncio
+import json
+import pickle
+from typing import Any
+
+import pytest
+
+from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
+from airflow_provider_planasonix.links import PlanasonixJobLink
+from planasonix import AsyncPlanasonix, Planasonix
+from planasonix.sandbox import Sandbox
+
+KEY = "plnx_live_canary_8e2a"
+
+
+@pytest.fixture(scope="module")
+def served():
+    with Sandbox(api_keys=(KEY,)).serve() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _reset(served) -> None:
+    served.reset()
+
+
+@pytest.fixture
+def connection(served, monkeypatch: pytest.MonkeyPatch):
+    def define(**fields: Any) -> None:
+        values = {"conn_type": "planasonix", "host": served.url, "password": KEY} | fields
+        monkeypatch.setenv("AIRFLOW_CONN_PLANASONIX_DEFAULT", json.dumps(values))
+
+    define()
+    return define
+
+
+def test_the_clients_use_the_connection(connection) -> None:
+    connection(extra=json.dumps({"organization_id": "org_1", "job_url_template": "https://app/{job_id}"}))
+    hook = PlanasonixHook()
+    assert hook.job_url_template == "https://app/{job_id}"
+    with hook.get_conn() as client:
+        assert isinstance(client, Planasonix)
+        assert client.config.organization_id == "org_1"
+        assert client.connections.get("conn_shop_orders").id == "conn_shop_orders"
+
+
+def test_options_go_before_the_connection(connection) -> None:
+    connection(extra=json.dumps({"timeout_seconds": 9}))
+    with PlanasonixHook().get_client(timeout_seconds=2.0) as client:
+        assert client.config.timeout_seconds == 2.0
+
+
+def test_the_async_client(connection) -> None:
+    async def name() -> str:
+        async with await PlanasonixHook().get_async_client() as client:
+            assert isinstance(client, AsyncPlanasonix)
+            return (await client.connections.get("conn_shop_orders")).id
+
+    assert asyncio.run(name()) == "conn_shop_orders"
+
+
+def test_the_key_shows_nowhere(connection) -> None:
+    hook = PlanasonixHook()
+    hook.get_client().close()
+    assert repr(hook) == "PlanasonixHook('planasonix_default')"
+    assert KEY.encode() not in pickle.dumps(hook.__getstate__()["_settings"])
+    assert KEY not in str(hook.__getstate__())
+
+
+def test_test_connection_says_what_it_checked(connection) -> None:
+    worked, message = PlanasonixHook().test_connection()
+    assert worked
+    assert "listed" in message
+    assert "Not checked" in message
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ({"kind": "error", "status": 401}, "does not accept the API key"),
+        ({"kind": "error", "status": 403}, "lacks the right to read connections"),
+        ({"kind": "error", "status": 404}, "has no Planasonix API there"),
+        ({"kind": "error", "status": 500, "times": 9}, "but failed"),
+        ({"kind": "error", "status": 200, "body": "<html>hello</html>", "times": 9}, "not the Planasonix API"),
+    ],
+)
+def test_test_connection_says_what_is_wrong(connection, served, fault: dict[str, Any], says: str) -> None:
+    served.fault("connections.list", **fault)
+    worked, message = PlanasonixHook().test_connection()
+    assert not worked
+    assert says in message
+    assert KEY not in message
+
+
+def test_test_connection_without_a_server(connection) -> None:
+    connection(host="http://127.0.0.1:9")
+    worked, message = PlanasonixHook().test_connection()
+    assert not worked
+    assert "was not reached" in message
+
+
+def test_test_connection_of_a_broken_connection(connection) -> None:
+    connection(password="")
+    assert PlanasonixHook().test_connection()[0] is False
+    assert "field password" in PlanasonixHook().test_connection()[1]
+
+
+def test_the_link_is_pushed_under_its_own_key() -> None:
+    pushed: dict[str, str] = {}
+
+    class Task:
+        def xcom_push(self, key: str, value: str) -> None:
+            pushed[key] = value
+
+    PlanasonixJobLink.push({"ti": Task()}, None)
+    assert pushed == {}
+    PlanasonixJobLink.push({"ti": Task()}, "https://app/job_1")
+    assert pushed == {PlanasonixJobLink().xcom_key: "https://app/job_1"}

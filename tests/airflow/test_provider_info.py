@@ -1,0 +1,88 @@
+"""Airflow reads the provider, its form and its link, and importing it is cheap."""
+
+import importlib
+import json
+import subprocess
+import sys
+import warnings
+from importlib.resources import files
+
+import jsonschema
+import pytest
+
+from airflow_provider_planasonix.get_provider_info import get_provider_info
+from airflow_provider_planasonix.hooks.settings import READERS
+
+INFO = get_provider_info()
+CONNECTION = INFO["connection-types"][0]
+
+# For DAG files: what Airflow's parser imports again and again.
+CHEAP = (
+    "airflow_provider_planasonix.hooks.planasonix",
+    "airflow_provider_planasonix.links",
+    "airflow_provider_planasonix.operators.sync",
+    "airflow_provider_planasonix.operators.backfill",
+)
+TOO_DEAR = ("httpx", "planasonix.models", "airflow.models", "sqlalchemy", "planasonix.sandbox", "click", "rich")
+MEASURE = f"""
+import sys, time
+import airflow.sdk
+from airflow.sdk import DAG, BaseOperator
+before = set(sys.modules)
+start = time.perf_counter()
+for name in {CHEAP!r}:
+    __import__(name)
+seconds = time.perf_counter() - start
+new = set(sys.modules) - before
+print(seconds, [name for name in {TOO_DEAR!r} if name in new])
+"""
+
+
+def test_the_schema_that_airflow_checks_at_start() -> None:
+    schema = json.loads(files("airflow").joinpath("provider_info.schema.json").read_text())
+    jsonschema.validate(INFO, schema)
+
+
+def test_the_form_follows_the_schema_of_providers() -> None:
+    schema = json.loads(files("airflow").joinpath("provider.yaml.schema.json").read_text())
+    jsonschema.validate(INFO["connection-types"], schema["properties"]["connection-types"])
+
+
+def test_every_field_of_the_form_is_read() -> None:
+    # Tables of paths are for experts: they go into the extra field by hand.
+    assert set(CONNECTION["conn-fields"]) | {"path_prefixes", "routes", "max_connections"} == set(READERS)
+
+
+def test_airflow_loads_it_without_a_warning() -> None:
+    from airflow.providers_manager import ProvidersManager
+    from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        manager = ProvidersManager()
+        assert manager.providers["airflow-provider-planasonix"].data["name"] == "Planasonix"
+        widgets = manager.connection_form_widgets
+        links = manager.extra_links_class_names
+        hook = ProvidersManagerTaskRuntime().hooks["planasonix"]
+    assert (hook.hook_name, hook.connection_id_attribute_name) == ("Planasonix", "planasonix_conn_id")
+    assert hook.connection_testable
+    assert widgets["extra__planasonix__proxy"].is_sensitive
+    assert not widgets["extra__planasonix__organization_id"].is_sensitive
+    assert "airflow_provider_planasonix.links.PlanasonixJobLink" in links
+
+
+@pytest.mark.parametrize("part", ["hooks", "operators", "triggers"])
+def test_the_named_modules_exist(part: str) -> None:
+    for group in INFO[part]:
+        for name in group["python-modules"]:
+            importlib.import_module(name)
+
+
+def test_importing_it_costs_little() -> None:
+    runs = [
+        subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True) for _ in range(3)
+    ]
+    answers = [run.stdout.strip().splitlines()[-1].split(" ", 1) for run in runs]
+    assert {dear for _, dear in answers} == {"[]"}
+    # The best of three: the rest is what else this machine was doing.
+    assert min(float(seconds) for seconds, _ in answers) <= 0.060
