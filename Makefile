@@ -54,7 +54,7 @@ demo: $(VENVS)/core/.ready $(VENVS)/airflow/.ready  ## sandbox + a real Airflow 
 
 .PHONY: test
 test: envs  ## every test, live orchestrators included
-	$(CORE)/python -m scripts.test
+	UV=$(UV) $(CORE)/python -m scripts.test
 
 # --- for those who work on the project --------------------------------------------------------------------------
 

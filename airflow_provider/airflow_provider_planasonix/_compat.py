@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator
-from airflow.sdk.configuration import conf
+from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator, configuration
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 from airflow.sdk.log import mask_secret
 
@@ -24,7 +23,7 @@ __all__ = [
     "BaseOperatorLink",
     "BaseSensorOperator",
     "aconnection_and_extra",
-    "conf",
+    "default_deferrable",
     "mask_secret",
 ]
 
@@ -39,3 +38,9 @@ async def aconnection_and_extra(conn_id: str) -> tuple[Connection, dict[str, Any
 
     connection = await get_async_connection(conn_id)
     return connection, await get_async_extra_dejson(connection)
+
+
+def default_deferrable() -> bool:
+    """Airflow's `[operators] default_deferrable`: the default of every operator's `deferrable`."""
+    conf: Any = configuration.conf  # type: ignore[attr-defined]  # made on first access, unknown to type checkers
+    return conf.getboolean("operators", "default_deferrable", fallback=False)

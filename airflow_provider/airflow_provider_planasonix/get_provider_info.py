@@ -76,9 +76,13 @@ def _conn_fields() -> dict[str, dict[str, Any]]:
         ),
         "idempotency": {
             "label": "Idempotency keys",
-            "description": "'ignored' if your server does not recognise a repeated key: then lost starts are looked "
-            "up, not sent again.",
-            "schema": {"type": ["string", "null"], "enum": ["honoured", "ignored"], "default": "honoured"},
+            "description": "'honoured' if your tenant is known to recognise a repeated key: then a lost start is sent "
+            "again with the same key. Otherwise it is looked up, and the job found counts as somebody else's.",
+            "schema": {
+                "type": ["string", "null"],
+                "enum": ["honoured", "unproven", "ignored"],
+                "default": "unproven",
+            },
         },
         # May contain a user name and a password.
         "proxy": _text("Proxy", "Address of an HTTP proxy.", format="password"),

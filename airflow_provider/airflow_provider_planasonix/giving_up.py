@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_planasonix.task_state import ALIVE, TaskKey, state_within
 from planasonix.errors import PlanasonixError
 from planasonix.runs import RunHandle, cancel_run
 
-from airflow_provider_planasonix.task_state import ALIVE, TaskKey, state_within
-
 if TYPE_CHECKING:
-    from planasonix import Planasonix
-
     from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
+    from planasonix import Planasonix
 
 ASK_SECONDS = 1.0
 CANCEL_SECONDS = 2.0

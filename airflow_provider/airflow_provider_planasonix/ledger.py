@@ -9,9 +9,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from planasonix.runs import Record
-
 from airflow_provider_planasonix.intent import TryMark, intent_of
+from planasonix.runs import Record
 
 KEY = "planasonix"
 VERSION = 1

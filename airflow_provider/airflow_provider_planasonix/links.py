@@ -8,7 +8,6 @@ from airflow_provider_planasonix._compat import BaseOperatorLink
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
-    from airflow.sdk.types import TaskInstanceKey
 
 
 class PlanasonixJobLink(BaseOperatorLink):
@@ -18,7 +17,8 @@ class PlanasonixJobLink(BaseOperatorLink):
     ends. The operator therefore pushes it right after the start; without a `job_url_template` there is no button.
     """
 
-    name = "Planasonix job"
+    # Airflow declares a property, and every link of every provider sets a class attribute.
+    name = "Planasonix job"  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
     xcom_key_of_link: ClassVar[str] = "planasonix_job_link"
 
     @property
@@ -34,7 +34,7 @@ class PlanasonixJobLink(BaseOperatorLink):
         if url:
             context["ti"].xcom_push(key=cls.xcom_key_of_link, value=url)
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
         # Called on the worker after each phase, to write the XCom anew: what the operator pushed has to stay.
         from airflow.sdk.execution_time.xcom import XCom
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from planasonix.runs import Provenance
 
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
-
-def provenance_of(context: Context) -> Provenance:
+def provenance_of(context: Any) -> Provenance:
     """`triggered_by` and `dag_run_id` as in the API's own example; no try number, which changes within an intent."""
     ti: Any = context["ti"]
     details: dict[str, str | int] = {"dag_id": ti.dag_id, "dag_run_id": ti.run_id, "task_id": ti.task_id}

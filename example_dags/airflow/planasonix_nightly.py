@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, CronDataIntervalTimetable, task
 
 from airflow_provider_planasonix.operators.backfill import PlanasonixBackfillOperator
 from airflow_provider_planasonix.operators.sync import PlanasonixSyncOperator
 
 with DAG(
     dag_id="planasonix_nightly",
-    schedule="@daily",
+    # Not "@daily": in Airflow 3 that gives runs without a data interval, which the backfill below takes as its window.
+    schedule=CronDataIntervalTimetable("0 2 * * *", timezone="UTC"),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     default_args={"retries": 2},
@@ -36,9 +37,7 @@ with DAG(
     )
 
     # No window given: the run's data interval, half-open. An Airflow backfill of this DAG loads each day once.
-    reload_day = PlanasonixBackfillOperator(
-        task_id="reload_day", connection_id="conn_billing_stripe", deferrable=True
-    )
+    reload_day = PlanasonixBackfillOperator(task_id="reload_day", connection_id="conn_billing_stripe", deferrable=True)
 
     @task
     def count_rows(outcomes: list[dict]) -> int:

@@ -88,6 +88,11 @@ class Metadata:
         )
         return [_row(row) for row in rows]
 
+    def first_run(self, dag_id: str) -> Run | None:
+        """The DAG's oldest run, however it was made."""
+        found = self.query("SELECT run_id FROM dag_run WHERE dag_id = ? ORDER BY id LIMIT 1", dag_id)
+        return Run(dag_id, found[0]["run_id"]) if found else None
+
     def run_state(self, run: Run) -> str | None:
         rows = self.query("SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ?", run.dag_id, run.run_id)
         return rows[0]["state"] if rows else None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from scripts.airflow_local import proc
+from scripts.airflow_local.components import Guard
 
 
 class SandboxProcess:
@@ -27,6 +28,7 @@ class SandboxProcess:
             str(program), "sandbox", "--host", "127.0.0.1", "--port", str(port), "--api-key", api_key, *options,
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -40,6 +42,8 @@ class SandboxProcess:
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
+        self._guard = self._guard or Guard(None)
+        self._guard.watch(self._process.pid)
         deadline = time.monotonic() + timeout_seconds
         while True:
             try:
@@ -57,6 +61,9 @@ class SandboxProcess:
         if self._process is not None:
             proc.kill_session(self._process.pid)
             self._process.wait(timeout=10)
+        if self._guard is not None:
+            self._guard.close()
+            self._guard = None
 
     def reset(self) -> None:
         """Forget all jobs, faults, scripts and journal entries."""

@@ -77,7 +77,7 @@ def test_empty_fields_of_the_form_mean_not_set() -> None:
         ({"deadline_seconds": "nan"}, {}, "extra.deadline_seconds", "number of seconds above zero"),
         ({"max_tries": 0}, {}, "extra.max_tries", "whole number above zero"),
         ({"max_tries": "2.5"}, {}, "extra.max_tries", "whole number above zero"),
-        ({"idempotency": "perhaps"}, {}, "extra.idempotency", "'honoured' or 'ignored'"),
+        ({"idempotency": "perhaps"}, {}, "extra.idempotency", "'honoured', 'unproven' or 'ignored'"),
         ({"organization_id": 7}, {}, "extra.organization_id", "text"),
         ({"path_prefixes": "{"}, {}, "extra.path_prefixes", "JSON object"),
         ({"routes": ["jobs.get"]}, {}, "extra.routes", "JSON object"),

@@ -53,15 +53,14 @@ class World:
             lambda: (self.jobs(connection_id)[number - 1 :] or [None])[0], f"job {number} of {connection_id}", 40
         )
 
-    def waiting(self, run: Any, deferrable: bool, try_number: int = 1) -> None:
-        """Return once the task waits for its job."""
+    def waiting(self, run: Any, deferrable: bool, try_number: int = 1, look: str = "jobs.get") -> None:
+        """Return once the task waits for its job: somebody looks at it."""
         self.airflow.wait_task(run, "sync", "deferred" if deferrable else "running", try_number=try_number)
-        looks = self.sandbox.control("GET", "counts")["calls_by_operation"].get("jobs.get", 0)
-        self.airflow.wait_until(
-            lambda: self.sandbox.control("GET", "counts")["calls_by_operation"].get("jobs.get", 0) > looks,
-            "a look at the job",
-            40,
-        )
+        before = self.calls(look)
+        self.airflow.wait_until(lambda: self.calls(look) > before, "a look at the job", 40)
+
+    def calls(self, operation: str) -> int:
+        return self.sandbox.control("GET", "counts")["calls_by_operation"].get(operation, 0)
 
     def finish(self, job: dict[str, Any], outcome: str = "succeeded") -> None:
         self.sandbox.control("POST", f"jobs/{job['id']}/finish", {"outcome": outcome})
@@ -294,8 +293,8 @@ def test_a_backfill_marked_failed_leaves_no_shard_running(world: World) -> None:
         f"PlanasonixBackfillOperator(task_id='sync', connection_id='{ORDERS}', deferrable=True, {FAST}, "
         "start_at='2026-01-01T00:00:00+00:00', end_at='2026-04-01T00:00:00+00:00')"
     )
-    world.airflow.wait_task(run, "sync", "deferred")
-    world.wait_for_job()
+    world.waiting(run, deferrable=True, look="backfills.get")
+    assert len(world.jobs()) > 1
     world.airflow.mark(run, "sync", "failed")
     world.airflow.wait_until(
         lambda: world.jobs() and set(world.statuses()) == {"cancelled"}, "all shards to be cancelled", 40

@@ -115,8 +115,8 @@ def _count(value: Any) -> int:
 
 
 def _idempotency(value: Any) -> str:
-    if value not in ("honoured", "ignored"):
-        raise ValueError("it must be 'honoured' or 'ignored'")
+    if value not in ("honoured", "unproven", "ignored"):
+        raise ValueError("it must be 'honoured', 'unproven' or 'ignored'")
     return str(value)
 
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from planasonix.errors import ConfigurationError
-from planasonix.runs import BackfillRequest
+from typing import Any
 
 from airflow_provider_planasonix.operators.run import PlanasonixRunOperator
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
+from planasonix.errors import ConfigurationError
+from planasonix.runs import BackfillRequest
 
 
 class PlanasonixBackfillOperator(PlanasonixRunOperator):
@@ -29,7 +25,7 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
     Returns the outcome as `PlanasonixSyncOperator` does, with `window_start` and `window_end`.
     """
 
-    template_fields: ClassVar[Sequence[str]] = (*PlanasonixRunOperator.template_fields, "start_at", "end_at", "tables")
+    template_fields = (*PlanasonixRunOperator.template_fields, "start_at", "end_at", "tables")
 
     def __init__(
         self,
@@ -45,39 +41,22 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
         self.end_at = end_at
         self.tables = tables
 
-    def run_request(self, context: Context) -> BackfillRequest:
+    def run_request(self, context: Any) -> BackfillRequest:
         start_at, end_at = self._window(context)
-        tables = self.tables
-        return BackfillRequest(
-            self.connection_id,
-            start_at,
-            end_at,
-            tables=None if tables is None else tuple(tables) if not isinstance(tables, str) else tables,  # type: ignore[arg-type]
-            priority=self.priority,
-        )
+        return BackfillRequest(self.connection_id, start_at, end_at, tables=self.tables, priority=self.priority)  # type: ignore[arg-type]  # a list is taken as a tuple
 
-    def _window(self, context: Context) -> tuple[datetime, datetime]:
+    def _window(self, context: Any) -> tuple[Any, Any]:
         if (self.start_at is None) != (self.end_at is None):
             missing = "end_at" if self.end_at is None else "start_at"
             raise ConfigurationError(f"{missing} is missing: give both start_at and end_at, or neither.", field=missing)
         if self.start_at is not None and self.end_at is not None:
-            return _moment("start_at", self.start_at), _moment("end_at", self.end_at)
+            return self.start_at, self.end_at
         start, end = context.get("data_interval_start"), context.get("data_interval_end")
-        if start is None or end is None:
+        if start is None or end is None or start == end:
             raise ConfigurationError(
                 "This DAG run has no data interval to take the window from.",
                 field="start_at",
-                hint="Give start_at and end_at, or run the DAG on a schedule with data intervals.",
+                hint="Give start_at and end_at, or a schedule with data intervals, for example "
+                'CronDataIntervalTimetable("@daily", timezone="UTC"): a plain cron text has had none since Airflow 3.',
             )
         return start, end
-
-
-def _moment(field: str, value: datetime | str) -> datetime:
-    if isinstance(value, datetime):
-        return value
-    try:
-        return datetime.fromisoformat(value.strip())
-    except ValueError:
-        raise ConfigurationError(
-            f"{field} is not an ISO 8601 time: {value!r}.", field=field, hint="For example 2026-01-31T00:00:00+00:00."
-        ) from None

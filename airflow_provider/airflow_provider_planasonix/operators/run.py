@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
+
+from airflow_provider_planasonix._compat import (
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    default_deferrable,
+)
+from airflow_provider_planasonix.events import WaitEnd
+from airflow_provider_planasonix.giving_up import cancel_quietly, on_signal
+from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
+from airflow_provider_planasonix.ledger import TaskStateLedger
+from airflow_provider_planasonix.links import PlanasonixJobLink
+from airflow_provider_planasonix.provenance import provenance_of
+from airflow_provider_planasonix.task_state import TaskKey
 from planasonix.errors import RunCancelledError, WaitTimeoutError
 from planasonix.runs import (
     IfRunning,
@@ -27,17 +40,7 @@ from planasonix.runs import (
 )
 from planasonix.watch import Interval
 
-from airflow_provider_planasonix._compat import AirflowFailException, AirflowSkipException, AirflowTaskTimeout, conf
-from airflow_provider_planasonix.events import WaitEnd
-from airflow_provider_planasonix.giving_up import cancel_quietly, on_signal
-from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
-from airflow_provider_planasonix.ledger import TaskStateLedger
-from airflow_provider_planasonix.links import PlanasonixJobLink
-from airflow_provider_planasonix.provenance import provenance_of
-from airflow_provider_planasonix.task_state import TaskKey
-
 if TYPE_CHECKING:
-    from airflow.sdk import Context
     from planasonix import Planasonix
 
 FRAMEWORK_SLACK = timedelta(minutes=10)
@@ -50,7 +53,7 @@ class PlanasonixRunOperator(BaseOperator):
     Returns `planasonix.runs.Outcome.to_dict()`, or with `wait_for_completion=False` the run's handle.
     """
 
-    template_fields: ClassVar[Sequence[str]] = ("connection_id", "planasonix_conn_id", "priority", "metadata")
+    template_fields = ("connection_id", "planasonix_conn_id", "priority", "metadata")
     template_fields_renderers: ClassVar[dict[str, str]] = {"metadata": "json"}
     operator_extra_links = (PlanasonixJobLink(),)
     ui_color = "#e8f0fe"
@@ -67,7 +70,7 @@ class PlanasonixRunOperator(BaseOperator):
         timeout_seconds: float = 86_400.0,
         poll_interval_seconds: float | None = None,
         cancel_on_kill: bool = True,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        deferrable: bool = default_deferrable(),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -76,8 +79,11 @@ class PlanasonixRunOperator(BaseOperator):
         self.priority = priority
         self.metadata = metadata
         self.wait_for_completion = wait_for_completion
-        self.if_running = if_running
+        self.if_running: IfRunning = if_running
         self.timeout_seconds = timeout_seconds
+        # A wrong word or number is an error of the DAG file, not of tonight's run.
+        Policy(if_running=if_running, timeout_seconds=timeout_seconds)
+        Interval(fixed_seconds=poll_interval_seconds)
         self.poll_interval_seconds = poll_interval_seconds
         self.cancel_on_kill = cancel_on_kill
         self.deferrable = deferrable
@@ -89,13 +95,13 @@ class PlanasonixRunOperator(BaseOperator):
     def hook(self) -> PlanasonixHook:
         return PlanasonixHook(self.planasonix_conn_id)
 
-    def run_request(self, context: Context) -> RunRequest:
+    def run_request(self, context: Any) -> RunRequest:
         """The request of this task, from its rendered fields. Raises `ConfigurationError` before anything is sent."""
         raise TypeError(f"{type(self).__name__} does not say what to run")
 
     # --- the phases, each on a worker -----------------------------------------------------------------------------
 
-    def execute(self, context: Context) -> dict[str, Any] | None:
+    def execute(self, context: Any) -> dict[str, Any] | None:
         request = self.run_request(context)
         self._task_key = TaskKey.of(context["ti"])
         self._ledger = TaskStateLedger(context)
@@ -114,12 +120,12 @@ class PlanasonixRunOperator(BaseOperator):
                 self._defer_until_ended(handle)
             return self._wait_here(client, handle, request)
 
-    def execute_again(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    def execute_again(self, context: Any, event: dict[str, Any] | None = None) -> dict[str, Any] | None:
         """Resumed after waiting for a busy connection: the whole of `execute`, under the same intent."""
         del event
         return self.execute(context)
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+    def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Resumed after the run has ended, or the wait has: read the run and report it."""
         end = WaitEnd.from_payload(event)
         handle = RunHandle.from_dict(end.handle)
@@ -138,7 +144,7 @@ class PlanasonixRunOperator(BaseOperator):
                 )
             return self._finish(client, handle, self.run_request(context))
 
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """The net below the trigger: Airflow resumes a task that timed out or whose trigger broke only to fail it.
 
         Neither `on_kill` nor `execute_complete` runs then. A timeout is the user's own: the run is cancelled. After a
@@ -162,7 +168,7 @@ class PlanasonixRunOperator(BaseOperator):
 
     # --- steps ----------------------------------------------------------------------------------------------------
 
-    def _start(self, client: Planasonix, request: RunRequest, context: Context) -> Started:
+    def _start(self, client: Planasonix, request: RunRequest, context: Any) -> Started:
         ledger = self._ledger
         assert ledger is not None  # noqa: S101 - execute sets it first
         policy = Policy(
@@ -180,7 +186,7 @@ class PlanasonixRunOperator(BaseOperator):
         )
 
     def _busy_or_skipped(
-        self, client: Planasonix, started: Started, request: RunRequest, context: Context
+        self, client: Planasonix, started: Started, request: RunRequest, context: Any
     ) -> dict[str, Any] | None:
         if started.how == "skipped":
             raise AirflowSkipException(f"Connection {request.connection_id} is busy, and if_running is 'skip'.")
@@ -206,7 +212,7 @@ class PlanasonixRunOperator(BaseOperator):
         wait_while_busy(client, started, request.kind, until=until)
         return self.execute_again(context)
 
-    def _tell_start(self, started: Started, context: Context) -> None:
+    def _tell_start(self, started: Started, context: Any) -> None:
         handle = started.handle
         assert handle is not None  # noqa: S101 - the caller checked
         link = handle.link(self.hook.job_url_template)

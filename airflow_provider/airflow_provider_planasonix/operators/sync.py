@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from planasonix.runs import SyncRequest
+from typing import Any
 
 from airflow_provider_planasonix.operators.run import PlanasonixRunOperator
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
+from planasonix.runs import SyncRequest
 
 
 class PlanasonixSyncOperator(PlanasonixRunOperator):
@@ -42,7 +38,7 @@ class PlanasonixSyncOperator(PlanasonixRunOperator):
     somebody cancelled it, `WaitTimeoutError` past the deadline, `AirflowSkipException` when `if_running="skip"`.
     """
 
-    template_fields: ClassVar[Sequence[str]] = (
+    template_fields = (
         *PlanasonixRunOperator.template_fields,
         "pipeline_id",
         "expected_tables",
@@ -60,10 +56,10 @@ class PlanasonixSyncOperator(PlanasonixRunOperator):
         self.pipeline_id = pipeline_id
         self.expected_tables = expected_tables
 
-    def run_request(self, context: Context) -> SyncRequest:
+    def run_request(self, context: Any) -> SyncRequest:
         return SyncRequest(
             self.connection_id,
             pipeline_id=self.pipeline_id,
             priority=self.priority,
-            expected_tables=tuple(self.expected_tables),
+            expected_tables=self.expected_tables,  # type: ignore[arg-type]  # a list is taken as a tuple
         )

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
 from planasonix.errors import PlanasonixError
 from planasonix.runs.blocking import BUSY_PAUSE_SECONDS
 from planasonix.watch import Interval, watch_shared
-
-from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
 
 
 class PlanasonixBusyTrigger(BaseTrigger):

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
-from planasonix.errors import PlanasonixError, WaitTimeoutError
-from planasonix.runs import RunHandle, acancel_run, await_run
-from planasonix.watch import Interval
 
 from airflow_provider_planasonix.events import WaitEnd
 from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
 from airflow_provider_planasonix.task_state import ALIVE, TaskKey, current_state
+from planasonix.errors import PlanasonixError, WaitTimeoutError
+from planasonix.runs import RunHandle, acancel_run, await_run
+from planasonix.watch import Interval
 
 ON_KILL_SECONDS = 28.0
 """Airflow gives `on_kill` thirty seconds. The first question of a triggerer process alone takes it some five."""

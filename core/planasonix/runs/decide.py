@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
+from typing import Literal, get_args
+
+from planasonix.errors import ConfigurationError
+from planasonix.watch.interval import require_positive
 
 IfRunning = Literal["wait", "attach", "skip", "fail"]
+
+
+def _one_of(field: str, value: object, words: tuple[str, ...]) -> None:
+    if value not in words:
+        raise ConfigurationError(f"{field} must be one of {', '.join(words)}, got {value!r}.", field=field)
 
 
 class Next(Enum):
@@ -37,7 +45,9 @@ class Policy:
     answer, start looks before it sends again.
     `if_running`: what to do when the connection is busy. `timeout_seconds`: a job's deadline, from its creation.
     `clock_skew_seconds`: how far the API's clock may be from ours when runs are looked up by time.
+    `settle_seconds`: how long a request whose answer was lost may still be on its way before a list is trusted.
     `missing_after_seconds`: how long a run named by the API may stay invisible before it counts as gone.
+    `retire_seconds`: how long the end of an older intent's run is awaited before the start gives up.
     """
 
     idempotency: Literal["honoured", "unproven", "ignored"] = "unproven"
@@ -45,8 +55,15 @@ class Policy:
     if_running: IfRunning = "wait"
     timeout_seconds: float = 86_400.0
     clock_skew_seconds: float = 60.0
+    settle_seconds: float = 2.0
     missing_after_seconds: float = 120.0
     retire_seconds: float = 300.0
+
+    def __post_init__(self) -> None:
+        _one_of("if_running", self.if_running, get_args(IfRunning))
+        _one_of("idempotency", self.idempotency, ("honoured", "unproven", "ignored"))
+        for name in ("timeout_seconds", "key_ttl_seconds"):
+            require_positive(name, getattr(self, name))
 
     def key_counts(self, sent_at: float, now: float) -> bool:
         """Whether sending the same key again is safe."""

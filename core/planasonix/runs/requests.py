@@ -1,14 +1,21 @@
-"""What a user wishes for, as plain data: a sync, a backfill."""
+"""What a user wishes for, as plain data: a sync, a backfill.
+
+The rules about single fields are those of `planasonix.models.bodies`, imported on use: a DAG file that only names an
+operator shall not pay for the models.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal, cast
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from planasonix.errors import ConfigurationError
 from planasonix.watch import Kind
+
+if TYPE_CHECKING:
+    from planasonix.models import BackfillRequestBody, SyncRequestBody
 
 Operation = Literal["connections.sync", "connections.backfill"]
 
@@ -17,7 +24,8 @@ Operation = Literal["connections.sync", "connections.backfill"]
 class SyncRequest:
     """An incremental sync of one connection (facts §1.1).
 
-    `expected_tables` is not sent: it names the tables that the outcome should account for.
+    `expected_tables` is not sent: it names the tables that the outcome should account for. Raises
+    `ConfigurationError`, which names the field and the fix.
     """
 
     connection_id: str
@@ -30,9 +38,9 @@ class SyncRequest:
     job_type: ClassVar[str] = "connection_sync"
 
     def __post_init__(self) -> None:
-        _require_text("connection_id", self.connection_id)
-        _refuse_blank("pipeline_id", self.pipeline_id)
-        _refuse_blank("priority", self.priority)
+        _check_connection_id(self.connection_id)
+        object.__setattr__(self, "expected_tables", _names("expected_tables", self.expected_tables))
+        self._body({})
 
     def identity(self) -> dict[str, Any]:
         """What makes two wishes the same job: part of the idempotency key."""
@@ -45,16 +53,20 @@ class SyncRequest:
 
     def body(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """The request body: only documented fields, only those that were set."""
-        return _without_none(
-            {"pipeline_id": self.pipeline_id, "priority": self.priority, "metadata": dict(metadata) or None}
-        )
+        return self._body(metadata).to_wire()
+
+    def _body(self, metadata: Mapping[str, Any]) -> SyncRequestBody:
+        from planasonix.models import SyncRequestBody
+
+        return SyncRequestBody(pipeline_id=self.pipeline_id, priority=self.priority, metadata=dict(metadata) or None)
 
 
 @dataclass(frozen=True)
 class BackfillRequest:
     """A load of the half-open window [`start_at`, `end_at`) of one connection (facts §1.1, C37).
 
-    Both ends are timezone-aware and kept in UTC. No `tables` means all of the connection's tables.
+    Both ends are timezone-aware datetimes, or ISO 8601 texts with an offset, and kept in UTC. No `tables` means all of
+    the connection's tables. Raises `ConfigurationError`, which names the field and the fix.
     """
 
     connection_id: str
@@ -68,19 +80,12 @@ class BackfillRequest:
     job_type: ClassVar[str] = "backfill"
 
     def __post_init__(self) -> None:
-        _require_text("connection_id", self.connection_id)
-        _refuse_blank("priority", self.priority)
-        object.__setattr__(self, "start_at", _aware_utc("start_at", self.start_at))
-        object.__setattr__(self, "end_at", _aware_utc("end_at", self.end_at))
-        if self.start_at >= self.end_at:
-            raise ConfigurationError(
-                f"end_at ({_rfc3339(self.end_at)}) must be later than start_at ({_rfc3339(self.start_at)}): "
-                "the window is half-open and may not be empty.",
-                hint="A run without a data interval (a manual one, or an @once schedule) has an empty window: "
-                "pass start_at and end_at.",
-            )
+        _check_connection_id(self.connection_id)
         if self.tables is not None:
-            object.__setattr__(self, "tables", _table_names(self.tables))
+            object.__setattr__(self, "tables", _names("tables", self.tables))
+        body = self._body({})
+        object.__setattr__(self, "start_at", body.start_at)
+        object.__setattr__(self, "end_at", body.end_at)
 
     @property
     def expected_tables(self) -> tuple[str, ...]:
@@ -88,10 +93,8 @@ class BackfillRequest:
 
     def identity(self) -> dict[str, Any]:
         """What makes two wishes the same job: part of the idempotency key."""
-        return {
-            "window": [_rfc3339(self.start_at), _rfc3339(self.end_at)],
-            "tables": sorted(self.tables) if self.tables else None,
-        }
+        wire = self.body({})
+        return {"window": [wire["start_at"], wire["end_at"]], "tables": sorted(self.tables) if self.tables else None}
 
     def matches(self, run: Any) -> bool:
         """Whether a listed backfill of this connection may be this request's: the list shows its window."""
@@ -99,55 +102,39 @@ class BackfillRequest:
 
     def body(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """The request body: only documented fields, only those that were set."""
-        return _without_none(
-            {
-                "start_at": _rfc3339(self.start_at),
-                "end_at": _rfc3339(self.end_at),
-                "tables": list(self.tables) if self.tables else None,
-                "priority": self.priority,
-                "metadata": dict(metadata) or None,
-            }
+        return self._body(metadata).to_wire()
+
+    def _body(self, metadata: Mapping[str, Any]) -> BackfillRequestBody:
+        from planasonix.models import BackfillRequestBody
+
+        return BackfillRequestBody(
+            start_at=self.start_at,
+            end_at=self.end_at,
+            tables=None if self.tables is None else list(self.tables),
+            priority=self.priority,
+            metadata=dict(metadata) or None,
         )
 
 
 RunRequest = SyncRequest | BackfillRequest
 
 
-def _require_text(field: str, value: object) -> None:
+def _check_connection_id(value: object) -> None:
     if not isinstance(value, str) or not value.strip():
-        raise ConfigurationError(f"{field} must be a non-empty string, got {value!r}.")
-
-
-def _refuse_blank(field: str, value: object) -> None:
-    if value is not None:
-        _require_text(field, value)
-
-
-def _table_names(tables: object) -> tuple[str, ...]:
-    if isinstance(tables, str) or not isinstance(tables, tuple | list):
-        raise ConfigurationError(f"tables must be a list of table names, got {tables!r}.")
-    names: tuple[str, ...] = tuple(cast(Sequence[str], tables))
-    for name in names:
-        _require_text("tables", name)
-    if not names:
-        raise ConfigurationError("tables is an empty list: leave it out to load all tables.")
-    return names
-
-
-def _aware_utc(field: str, value: object) -> datetime:
-    if not isinstance(value, datetime):
-        raise ConfigurationError(f"{field} must be a datetime, got {type(value).__name__}.")
-    if value.tzinfo is None or value.utcoffset() is None:
         raise ConfigurationError(
-            f"{field} has no time zone: {value.isoformat()}.",
-            hint="Add one, for example tzinfo=datetime.UTC.",
+            f"connection_id must be the id of a Planasonix connection, got {value!r}.",
+            field="connection_id",
+            hint="Copy it from the connection's page, for example conn_01jq8k2m3n4p5q6r7s8t9u0v1.",
         )
-    return value.astimezone(UTC)
 
 
-def _rfc3339(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
-
-
-def _without_none(body: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in body.items() if value is not None}
+def _names(field: str, value: object) -> tuple[str, ...]:
+    """A tuple of table names; one text would silently become its letters."""
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        raise ConfigurationError(
+            f"{field} must be a list of table names, got {value!r}.", field=field, hint="As in ['public.orders']."
+        )
+    names = tuple(cast(Sequence[Any], value))
+    if not all(isinstance(name, str) and name.strip() for name in names):
+        raise ConfigurationError(f"{field} must hold non-empty table names, got {value!r}.", field=field)
+    return names

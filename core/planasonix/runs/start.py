@@ -60,8 +60,7 @@ from planasonix.runs.requests import RunRequest
 from planasonix.runs.retire import retire
 
 _LOOKS_AT_MOST = 3
-_SETTLE_SECONDS = 2.0
-"""How long a request whose answer was lost may still be on its way before the list is trusted to show it."""
+_PAUSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class Start:
                 age = self.now() - (record.created_at or record.sent_at or self.now())
                 step = by_reading(phase, again=sent_before_this_try, age_seconds=age, policy=self.policy)
             elif step is Next.AWAIT_END:
-                yield Sleep(_SETTLE_SECONDS)
+                yield Sleep(_PAUSE_SECONDS)
                 step = Next.READ
             elif step is Next.NEXT_GENERATION:
                 yield Say(
@@ -201,7 +200,7 @@ class Start:
         if self._looks > _LOOKS_AT_MOST:
             raise self._unknown(record, "every answer was lost, and no list shows a job")
         sent_at = record.sent_at or self.now()
-        yield Sleep(max(0.0, _SETTLE_SECONDS - (self.now() - sent_at)))
+        yield Sleep(max(0.0, self.policy.settle_seconds - (self.now() - sent_at)))
         runs: list[RunView] = yield ListSince(
             record.kind, record.connection_id, self.request.job_type, sent_at - self.policy.clock_skew_seconds
         )

@@ -5,8 +5,16 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from planasonix.errors import ConfigurationError
+
 _SHARE_OF_AGE = 0.1
 _JITTER = 0.1
+
+
+def require_positive(field: str, value: object) -> None:
+    """Raise `ConfigurationError` unless `value` is a number of seconds above zero."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise ConfigurationError(f"{field} must be a number of seconds above zero, got {value!r}.", field=field)
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,10 @@ class Interval:
     fixed_seconds: float | None = None
     shortest_seconds: float = 2.0
     longest_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.fixed_seconds is not None:
+            require_positive("poll_interval_seconds", self.fixed_seconds)
 
     def pause(self, age_seconds: float, rng: random.Random) -> float:
         """The next pause for a run of that age."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
 from planasonix.errors import Attempt, ConflictError, NotFoundError, TransportError
 from planasonix.runs import effects
 from planasonix.runs.decide import Policy

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from planasonix import Planasonix
 from planasonix.errors import OutcomeUnknownError, PlanasonixError, RunFailedError
 from planasonix.runs import BackfillRequest, Policy, SqliteLedger, SyncRequest, new_intent, run_to_end
@@ -31,6 +32,11 @@ profiles = pytest.mark.parametrize(
 requests = pytest.mark.parametrize("request_", [SYNC, BACKFILL], ids=["sync", "backfill"])
 
 
+def run(client: Planasonix, request: Any, ledger: Any, **options: Any) -> Any:
+    policy = Policy(idempotency=client.config.idempotency, settle_seconds=0.1)
+    return run_to_end(client, request, ledger=ledger, policy=policy, **options)
+
+
 def connect(sandbox: Any, **options: Any) -> Planasonix:
     return Planasonix(sandbox.api_key, sandbox.url, timeout_seconds=5, **options)
 
@@ -48,7 +54,7 @@ def test_one_lost_answer(
 ) -> None:
     planasonix_sandbox.fault(request_.operation, fault, times=1)
     with connect(planasonix_sandbox, idempotency=told) as client:
-        outcome = run_to_end(client, request_, ledger=SqliteLedger(tmp_path / "ledger.db", "slot"), interval=FAST)
+        outcome = run(client, request_, SqliteLedger(tmp_path / "ledger.db", "slot"), interval=FAST)
     assert outcome is not None
     assert outcome.succeeded
     assert started(planasonix_sandbox, request_) == 1
@@ -67,7 +73,7 @@ def test_an_answer_lost_for_good_and_the_same_intent_again(
             run_to_end(client, request_, ledger=ledger, intent=intent)
         assert caught.value.outcome == "unknown"
         planasonix_sandbox.clear_faults()
-        outcome = run_to_end(client, request_, ledger=ledger, intent=intent, interval=FAST)
+        outcome = run(client, request_, ledger, intent=intent, interval=FAST)
     assert outcome is not None
     assert outcome.reattached
     assert started(planasonix_sandbox, request_) == 1
@@ -83,7 +89,7 @@ def test_keys_ignored(planasonix_sandbox: Any, tmp_path: Path, profile: str, req
     ledger, intent = SqliteLedger(tmp_path / "ledger.db", "slot"), new_intent()
     with connect(planasonix_sandbox, idempotency=told) as client:
         try:
-            outcome = run_to_end(client, request_, ledger=ledger, intent=intent, interval=FAST)
+            outcome = run(client, request_, ledger, intent=intent, interval=FAST)
         except OutcomeUnknownError:
             outcome = None
     assert started(planasonix_sandbox, request_) == 1
@@ -97,7 +103,7 @@ def test_keys_ignored_and_another_job_beside_ours_is_announced(planasonix_sandbo
         somebody.connections.sync(CONNECTION)
         planasonix_sandbox.fault("connections.sync", "drop", times=1)
         with pytest.raises(OutcomeUnknownError, match="cancel what is not wanted"):
-            run_to_end(client, SYNC, ledger=SqliteLedger(tmp_path / "ledger.db", "slot"))
+            run(client, SYNC, SqliteLedger(tmp_path / "ledger.db", "slot"))
     assert planasonix_sandbox.jobs_started(CONNECTION) <= 3
 
 

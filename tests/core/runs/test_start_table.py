@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from planasonix.errors import ConflictError, OutcomeUnknownError, PlanasonixError, TransportError
 from planasonix.runs.provenance import Provenance
 from planasonix.runs.record import Record

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from planasonix.errors import NotFoundError
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)

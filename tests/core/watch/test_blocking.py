@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from planasonix.errors import AuthenticationError, NotFoundError, PlanasonixError, RunFailedError, ServerError
 from planasonix.watch import Interval, look_until_ended, wait_blocking
 from planasonix.watch.blocking import Pause, TimeIsUp

@@ -1,0 +1,1 @@
+"""`make demo`: the sandbox and a real Airflow run the example DAG, with nothing faked in between."""

@@ -1,0 +1,158 @@
+"""The outcome's rules and the one readable message (G5)."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from planasonix.errors import RunCancelledError, RunFailedError
+from planasonix.models import Backfill, Job, JobResults
+from planasonix.runs import RunHandle, outcome_from_dict, raise_for_failure, report
+from planasonix.runs.outcome import build_outcome
+
+HANDLE = RunHandle("job", "job_1", "conn_1", True, 1_767_225_600.0, 1_767_312_000.0, "token", generation=1)
+
+
+def job(status: str, **more: Any) -> Job:
+    return Job.read(
+        {
+            "id": "job_1",
+            "type": "connection_sync",
+            "status": status,
+            "connection_id": "conn_1",
+            "created_at": "2026-01-01T00:00:00Z",
+            "started_at": "2026-01-01T00:00:01Z",
+            "finished_at": "2026-01-01T00:01:31Z",
+            **more,
+        }
+    )
+
+
+def results(*tables: dict[str, Any], warnings: list[dict[str, str]] | None = None) -> JobResults:
+    return JobResults.read(
+        {"job_id": "job_1", "status": "succeeded", "tables": list(tables), "warnings": warnings or []}
+    )
+
+
+ORDERS = {"name": "public.orders", "rows_loaded": 44802, "checksum": "sha256:" + "9f" * 32}
+
+
+@pytest.mark.parametrize(
+    ("status", "phase"),
+    [
+        ("succeeded", "succeeded"),
+        ("completed", "succeeded"),
+        ("success", "succeeded"),
+        ("failed", "failed"),
+        ("partial", "failed"),
+        ("timeout", "failed"),
+        ("cancelled", "cancelled"),
+        ("canceled", "cancelled"),
+        ("defenestrated", "failed"),
+    ],
+)
+def test_only_a_known_success_is_success(status: str, phase: str) -> None:
+    assert build_outcome(HANDLE, job(status), []).status == phase
+
+
+def test_a_missing_table_had_no_change_or_failed_with_the_run() -> None:
+    expected = ["public.orders", "public.refunds"]
+    good = build_outcome(HANDLE, job("succeeded"), [results(ORDERS)], expected_tables=expected)
+    assert [(t.name, t.state) for t in good.tables] == [("public.orders", "loaded"), ("public.refunds", "no_change")]
+    bad = build_outcome(HANDLE, job("failed"), [results(ORDERS)], expected_tables=expected)
+    assert [(t.name, t.state) for t in bad.tables] == [("public.orders", "loaded"), ("public.refunds", "failed")]
+
+
+def test_a_tables_own_status_is_honoured_and_fails_the_run() -> None:
+    outcome = build_outcome(HANDLE, job("succeeded"), [results(ORDERS, {"name": "public.refunds", "status": "failed"})])
+    assert (outcome.status, outcome.api_status) == ("failed", "succeeded")
+    assert outcome.error_message == "1 of 2 tables failed"
+
+
+def test_a_failed_job_without_an_error_still_has_a_message() -> None:
+    outcome = build_outcome(HANDLE, job("failed", error=None), [])
+    assert "the API gave none; its status is 'failed'" in report(outcome)
+
+
+def test_shards_add_up() -> None:
+    handle = RunHandle("backfill", "bf_1", "conn_1", True, 0.0, 1.0, "token")
+    backfill = Backfill.read(
+        {
+            "id": "bf_1",
+            "status": "completed",
+            "start_at": "2026-01-01T00:00:00Z",
+            "end_at": "2026-02-01T00:00:00Z",
+            "rows_processed": 50,
+            "job_ids": ["job_1", "job_2"],
+        }
+    )
+    parts = [results({"name": "a", "rows_loaded": n, "checksum": "sha256:" + "0" * 64}) for n in (20, 30)]
+    outcome = build_outcome(handle, backfill, parts, job_ids=("job_1", "job_2"))
+    assert [(t.name, t.rows_loaded, t.checksum) for t in outcome.tables] == [("a", 50, None)]
+    assert (outcome.rows_loaded, outcome.connection_id, outcome.window_end) == (50, "conn_1", "2026-02-01T00:00:00Z")
+
+
+GOLDEN = """\
+Planasonix job job_1 of connection conn_1 failed after 1 min 30 s, 44,802 rows loaded.
+  Error: source_unreachable: connection refused
+  Tables: 1 failed, 1 loaded
+    public.refunds  failed
+    public.orders   loaded  44,802 rows
+  Warning: column_type_widened: discount_pct is wider now
+  Link: https://app.example.com/jobs/job_1"""
+
+
+def test_the_message_is_readable() -> None:
+    outcome = build_outcome(
+        HANDLE,
+        job("failed", error={"code": "source_unreachable", "message": "connection refused"}),
+        [results(ORDERS, warnings=[{"code": "column_type_widened", "message": "discount_pct is wider now"}])],
+        expected_tables=["public.refunds"],
+        job_url_template="https://app.example.com/jobs/{job_id}",
+    )
+    assert report(outcome) == GOLDEN
+    with pytest.raises(RunFailedError) as caught:
+        raise_for_failure(outcome)
+    assert GOLDEN in str(caught.value)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.run_id, again.outcome_data) == (str(caught.value), "job_1", outcome.to_dict())
+
+
+def test_many_tables_are_cut_failed_ones_first() -> None:
+    tables = [
+        {"name": f"t{n:03}", "rows_loaded": 1, "status": "failed" if n == 99 else "succeeded"} for n in range(100)
+    ]
+    text = report(build_outcome(HANDLE, job("failed"), [results(*tables)]))
+    assert "    t099  failed" in text
+    assert "… and 80 more" in text
+
+
+def test_a_cancelled_run_raises_its_own_error() -> None:
+    with pytest.raises(RunCancelledError):
+        raise_for_failure(build_outcome(HANDLE, job("cancelled"), []))
+
+
+def test_the_dict_is_json_and_comes_back() -> None:
+    import json
+
+    outcome = build_outcome(HANDLE, job("succeeded"), [results(ORDERS, warnings=[{"code": "c", "message": "m"}])])
+    assert outcome_from_dict(json.loads(json.dumps(outcome.to_dict()))) == outcome
+
+
+def test_a_handle_of_another_version_is_read() -> None:
+    data = {**HANDLE.to_dict(), "version": 7, "invented_later": True}
+    assert RunHandle.from_dict(data).id == "job_1"
+    assert HANDLE.created == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_no_template_no_link() -> None:
+    assert HANDLE.link(None) is None
+    assert build_outcome(HANDLE, SimpleNamespace(**vars(_bare())), []).link is None
+
+
+def _bare() -> Any:
+    return SimpleNamespace(id="job_1", status="succeeded", phase="succeeded", created_at=None, connection_id=None)
