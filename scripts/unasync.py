@@ -31,9 +31,11 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"`send\(request, timeout_seconds\)` \(async client: `asend`\)", "`send(request, timeout_seconds)`"),
 )
 
-BANNER = (
-    '# Generated from ../_async/{name} by scripts/unasync.py. Edit that file, then run "python -m scripts.unasync".\n'
-)
+# The source's line breaks are kept, so that the result depends on no formatter.
+BANNER = """\
+# Generated from ../_async/{name} by scripts/unasync.py. Edit that file, then run "python -m scripts.unasync".
+# fmt: off
+"""
 
 
 def translate(text: str, used: set[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import threading
 import time
@@ -22,6 +23,8 @@ from planasonix.engine import Reply, Request
 from planasonix.errors import ConfigurationError, PlanasonixError, TransportError
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 # Shorter than the five seconds after which common servers close an idle connection: a request that meets a
@@ -55,6 +58,14 @@ class _Process:
     )
 
 
+@functools.lru_cache(maxsize=4)
+def _default_ssl_context(cert_file: str | None, cert_dir: str | None) -> ssl.SSLContext:
+    """httpx's own default, made once per process and environment: reading the certificate store takes 50 ms."""
+    import httpx
+
+    return httpx.create_ssl_context()
+
+
 class _HttpxBase:
     def __init__(self, config: ClientConfig) -> None:
         self._config = config
@@ -84,8 +95,9 @@ class _HttpxBase:
         }
         if config.proxy is not None:
             options["proxy"] = config.proxy.reveal()
-        if config.ssl_context is not None:
-            options["verify"] = config.ssl_context
+        options["verify"] = config.ssl_context or _default_ssl_context(
+            os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+        )
         return options
 
     def _build(self, client: Any, request: Request, timeout_seconds: float) -> httpx.Request:

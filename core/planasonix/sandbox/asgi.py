@@ -52,8 +52,8 @@ class _Door:
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         reply = self._sandbox.handle(scope["method"], path, query, headers, body)
-        if reply.delay_seconds:
-            await asyncio.sleep(reply.delay_seconds)
+        if reply.delay_seconds and await _left_within(reply.delay_seconds, scope, receive):
+            return
         if reply.drop is None:
             await Response(reply.body, reply.status, reply.headers)(scope, receive, send)
         else:
@@ -73,9 +73,9 @@ async def _read(request: Request) -> bytes:
 
 async def _spoil(reply: SandboxReply, scope: Scope, receive: Receive, send: Send) -> None:
     """Breaks the connection in the way that the fault asks for."""
-    connection: Any = scope.get("extensions", {}).get(CONNECTION)
+    connection = _connection(scope)
     if reply.drop == "timeout":
-        await _client_gone(receive)
+        await _left_within(None, scope, receive)
         return
     if connection is None:
         raise ConnectionResetError("fault on demand: the connection broke")
@@ -91,6 +91,25 @@ async def _spoil(reply: SandboxReply, scope: Scope, receive: Receive, send: Send
     else:
         connection.reset()
     await _client_gone(receive)
+
+
+def _connection(scope: Scope) -> Any:
+    return scope.get("extensions", {}).get(CONNECTION)
+
+
+async def _left_within(seconds: float | None, scope: Scope, receive: Receive) -> bool:
+    """Holds the answer back; whether the client left, or the server ended, before the time was over."""
+    connection = _connection(scope)
+    if connection is not None:
+        connection.held = True
+    try:
+        await asyncio.wait_for(_client_gone(receive), seconds)
+    except TimeoutError:
+        return False
+    finally:
+        if connection is not None:
+            connection.held = False
+    return True
 
 
 async def _client_gone(receive: Receive) -> None:

@@ -95,11 +95,9 @@ class BackfillBook:
             status = "completed"
         elif "failed" in statuses:
             status = "failed"
-        elif "cancelled" in statuses:
-            status = "cancelled"
         else:
-            # A scripted word of its own: the backfill shows it too.
-            status = next(iter(sorted(statuses - {"succeeded"})))
+            # Cancelled, or a scripted word of its own, which the backfill shows too.
+            status = min(statuses - {"succeeded"})
         backfill.finished = now
         self.shelf.set_status(backfill, status)
         backfill.history.append((now, status))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -77,9 +78,12 @@ class VirtualClock:
 
 def to_text(at: float | None) -> str | None:
     """Epoch seconds as the API writes them: UTC, whole seconds, `Z`."""
-    if at is None:
-        return None
-    moment = time.gmtime(int(at // 1))
+    return None if at is None else _text(int(at // 1))
+
+
+@lru_cache(maxsize=65_536)
+def _text(second: int) -> str:
+    moment = time.gmtime(second)
     return (
         f"{moment.tm_year:04}-{moment.tm_mon:02}-{moment.tm_mday:02}"
         f"T{moment.tm_hour:02}:{moment.tm_min:02}:{moment.tm_sec:02}Z"

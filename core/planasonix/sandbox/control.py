@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _MAX_TEXT = 10_000
 _DEFAULT_ROWS = 50
+_MOST_ROWS = 1_000
 
 
 def json_or_text(body: bytes) -> Any:
@@ -90,7 +91,7 @@ def _health(sandbox: Sandbox, query: dict[str, str], options: dict[str, Any]) ->
 
 
 def _state(sandbox: Sandbox, query: dict[str, str], options: dict[str, Any]) -> Any:
-    return sandbox.state(limit=int(query.get("limit", _DEFAULT_ROWS)))
+    return sandbox.state(limit=min(_MOST_ROWS, max(0, int(query.get("limit", _DEFAULT_ROWS)))))
 
 
 def _jobs(sandbox: Sandbox, query: dict[str, str], options: dict[str, Any]) -> Any:
@@ -128,13 +129,19 @@ def _switches(sandbox: Sandbox, query: dict[str, str], options: dict[str, Any]) 
     return sandbox.state(limit=0)["switches"]
 
 
+def _needed(options: dict[str, Any], name: str) -> float:
+    if name not in options:
+        raise ValueError(f"{name} is missing")
+    return float(options[name])
+
+
 def _advance(sandbox: Sandbox, query: dict[str, str], options: dict[str, Any]) -> Any:
-    sandbox.advance(float(options["seconds"]))
+    sandbox.advance(_needed(options, "seconds"))
     return {"now": to_text(sandbox.clock.time())}
 
 
 def _speed(sandbox: Sandbox, query: dict[str, str], options: dict[str, Any]) -> Any:
-    sandbox.set_speed(float(options["speed"]))
+    sandbox.set_speed(_needed(options, "speed"))
     return {"speed": sandbox.clock.speed}
 
 

@@ -150,7 +150,10 @@ class Sandbox:
         """Serves over HTTP from a thread; port 0 takes a free one. Use the result in a `with`, or call its `stop`."""
         from .server import RunningSandbox
 
-        return RunningSandbox(self, host, port)
+        running = RunningSandbox(self, host, port)
+        # The one before was ended with the server that it belonged to.
+        self._courier = Courier(self._deliver_and_next)
+        return running
 
     def close(self) -> None:
         """Ends the delivery thread, if one was started."""

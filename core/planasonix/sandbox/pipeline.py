@@ -100,8 +100,8 @@ class Pipeline:
         saved = state.idempotency.find(api_key, key, state.now, switches.idempotency_ttl_seconds)
         if saved is None:
             reply = self._run(route, call, trace, out_headers)
-            if reply.status < 300:
-                state.idempotency.save(api_key, key, Saved(mark, state.now, reply, dict(trace.effect)))
+            # A refusal raises before this line: only what took effect is saved.
+            state.idempotency.save(api_key, key, Saved(mark, state.now, reply, dict(trace.effect)))
             return reply
         if saved.fingerprint != mark:
             code = "idempotency_key_reuse" if switches.telling_conflicts else None
@@ -145,7 +145,8 @@ class Pipeline:
         if fault.kind == "timeout":
             return SandboxReply(0, {}, drop="timeout", effect_applied=applied)
         if fault.kind == "cut" and reply is not None:
-            reply.drop = "cut"
+            # Of nothing there is no half.
+            reply.drop = "cut" if reply.body else "after"
             return reply
         status = 429 if fault.kind == "rate_limit" else fault.status or 503
         headers: dict[str, str] = {}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import seeding, tenant, views
+from . import connections, seeding, views
 from .calls import Call, Route
 from .clock import to_text
+from .connections import Connection
 from .reading import json_object, not_found, object_field, text
 from .replies import Answer, Refusal, invalid
 from .routes_runs import find_connection
-from .tenant import Connection
 
 READ, WRITE = "connections:read", "connections:write"
 MAX_SETTINGS = 100
@@ -125,7 +125,7 @@ def columns(call: Call) -> Answer:
     if name is None:
         raise invalid("table", "blank", "Missing required parameter: table")
     table = _table(call, connection, name)
-    found = [column._asdict() for column in tenant.columns_of(table)]
+    found = [column._asdict() for column in connections.columns_of(table)]
     return Answer(
         200,
         {"connectionId": connection.id, "schema": connection.schema, "table": table, "columns": found},
@@ -140,13 +140,13 @@ def preview(call: Call) -> Answer:
     if name is None and not known:
         raise not_found("table of the connection", connection.id)
     table = _table(call, connection, name if name is not None else known[0])
-    wanted = tenant.columns_of(table)
+    wanted = connections.columns_of(table)
     count = min(limit, _PREVIEW_ROWS)
     rows = [[_cell(call, column, table, row) for column in wanted] for row in range(count)]
     return Answer(200, {"columns": [column.name for column in wanted], "rows": rows, "truncated": True})
 
 
-def _cell(call: Call, column: tenant.Column, table: str, row: int) -> str | int | None:
+def _cell(call: Call, column: connections.Column, table: str, row: int) -> str | int | None:
     drawn = seeding.number(call.state.seed, table, column.name, row)
     if column.nullable and drawn % 5 == 0:
         return None
@@ -205,7 +205,9 @@ def discover(call: Call) -> Answer:
     connection = find_connection(call, identifier)
     if connection.type != "databricks":
         raise invalid("connectionId", "not_databricks", "The connection is not backed by Databricks")
-    found = [{"name": name, "schemas": list(schemas)} for name, schemas in tenant.CATALOGS if wanted in (None, name)]
+    found = [
+        {"name": name, "schemas": list(schemas)} for name, schemas in connections.CATALOGS if wanted in (None, name)
+    ]
     return Answer(200, {"connectionId": connection.id, "catalogs": found})
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from . import views
 from .calls import Call, Route
+from .connections import Connection
 from .jobs import SYNC
 from .reading import (
     PRIORITIES,
@@ -19,7 +20,6 @@ from .reading import (
 )
 from .replies import Answer, Refusal, invalid
 from .state import State
-from .tenant import Connection
 
 MAX_METADATA_KEYS = 100
 

@@ -28,6 +28,7 @@ class BreakableProtocol(H11Protocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.held = False
         app = self.app
 
         async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,6 +36,13 @@ class BreakableProtocol(H11Protocol):
             await app(scope, receive, send)
 
         self.app = with_connection  # pyright: ignore[reportAttributeAccessIssue]
+
+    def shutdown(self) -> None:
+        """The end of the server does not wait for an answer that is held back on purpose."""
+        if self.held:
+            self.reset()
+        else:
+            super().shutdown()
 
     def hang_up(self) -> None:
         """Sends what is written, then closes without a word."""
@@ -59,6 +67,8 @@ def uvicorn_config(sandbox: Sandbox, **options: Any) -> uvicorn.Config:
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=1,
+        # Longer than clients keep idle connections, so that none is closed just as it is used again.
+        timeout_keep_alive=75,
         **options,
     )
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from .backfills import Backfill
 from .clock import to_text
+from .connections import Connection
 from .faults import Faults
 from .jobs import Job
 from .journal import Journal
 from .routes_webhooks import delivery_row
 from .state import State
-from .tenant import Connection
 
 
 def job(job: Job, state: State) -> dict[str, Any]:

@@ -7,16 +7,19 @@ from typing import Any
 from . import seeding
 from .backfills import Backfill, BackfillBook, shard_count, shard_outcome
 from .clock import VirtualClock
+from .connections import Connection
 from .deliveries import Deliveries
 from .idempotency import IdempotencyStore
 from .jobs import BACKFILL, SYNC, Job, JobBook
 from .limits import RateLimiter
 from .scripts import Script, Scripts
 from .switches import Switches
-from .tenant import Connection, seeded_connections
+from .tenant import seeded_connections
 from .timeline import Timeline
 from .webhooks import WebhookBook
 
+# Between a job of a backfill and the one that takes its place: a failure is known before the next one begins.
+_HANDOVER_SECONDS = 0.5
 TABLE_NOT_FOUND = "table_not_found"
 
 
@@ -91,7 +94,7 @@ class State:
         for index in range(shard_count(start, end, self.switches.backfill_shard_days)):
             job = self._job(BACKFILL, connection, plan, backfill.tables, shard=index)
             round_number = index // self.switches.backfill_concurrency
-            job.delay = held_back + plan.queue_seconds + round_number * plan.duration_seconds
+            job.delay = held_back + plan.queue_seconds + round_number * (plan.duration_seconds + _HANDOVER_SECONDS)
             job.priority, job.metadata, job.backfill_id = priority, metadata, backfill.id
             backfill.jobs.append(job)
         self.backfills.add(backfill)

@@ -25,7 +25,7 @@ class Switches:
     telling_conflicts: bool = False  # codes that say why, and `existing_job_id`
     # Jobs.
     echo_metadata: bool = False
-    table_status: bool = False  # a `status` per table in the results
+    table_status: bool = False  # a `status` per table in the results, failed ones listed
     results_before_end: Literal["409", "stub"] = "409"
     cancel_outcome: Literal["cancelled", "succeeded", "failed"] = "cancelled"
     cancel_seconds: float = 2.0

@@ -29,11 +29,10 @@ Ordinary syncs take two to six virtual seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import seeding
+from .connections import Connection
 
 MAINFRAME_ERROR = {
     "code": "source_authentication_failed",
@@ -47,33 +46,6 @@ SFTP_WARNINGS = (
     },
     {"code": "rows_skipped", "message": "12 rows of partner.price_list have no key and were not loaded"},
 )
-
-
-class Column(NamedTuple):
-    name: str
-    type: str
-    nullable: bool
-
-
-@dataclass
-class Connection:
-    """One configured connection. `tables` maps plain names to the most rows an incremental sync finds."""
-
-    id: str
-    name: str
-    type: str
-    schema: str
-    tables: dict[str, int]
-    views: list[str] = field(default_factory=list)
-    config: dict[str, Any] = field(default_factory=dict)
-    credential_id: str | None = None
-    created: float = 0.0
-    updated: float = 0.0
-    habits: Mapping[str, Any] = field(default_factory=dict)
-
-    def qualified_tables(self) -> list[str]:
-        """The names that backfills and results use."""
-        return [f"{self.schema}.{name}" for name in self.tables]
 
 
 def _seed(id: str, name: str, type: str, schema: str, tables: str, views: str = "", **more: Any) -> dict[str, Any]:
@@ -277,24 +249,6 @@ TENANT: tuple[dict[str, Any], ...] = (
     ),
 )
 
-CATALOGS = (("main", ("default", "analytics", "sandbox")), ("hive_metastore", ("legacy",)))
-
-_COLUMNS = {
-    "orders": (
-        Column("order_id", "BIGINT", False),
-        Column("customer_id", "UUID", True),
-        Column("amount_cents", "INTEGER", False),
-        Column("ordered_at", "TIMESTAMPTZ", False),
-    ),
-    "order_items": (
-        Column("order_id", "BIGINT", False),
-        Column("line_no", "INTEGER", False),
-        Column("sku", "TEXT", False),
-        Column("quantity", "INTEGER", False),
-        Column("discount_pct", "NUMERIC(8,4)", True),
-    ),
-}
-
 
 def seeded_connections(seed: int, now: float) -> dict[str, Connection]:
     """The tenant by connection id, created in the weeks before `now`."""
@@ -315,15 +269,3 @@ def seeded_connections(seed: int, now: float) -> dict[str, Connection]:
         )
         connections[connection.id] = connection
     return connections
-
-
-def columns_of(table: str) -> tuple[Column, ...]:
-    """The columns of a table or view of any connection."""
-    if table in _COLUMNS:
-        return _COLUMNS[table]
-    return (
-        Column(f"{table.removesuffix('s')}_id", "BIGINT", False),
-        Column("name", "TEXT", True),
-        Column("status", "TEXT", True),
-        Column("updated_at", "TIMESTAMPTZ", False),
-    )

@@ -6,10 +6,10 @@ from typing import Any
 
 from .backfills import Backfill
 from .clock import to_text
+from .connections import Connection
 from .jobs import Job
 from .samples import keys_of, project
 from .state import State
-from .tenant import Connection
 
 _SYNC_POST = "/api/v1/connections/{connectionId}/sync"
 _BACKFILL_POST = "/api/v1/connections/{connectionId}/backfill"
@@ -33,8 +33,8 @@ CONNECTION_ROW = keys_of("GET", _CONNECTIONS, "data", 0)
 CREATED_CONNECTION = keys_of("POST", _CONNECTIONS)
 
 
-def _job_values(job: Job, state: State) -> dict[str, Any]:
-    ended = job.finished is not None and job.started is not None
+def _row_values(job: Job) -> dict[str, Any]:
+    """What a list shows; apart, because lists are read a hundred rows at a time."""
     return {
         "id": job.id,
         "type": job.type,
@@ -42,8 +42,14 @@ def _job_values(job: Job, state: State) -> dict[str, Any]:
         "connection_id": job.connection_id,
         "pipeline_id": job.pipeline_id,
         "created_at": to_text(job.created),
-        "queued_at": to_text(job.created),
         "started_at": to_text(job.started),
+    }
+
+
+def _job_values(job: Job) -> dict[str, Any]:
+    ended = job.finished is not None and job.started is not None
+    return _row_values(job) | {
+        "queued_at": to_text(job.created),
         "finished_at": to_text(job.finished),
         "duration_seconds": round((job.finished or 0) - (job.started or 0)) if ended else None,
         "cancel_requested_at": to_text(job.cancel_requested),
@@ -52,11 +58,11 @@ def _job_values(job: Job, state: State) -> dict[str, Any]:
 
 
 def started_job(job: Job, state: State) -> dict[str, Any]:
-    return {"data": {"job": project(_job_values(job, state), STARTED_JOB)}}
+    return {"data": {"job": project(_job_values(job), STARTED_JOB)}}
 
 
 def job(job: Job, state: State) -> dict[str, Any]:
-    values = _job_values(job, state) | {"metrics": project(job.metrics(state.now), METRICS)}
+    values = _job_values(job) | {"metrics": project(job.metrics(state.now), METRICS)}
     data = project(values, JOB)
     if state.switches.echo_metadata:
         data["metadata"] = job.metadata
@@ -64,7 +70,7 @@ def job(job: Job, state: State) -> dict[str, Any]:
 
 
 def job_row(job: Job, state: State) -> dict[str, Any]:
-    row = project(_job_values(job, state), JOB_ROW)
+    row = project(_row_values(job), JOB_ROW)
     if state.switches.list_staleness_seconds:
         then = state.now - state.switches.list_staleness_seconds
         row["status"] = status_at(job, then) or "queued"
@@ -89,6 +95,10 @@ def results(job: Job, state: State) -> dict[str, Any]:
         if state.switches.table_status:
             table["status"] = "succeeded"
         tables.append(table)
+    if state.switches.table_status and job.status == "failed":
+        listed = {table["name"] for table in tables}
+        missing = [name for name, _, _ in job.tables if name not in listed]
+        tables += [{"name": name, "rows_loaded": 0, "checksum": None, "status": "failed"} for name in missing]
     values = {
         "job_id": job.id,
         "status": job.status,
@@ -99,7 +109,7 @@ def results(job: Job, state: State) -> dict[str, Any]:
 
 
 def cancelled(job: Job, state: State) -> dict[str, Any]:
-    return {"data": project(_job_values(job, state), CANCELLED)}
+    return {"data": project(_job_values(job), CANCELLED)}
 
 
 def _backfill_values(backfill: Backfill, state: State) -> dict[str, Any]:

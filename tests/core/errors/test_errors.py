@@ -6,8 +6,9 @@ import pickle
 import subprocess
 import sys
 
-import planasonix.errors
 import pytest
+
+import planasonix.errors
 from planasonix.errors import (
     APIError,
     Attempt,

@@ -6,6 +6,7 @@ import time
 import traceback
 
 import pytest
+
 from planasonix.errors import (
     Attempt,
     ConfigurationError,

@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from planasonix.errors import (
     APIError,
     AuthenticationError,

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
+
 from planasonix.errors import ConfigurationError
 from planasonix.models import (
     BackfillRequestBody,

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from planasonix.errors import InvalidRequestError, error_from_reply
 from planasonix.models import (
     Backfill,

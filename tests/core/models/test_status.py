@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from planasonix.models import TERMINAL_PHASES, Backfill, Job, JobResults, JobStatus, is_known_status, phase_of
 
 # Every word of facts §4.1, whatever it is the status of, with its phase if it came as that of a job. A word that no

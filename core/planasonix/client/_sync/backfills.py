@@ -1,4 +1,5 @@
 # Generated from ../_async/backfills.py by scripts/unasync.py. Edit that file, then run "python -m scripts.unasync".
+# fmt: off
 """Backfills: look, list, cancel, wait."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 # Generated from ../_async/calls.py by scripts/unasync.py. Edit that file, then run "python -m scripts.unasync".
+# fmt: off
 """Runs one operation through the engine."""
 
 from __future__ import annotations

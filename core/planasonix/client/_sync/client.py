@@ -1,4 +1,5 @@
 # Generated from ../_async/client.py by scripts/unasync.py. Edit that file, then run "python -m scripts.unasync".
+# fmt: off
 """The client: settings, connections, and the resources as attributes."""
 
 from __future__ import annotations

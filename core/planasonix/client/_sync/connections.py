@@ -1,4 +1,5 @@
 # Generated from ../_async/connections.py by scripts/unasync.py. Edit that file, then run "python -m scripts.unasync".
+# fmt: off
 """Connections: start syncs and backfills, and see what there is to load."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 # Generated from ../_async/jobs.py by scripts/unasync.py. Edit that file, then run "python -m scripts.unasync".
+# fmt: off
 """Jobs: look, list, read results, cancel, wait."""
 
 from __future__ import annotations

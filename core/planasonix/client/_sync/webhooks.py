@@ -1,4 +1,5 @@
 # Generated from ../_async/webhooks.py by scripts/unasync.py. Edit that file, then run "python -m scripts.unasync".
+# fmt: off
 """Subscriptions to events."""
 
 from __future__ import annotations
