@@ -63,6 +63,7 @@ lint: $(VENVS)/core/.ready $(VENVS)/airflow/.ready  ## ruff, generated code, imp
 	$(CORE)/ruff check .
 	$(CORE)/ruff format --check .
 	$(CORE)/python -m scripts.unasync --check
+	$(CORE)/python -m scripts.endpoints --check
 	PYTHONPATH=airflow_provider:dagster_planasonix:prefect_planasonix $(CORE)/lint-imports
 	$(CORE)/pyright
 	$(CORE)/pyright --project airflow_provider/pyrightconfig.json
@@ -80,6 +81,7 @@ fmt: $(VENVS)/core/.ready  ## format, fix what can be fixed, regenerate the sync
 	$(CORE)/ruff check --fix . || true
 	$(CORE)/ruff format .
 	$(CORE)/python -m scripts.unasync
+	$(CORE)/python -m scripts.endpoints
 
 .PHONY: dist
 dist: | $(UV)  ## wheels of the four distributions in dist/

@@ -30,6 +30,7 @@ class Suite:
 SUITES = (
     Suite("core", ("tests/core",)),
     Suite("core", ("tests/packaging",)),
+    Suite("core", ("tests/demo",)),
     Suite("airflow", ("tests/airflow",), ("-m", "not scenario")),
     Suite("dagster", ("tests/dagster",)),
     Suite("prefect", ("tests/prefect",)),

@@ -61,7 +61,12 @@ def run_demo(console: Console, logs: Path) -> int:
             wide = Console(width=max(console.width, 150))
             wide.print(result(rows))
             wide.print(summary(state, sandbox.control("GET", "counts")))
-            return 0 if state == "success" and all(row.status == "succeeded" for row in rows) else 1
+            return exit_code(state, rows)
+
+
+def exit_code(state: str, rows: list[Row]) -> int:
+    """0 only if the DAG run succeeded, and each of its Planasonix tasks did."""
+    return 0 if state == "success" and rows and all(row.status == "succeeded" for row in rows) else 1
 
 
 def follow(console: Console, airflow: LocalAirflow, sandbox: SandboxProcess, run: Run) -> str:

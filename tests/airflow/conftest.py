@@ -1,35 +1,32 @@
 """One real Airflow and one sandbox process for all live tests of this folder."""
 
 import os
+import secrets
 import shutil
 import socket
-import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.airflow_local import LocalAirflow
+from scripts.airflow_local.sandbox import SandboxProcess
+
 # Whoever imports airflow in this process must not make or read a home of the user's.
 _HOME = Path(tempfile.mkdtemp(prefix="airflow-unit-"))
 os.environ["AIRFLOW_HOME"] = str(_HOME)
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from scripts.airflow_local import LocalAirflow  # noqa: E402
-from scripts.airflow_local.sandbox import SandboxProcess  # noqa: E402
 
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(_HOME, ignore_errors=True)
 
 
-# Looked for in logs, database and XComs: it must turn up nowhere.
-CANARY_KEY = "plnx_live_canary_5b1f0c9d"
+# The API key of this run: looked for in all that Airflow and the sandbox wrote, and by `make test` in all output.
+CANARY_KEY = os.environ.get("PLANASONIX_TEST_KEY") or f"plnx_live_canary_{secrets.token_hex(16)}"
 
 
 @pytest.fixture(scope="session")
@@ -42,8 +39,10 @@ def sandbox_port() -> int:
 
 @pytest.fixture(scope="session")
 def _sandbox(sandbox_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
-    with SandboxProcess(sandbox_port, CANARY_KEY, tmp_path_factory.mktemp("sandbox")) as process:
+    logs = tmp_path_factory.mktemp("sandbox")
+    with SandboxProcess(sandbox_port, CANARY_KEY, logs) as process:
         yield process
+    assert [path for path in logs.rglob("*") if path.is_file() and CANARY_KEY.encode() in path.read_bytes()] == []
 
 
 @pytest.fixture
@@ -64,6 +63,7 @@ def airflow(sandbox_port: int) -> Iterator[LocalAirflow]:
     }
     with LocalAirflow(connections={"planasonix_default": connection}) as running:
         yield running
+        assert running.files_with(CANARY_KEY) == [], "the API key stands in Airflow's logs or database"
 
 
 @pytest.fixture
@@ -89,3 +89,70 @@ def dag(airflow: LocalAirflow, request: pytest.FixtureRequest) -> Callable[[str]
         return dag_id
 
     return install
+
+
+OPERATORS = """
+from airflow_provider_planasonix.operators.backfill import PlanasonixBackfillOperator
+from airflow_provider_planasonix.operators.sync import PlanasonixSyncOperator
+"""
+RETRIES = "schedule=None, default_args={'retries': 1, 'retry_delay': timedelta(seconds=1)}"
+
+
+class World:
+    """One Airflow, one sandbox, and short ways to what the tests ask."""
+
+    ORDERS = "conn_shop_orders"
+    FAST = "poll_interval_seconds=0.5"
+
+    def __init__(self, airflow: LocalAirflow, sandbox: SandboxProcess, dag: Any) -> None:
+        self.airflow = airflow
+        self.sandbox = sandbox
+        self._dag = dag
+
+    def start(self, body: str, **run: Any) -> Any:
+        return self.airflow.trigger(self._dag(body, imports=OPERATORS, arguments=RETRIES), **run)
+
+    def sync(self, *, deferrable: bool, connection_id: str = "conn_shop_orders", extra: str = "") -> Any:
+        return self.start(
+            f"PlanasonixSyncOperator(task_id='sync', connection_id='{connection_id}', deferrable={deferrable}, "
+            f"{self.FAST}, {extra})"
+        )
+
+    def script(self, connection_id: str = "conn_shop_orders", **outcome: Any) -> None:
+        self.sandbox.control("PUT", f"connections/{connection_id}/script", outcome)
+
+    def jobs(self, connection_id: str = "conn_shop_orders") -> list[dict[str, Any]]:
+        """Oldest first."""
+        found = self.sandbox.control("GET", f"jobs?connection_id={connection_id}")
+        return sorted(found["jobs"] if isinstance(found, dict) else found, key=lambda job: job["id"])
+
+    def wait_for_job(self, number: int = 1, connection_id: str = "conn_shop_orders") -> dict[str, Any]:
+        """The number-th job of the connection, once it is there and was looked at."""
+        return self.airflow.wait_until(
+            lambda: (self.jobs(connection_id)[number - 1 :] or [None])[0], f"job {number} of {connection_id}", 40
+        )
+
+    def waiting(self, run: Any, deferrable: bool, try_number: int = 1, look: str = "jobs.get") -> None:
+        """Return once the task waits for its job: somebody looks at it."""
+        self.airflow.wait_task(run, "sync", "deferred" if deferrable else "running", try_number=try_number)
+        before = self.calls(look)
+        self.airflow.wait_until(lambda: self.calls(look) > before, "a look at the job", 40)
+
+    def calls(self, operation: str) -> int:
+        return self.sandbox.control("GET", "counts")["calls_by_operation"].get(operation, 0)
+
+    def finish(self, job: dict[str, Any], outcome: str = "succeeded") -> None:
+        self.sandbox.control("POST", f"jobs/{job['id']}/finish", {"outcome": outcome})
+
+    def statuses(self, connection_id: str = "conn_shop_orders") -> list[str]:
+        return [job["status"] for job in self.jobs(connection_id)]
+
+    def cancelled(self, number: int, connection_id: str = "conn_shop_orders") -> None:
+        self.airflow.wait_until(
+            lambda: self.statuses(connection_id)[number - 1] == "cancelled", f"job {number} to be cancelled", 40
+        )
+
+
+@pytest.fixture
+def world(airflow: LocalAirflow, sandbox_process: SandboxProcess, dag: Any) -> World:
+    return World(airflow, sandbox_process, dag)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import random
@@ -94,6 +95,7 @@ class ClientConfig:
         return headers
 
 
+@functools.cache
 def package_version() -> str:
     """The installed version of this distribution."""
     try:

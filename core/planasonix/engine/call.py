@@ -121,11 +121,13 @@ class _Call:
             delay = self._pacer.admit(request.priority, now)
             if delay is None:
                 return
-            seconds = delay.seconds + self._rng.uniform(0.0, min(_SPREAD_SECONDS, delay.seconds * _SPREAD_SHARE))
-            if delay.seconds >= self._deadline.remaining(now):
+            spare = self._deadline.remaining(now) - delay.seconds
+            if spare <= 0.0:
                 # Waiting would be in vain, so the caller learns it now.
                 yield from self._give_up("its turn comes after its deadline")
-            seconds = min(seconds, self._deadline.remaining(now))
+            # The spreading must not cost a caller the time that it still has.
+            spread = min(_SPREAD_SECONDS, delay.seconds * _SPREAD_SHARE, spare / 2)
+            seconds = delay.seconds + self._rng.uniform(0.0, spread)
             yield Emit(Paced(request.operation, request.priority, seconds, delay.reason))
             yield Sleep(seconds)
 

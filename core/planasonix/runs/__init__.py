@@ -5,7 +5,8 @@ generators (`start`, `cancel`, `retire`, `outcome`); `drivers` carries them out 
 `blocking` and `aio` are what plugins call.
 """
 
-from planasonix.runs.aio import acancel_run, aoutcome_of, astart_run, await_run
+from typing import TYPE_CHECKING, Any
+
 from planasonix.runs.blocking import (
     cancel_run,
     outcome_of,
@@ -24,6 +25,9 @@ from planasonix.runs.record import Record
 from planasonix.runs.report import headline, raise_for_failure, report
 from planasonix.runs.requests import BackfillRequest, RunRequest, SyncRequest
 from planasonix.runs.start import Started
+
+if TYPE_CHECKING:
+    from planasonix.runs.aio import acancel_run, aoutcome_of, astart_run, await_run
 
 __all__ = [
     "BackfillRequest",
@@ -58,3 +62,14 @@ __all__ = [
     "wait_for_run",
     "wait_while_busy",
 ]
+
+_NEED_ASYNCIO = frozenset({"acancel_run", "aoutcome_of", "astart_run", "await_run"})
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NEED_ASYNCIO:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # On use, because a DAG file that names an operator never runs in an event loop.
+    from planasonix.runs import aio
+
+    return getattr(aio, name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -97,6 +96,8 @@ def _do(client: Planasonix, effect: Effect, ledger: Ledger, log: Log | None) -> 
 
 
 async def _ado(client: AsyncPlanasonix, effect: Effect, ledger: Ledger, log: Log | None) -> Any:
+    import asyncio  # here, because the sync driver's users never need it
+
     match effect:
         case Post(record, retry_unknown):
             reply = await client.start(

@@ -148,6 +148,13 @@ def test_queueing_counts_against_the_deadline(simulation):
     assert simulation.clock.now == 0.0, "waiting in vain helps nobody"
 
 
+def test_spreading_after_a_pause_does_not_cost_the_last_moment(simulation):
+    simulation.pacer.pause(9.9, simulation.clock.now)
+    outcome = simulation.call([OK], deadline_seconds=10.0)
+    assert outcome.answer is not None
+    assert 9.9 <= outcome.sent_at[0] < 10.0
+
+
 def test_without_a_deadline_it_waits(simulation):
     simulation.pacer.pause(3600.0, simulation.clock.now)
     assert simulation.call([OK], deadline_seconds=None).answer is not None

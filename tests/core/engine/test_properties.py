@@ -38,7 +38,7 @@ def is_unclear(answer):
     return answer.status >= 500 or answer.status == 408 or (answer.status < 300 and answer.body == b"{cut")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(scripts, repeats, st.integers(1, 8), st.floats(0.5, 300))
 def test_every_call_keeps_the_rules(simulate, script, repeat, max_tries, deadline_seconds):
     world = simulate()

@@ -53,7 +53,14 @@ def is_local(url):
 
 
 @pytest.fixture
-def page(browser):
+def served():
+    with Sandbox(clock=VirtualClock.manual()).serve() as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser, served):
+    # It needs the sandbox, so that it closes first: a page left polling a stopped one would report errors.
     opened = browser.new_page(viewport={"width": 1280, "height": 900})
     problems = []
     opened.on("pageerror", lambda error: problems.append(str(error)))
@@ -62,12 +69,6 @@ def page(browser):
     yield opened
     opened.close()
     assert problems == []
-
-
-@pytest.fixture
-def served():
-    with Sandbox(clock=VirtualClock.manual()).serve() as running:
-        yield running
 
 
 def test_jobs_and_backfills_are_followed_live(page, served, caller):
