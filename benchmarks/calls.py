@@ -17,13 +17,16 @@ PAIRS = 5
 
 
 def sync_calls() -> Iterator[tuple[str, str]]:
-    with Sandbox().serve() as server, httpx.Client(headers=_headers(server.api_key)) as bare:
-        with Planasonix(server.api_key, server.url) as client:
-            job = client.connections.sync("conn_erp_sap")
-            url = f"{server.url}/api/v1/jobs/{job.id}"
-            theirs, ours = _paired(
-                lambda: _timed(lambda: bare.get(url).json()), lambda: _timed(lambda: client.jobs.get(job.id))
-            )
+    with (
+        Sandbox().serve() as server,
+        httpx.Client(headers=_headers(server.api_key)) as bare,
+        Planasonix(server.api_key, server.url) as client,
+    ):
+        job = client.connections.sync("conn_erp_sap")
+        url = f"{server.url}/api/v1/jobs/{job.id}"
+        theirs, ours = _paired(
+            lambda: _timed(lambda: bare.get(url).json()), lambda: _timed(lambda: client.jobs.get(job.id))
+        )
     yield from _rows("sync", theirs, ours)
 
 

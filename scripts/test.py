@@ -1,6 +1,6 @@
 """`make test`: every suite in its own environment, then a search of all their output for the secrets they used.
 
-Each run makes up an API key of its own, hands it to the suites as `PLANASONIX_TEST_KEY`, and fails if it turns up in
+Each run makes up an API key of its own, hands it to the suites as `PLANASONIX_SANDBOX_API_KEY`, and fails if it turns up in
 anything that they printed (G8). The suites themselves search what they leave on disk: Airflow's logs and database.
 """
 
@@ -60,7 +60,7 @@ def main() -> int:
 def run(suite: Suite, log: Path, key: str) -> int:
     """Run one suite; its output goes to the terminal and to `log`."""
     command = [str(ROOT / ".venvs" / suite.environment / "bin" / "pytest"), "-q", *suite.options, *suite.paths]
-    environment = {**os.environ, "PLANASONIX_TEST_KEY": key}
+    environment = {**os.environ, "PLANASONIX_SANDBOX_API_KEY": key}
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
     assert process.stdout is not None
     with log.open("wb") as kept:

@@ -16,12 +16,16 @@ The fixture's value is a `planasonix.sandbox.RunningSandbox`: `.url`, `.api_key`
 every method of the `Sandbox` behind it (`.script`, `.fault`, `.advance`, `.journal`, `.jobs_started()`,
 ...). It needs the extra `planasonix[testing]`.
 
+The environment variable PLANASONIX_SANDBOX_API_KEY sets the key that the sandbox accepts: choose one that
+you can then look for in your logs and databases, where it must not be.
+
 Pytest imports this module in every run of an environment that has the package, so nothing of the sandbox,
 and no server, is imported before a test asks for the fixture.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["planasonix_sandbox"]
 
 _MARKER = "planasonix_sandbox"
+KEY_VARIABLE = "PLANASONIX_SANDBOX_API_KEY"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,5 +53,7 @@ def planasonix_sandbox(request: pytest.FixtureRequest) -> Iterator[RunningSandbo
 
     marker: pytest.Mark | None = request.node.get_closest_marker(_MARKER)  # pyright: ignore[reportUnknownMemberType]
     options: dict[str, Any] = dict(marker.kwargs) if marker else {}
+    if key := os.environ.get(KEY_VARIABLE):
+        options.setdefault("api_keys", key)
     with Sandbox(**options).serve() as running:
         yield running

@@ -67,11 +67,6 @@ class LocalAirflow(Control):
         self.triggerer = self._component("triggerer", "triggerer", "--skip-serve-logs")
         self.components = [self.api_server, self.scheduler, self.dag_processor, self.triggerer]
 
-    @property
-    def fernet_key(self) -> str:
-        """What Airflow encrypts trigger arguments and connections with in its database."""
-        return self._environment["AIRFLOW__CORE__FERNET_KEY"]
-
     def __enter__(self) -> Self:
         return self.start()
 

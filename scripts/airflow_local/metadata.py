@@ -120,7 +120,7 @@ class Metadata:
         return {row["key"]: _decoded(row["value"]) for row in rows}
 
     def triggers(self) -> list[dict[str, Any]]:
-        """Return the rows of all triggers: id, classpath, kwargs as stored (encrypted), triggerer_id."""
+        """Return the rows of all triggers: id, classpath, kwargs as stored, triggerer_id."""
         return [dict(row) for row in self.query("SELECT id, classpath, kwargs, triggerer_id FROM trigger")]
 
     def dags_of(self, filename: str) -> dict[str, str]:

@@ -26,7 +26,7 @@ def pytest_unconfigure() -> None:
 
 
 # The API key of this run: looked for in all that Airflow and the sandbox wrote, and by `make test` in all output.
-CANARY_KEY = os.environ.get("PLANASONIX_TEST_KEY") or f"plnx_live_canary_{secrets.token_hex(16)}"
+CANARY_KEY = os.environ.get("PLANASONIX_SANDBOX_API_KEY") or f"plnx_live_canary_{secrets.token_hex(16)}"
 
 
 @pytest.fixture(scope="session")
@@ -137,6 +137,15 @@ class World:
         self.airflow.wait_task(run, "sync", "deferred" if deferrable else "running", try_number=try_number)
         before = self.calls(look)
         self.airflow.wait_until(lambda: self.calls(look) > before, "a look at the job", 40)
+
+    def wait_for_a_look(self, job: dict[str, Any]) -> None:
+        """Return once somebody reads this job: its trigger runs."""
+
+        def looked() -> bool:
+            found = self.sandbox.control("GET", "journal?operation=jobs.get")
+            return any(job["id"] in entry["path"] for entry in found["entries"])
+
+        self.airflow.wait_until(looked, f"a look at {job['id']}", 40)
 
     def calls(self, operation: str) -> int:
         return self.sandbox.control("GET", "counts")["calls_by_operation"].get(operation, 0)

@@ -98,8 +98,9 @@ def test_mapped_syncs_are_intents_of_their_own(world: Any) -> None:
     )
     for connection_id in connections:
         world.wait_for_job(1, connection_id)
-    for index in range(3):
+    for index, connection_id in enumerate(connections):
         world.airflow.wait_task(run, "sync", "deferred", map_index=index)
+        world.wait_for_a_look(world.wait_for_job(1, connection_id))
     world.airflow.mark(run, "sync", "failed", map_index=1)
     world.cancelled(1, connections[1])
     for connection_id in (connections[0], connections[2]):

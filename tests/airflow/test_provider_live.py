@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
 
 pytestmark = pytest.mark.live
 
@@ -131,12 +130,10 @@ def test_bad_input_starts_nothing_and_names_the_field(world: Any) -> None:
 
 
 def test_a_waiting_trigger_holds_no_secret(world: Any) -> None:
-    """Its arguments are encrypted in the database; what they hold must not be worth it."""
     world.script(outcome="stuck")
     run = world.sync(deferrable=True)
     world.waiting(run, deferrable=True)
-    fernet = Fernet(world.airflow.fernet_key)
-    [kwargs] = [fernet.decrypt(row["kwargs"]).decode() for row in world.airflow.database.triggers()]
+    [kwargs] = [row["kwargs"] for row in world.airflow.database.triggers()]
     assert world.wait_for_job()["id"] in kwargs
     assert world.sandbox.api_key not in kwargs
     world.finish(world.wait_for_job())
