@@ -1,7 +1,7 @@
 """`make test`: every suite in its own environment, then a search of all their output for the secrets they used.
 
-Each run makes up an API key of its own, hands it to the suites as `PLANASONIX_SANDBOX_API_KEY`, and fails if it turns up in
-anything that they printed (G8). The suites themselves search what they leave on disk: Airflow's logs and database.
+Each run makes up an API key of its own, hands it to the suites as `PLANASONIX_SANDBOX_API_KEY`, and fails if it turns
+up in anything that they printed (G8). The suites themselves search what they leave on disk: Airflow's logs, database.
 """
 
 from __future__ import annotations

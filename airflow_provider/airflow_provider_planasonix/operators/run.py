@@ -22,7 +22,7 @@ from airflow_provider_planasonix.ledger import TaskStateLedger
 from airflow_provider_planasonix.links import PlanasonixJobLink
 from airflow_provider_planasonix.provenance import provenance_of
 from airflow_provider_planasonix.task_state import TaskKey
-from planasonix.errors import RunCancelledError, WaitTimeoutError
+from planasonix.errors import ConfigurationError, RunCancelledError, WaitTimeoutError
 from planasonix.runs import (
     IfRunning,
     Outcome,
@@ -113,7 +113,7 @@ class PlanasonixRunOperator(BaseOperator):
             self._ledger.note_this_try()
             self._tell_start(started, context)
             if started.how == "finished" or (started.run is not None and started.run.phase != "active"):
-                return self._finish(client, handle, request)
+                return self._finish(client, handle, request.expected_tables)
             if not self.wait_for_completion:
                 return handle.to_dict()
             if self.deferrable:
@@ -142,7 +142,7 @@ class PlanasonixRunOperator(BaseOperator):
                     pending=[{"kind": handle.kind, "id": handle.id, "status": None}],
                     hint="The run was left as it is. A retry of this task waits for it again.",
                 )
-            return self._finish(client, handle, self.run_request(context))
+            return self._finish(client, handle, self._expected_tables(context))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """The net below the trigger: Airflow resumes a task that timed out or whose trigger broke only to fail it.
@@ -249,10 +249,17 @@ class PlanasonixRunOperator(BaseOperator):
             cancel_quietly(client, handle, self.log, wanted=self.cancel_on_kill)
             raise
         self._waiting_for = None
-        return self._finish(client, handle, request)
+        return self._finish(client, handle, request.expected_tables)
 
-    def _finish(self, client: Planasonix, handle: RunHandle, request: RunRequest) -> dict[str, Any]:
-        outcome: Outcome = outcome_of(client, handle, expected_tables=request.expected_tables)
+    def _expected_tables(self, context: Any) -> tuple[str, ...]:
+        """Those of the request; none if the DAG was edited meanwhile into one that could not be sent."""
+        try:
+            return self.run_request(context).expected_tables
+        except ConfigurationError:
+            return ()
+
+    def _finish(self, client: Planasonix, handle: RunHandle, expected_tables: tuple[str, ...]) -> dict[str, Any]:
+        outcome: Outcome = outcome_of(client, handle, expected_tables=expected_tables)
         try:
             raise_for_failure(outcome)
         except RunCancelledError as error:

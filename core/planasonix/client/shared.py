@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planasonix.client.config import ClientConfig
+from planasonix.client.server_clock import ServerClock
 from planasonix.client.transport import ClosableAsyncTransport, ClosableTransport, open_async_transport, open_transport
 from planasonix.engine import Pacer, RetryBudget, pacer_for
 
@@ -18,10 +19,11 @@ class Shared:
     transport: ClosableTransport
     pacer: Pacer
     budget: RetryBudget
+    server_clock: ServerClock
 
     @classmethod
     def open(cls, config: ClientConfig) -> Shared:
-        return cls(open_transport(config), pacer_for((config.share_key, config.clock)), RetryBudget())
+        return cls(open_transport(config), pacer_for((config.share_key, config.clock)), RetryBudget(), ServerClock())
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,10 @@ class AsyncShared:
     transport: ClosableAsyncTransport
     pacer: Pacer
     budget: RetryBudget
+    server_clock: ServerClock
 
     @classmethod
     def open(cls, config: ClientConfig) -> AsyncShared:
-        return cls(open_async_transport(config), pacer_for((config.share_key, config.clock)), RetryBudget())
+        return cls(
+            open_async_transport(config), pacer_for((config.share_key, config.clock)), RetryBudget(), ServerClock()
+        )

@@ -43,7 +43,7 @@ from planasonix.errors.calls import (
     TransportError,
 )
 from planasonix.errors.redaction import redact, redact_data
-from planasonix.errors.reply import error_from_reply, request_id_of, retry_after_seconds_of
+from planasonix.errors.reply import error_from_reply, http_date, request_id_of, retry_after_seconds_of
 from planasonix.errors.runs import (
     FeedbackLoopError,
     NotPublishedError,
@@ -83,6 +83,7 @@ __all__ = [
     "TransportError",
     "WaitTimeoutError",
     "error_from_reply",
+    "http_date",
     "redact",
     "redact_data",
     "request_id_of",

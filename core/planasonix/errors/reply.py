@@ -123,17 +123,18 @@ def retry_after_seconds_of(headers: Mapping[str, str], *, now: float | None = No
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value, re.ASCII):
         seconds = float(value)
     else:
-        until = _http_date(value)
+        until = http_date(value)
         if until is None:
             return None
-        server_now = _http_date(header(headers, "date") or "")
+        server_now = http_date(header(headers, "date") or "")
         if server_now is None:
             server_now = time.time() if now is None else now
         seconds = until - server_now
     return min(max(seconds, 0.0), _LONGEST_PAUSE_SECONDS) if not math.isnan(seconds) else None
 
 
-def _http_date(value: str) -> float | None:
+def http_date(value: str) -> float | None:
+    """Returns the Unix time of an HTTP date, or None for anything else."""
     try:
         moment = parsedate_to_datetime(value)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -79,9 +79,13 @@ def _do(client: Planasonix, effect: Effect, ledger: Ledger, log: Log | None) -> 
         case Get(kind, run_id):
             return client.jobs.get(run_id) if kind == "job" else client.backfills.get(run_id)
         case ListSince():
+            if client.clock_offset_seconds is None:
+                # `since` is compared with the server's stamps: one call tells how far its clock is from ours.
+                client.jobs.list_page(connection_id=effect.connection_id, limit=1)
+            since = _in_server_time(effect, client.clock_offset_seconds)
             if effect.kind == "job":
-                return list(client.jobs.list(**_job_filters(effect)))
-            return _since(effect, list(client.backfills.list(connection_id=effect.connection_id, limit=100)))
+                return list(client.jobs.list(**_job_filters(effect, since)))
+            return _not_before(since, list(client.backfills.list(connection_id=effect.connection_id, limit=100)))
         case Cancel(kind, run_id):
             return client.jobs.cancel(run_id) if kind == "job" else client.backfills.cancel(run_id)
         case Results(job_id):
@@ -111,10 +115,13 @@ async def _ado(client: AsyncPlanasonix, effect: Effect, ledger: Ledger, log: Log
         case Get(kind, run_id):
             return await (client.jobs.get(run_id) if kind == "job" else client.backfills.get(run_id))
         case ListSince():
+            if client.clock_offset_seconds is None:
+                await client.jobs.list_page(connection_id=effect.connection_id, limit=1)
+            since = _in_server_time(effect, client.clock_offset_seconds)
             if effect.kind == "job":
-                return [job async for job in client.jobs.list(**_job_filters(effect))]
+                return [job async for job in client.jobs.list(**_job_filters(effect, since))]
             rows = [row async for row in client.backfills.list(connection_id=effect.connection_id, limit=100)]
-            return _since(effect, rows)
+            return _not_before(since, rows)
         case Cancel(kind, run_id):
             return await (client.jobs.cancel(run_id) if kind == "job" else client.backfills.cancel(run_id))
         case Results(job_id):
@@ -142,15 +149,14 @@ def _do_here(effect: Effect, ledger: Ledger, log: Log | None) -> Any:
             raise TypeError(f"not an effect of the run engine: {effect!r}")
 
 
-def _job_filters(effect: ListSince) -> dict[str, Any]:
-    return {
-        "connection_id": effect.connection_id,
-        "type": effect.job_type,
-        "since": datetime.fromtimestamp(effect.since, UTC),
-        "limit": 100,
-    }
+def _in_server_time(effect: ListSince, offset_seconds: float | None) -> datetime:
+    return datetime.fromtimestamp(effect.since + (offset_seconds or 0.0), UTC)
 
 
-def _since(effect: ListSince, rows: list[Any]) -> list[Any]:
+def _job_filters(effect: ListSince, since: datetime) -> dict[str, Any]:
+    return {"connection_id": effect.connection_id, "type": effect.job_type, "since": since, "limit": 100}
+
+
+def _not_before(since: datetime, rows: list[Any]) -> list[Any]:
     """The backfill list has no `since` (facts §1.1)."""
-    return [row for row in rows if row.created_at is None or row.created_at.timestamp() >= effect.since]
+    return [row for row in rows if row.created_at is None or row.created_at >= since]

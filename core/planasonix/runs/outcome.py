@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from planasonix.errors import PlanasonixError
 from planasonix.runs.effects import Get, Results, RunView, Steps
 from planasonix.runs.handle import RunHandle
 
@@ -82,18 +83,22 @@ def fetch_outcome(
     run: RunView = yield Get(handle.kind, handle.id)
     job_ids = (handle.id,) if handle.kind == "job" else tuple(getattr(run, "job_ids", None) or ())
     parts: list[Any] = []
+    unread: list[RunWarning] = []
     for job_id in job_ids[:_RESULTS_OF_AT_MOST]:
-        results = yield Results(job_id)
+        try:
+            results = yield Results(job_id)
+        except PlanasonixError as error:
+            # The GET above told how the run ended; what it loaded is worth a warning, not another ending.
+            unread.append(RunWarning("results_not_read", f"the results of {job_id} could not be read: {error}"))
+            break
         if results is not None:
             parts.append(results)
-    return build_outcome(
-        handle,
-        run,
-        parts,
-        job_ids=job_ids,
-        expected_tables=expected_tables,
-        job_url_template=job_url_template,
+    if len(job_ids) > _RESULTS_OF_AT_MOST:
+        unread.append(RunWarning("results_not_read", f"only the first {_RESULTS_OF_AT_MOST} jobs' results were read"))
+    outcome = build_outcome(
+        handle, run, parts, job_ids=job_ids, expected_tables=expected_tables, job_url_template=job_url_template
     )
+    return replace(outcome, warnings=(*outcome.warnings, *unread))
 
 
 def build_outcome(

@@ -105,7 +105,7 @@ class Start:
             elif step is Next.READ:
                 run = yield from self._read(record)
                 phase = None if run is None else run.phase
-                age = self.now() - (record.created_at or record.sent_at or self.now())
+                age = self.now() - (record.sent_at or record.created_at or self.now())
                 step = by_reading(phase, again=sent_before_this_try, age_seconds=age, policy=self.policy)
             elif step is Next.AWAIT_END:
                 yield Sleep(_PAUSE_SECONDS)
@@ -268,8 +268,11 @@ class Start:
         return replace(self._fresh(generation=record.generation + 1, like=record), earlier_ids=earlier)
 
     def _named(self, record: Record, run: RunView) -> Record:
-        created = run.created_at.timestamp() if run.created_at is not None else record.sent_at or self.now()
-        return replace(record, run_id=run.id, created_at=created, deadline_at=created + self.policy.timeout_seconds)
+        now = self.now()
+        created = run.created_at.timestamp() if run.created_at is not None else record.sent_at or now
+        # The deadline runs by our own clock, which may be hours from the server's: from our POST where there was one.
+        begin = record.sent_at if record.sent_at is not None else min(created, now)
+        return replace(record, run_id=run.id, created_at=created, deadline_at=begin + self.policy.timeout_seconds)
 
     def _nothing_to_attach_to(self) -> ConflictError:
         return ConflictError(

@@ -28,6 +28,7 @@ ACTIVE_STATUSES = ("queued", "running")
 CLOCK_SKEW = timedelta(minutes=5)
 _ROUNDS_BEFORE_ANOTHER_TRY = 20
 _CONFIRM_AT_MOST_EVERY = 8
+_FAILED_LISTS_BORNE = 3
 
 
 class Rounds:
@@ -39,6 +40,7 @@ class Rounds:
         self.sweeps = False
         self._sweep_cost = 2
         self._rounds_since_sweep = 0
+        self._failed_lists = 0
 
     def choose(self, due: Sequence[Watched], watched: Sequence[Watched]) -> Sequence[Watched]:
         """Whom this round looks at: all of `watched` where a sweep pays, as its pages show them anyway; else `due`."""
@@ -81,9 +83,7 @@ class Rounds:
                 try:
                     page = await reader.list_page(cursor=cursor, status=status, **filters)
                 except PlanasonixError:
-                    # A list that fails says nothing of any run: each is read on its own, as its turn comes.
-                    self._sweep_cost = max(self._sweep_cost, pages + 1)
-                    return list(wanted.values())
+                    return self._after_a_failed_list(wanted)
                 pages += 1
                 for row in page.rows:
                     _show(wanted, row)
@@ -95,7 +95,15 @@ class Rounds:
                     self._sweep_cost = pages * 2
                     return list(wanted.values())
         self._sweep_cost = pages
+        self._failed_lists = 0
         return list(wanted.values())
+
+    def _after_a_failed_list(self, wanted: dict[str, Watched]) -> list[Watched]:
+        """A list that fails says nothing of any run. An API that is down is not asked for each of them either; one
+        whose list alone is broken, for a while now, is.
+        """
+        self._failed_lists += 1
+        return list(wanted.values()) if self._failed_lists >= _FAILED_LISTS_BORNE else []
 
     async def _read_each(self, reader: AsyncRunReader, watched: Sequence[Watched], now: float) -> None:
         gate = asyncio.Semaphore(self._concurrency)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,8 @@ from planasonix.errors import PlanasonixError
 from planasonix.watch.interval import Interval
 from planasonix.watch.patience import Patience
 from planasonix.watch.protocols import ENDED_PHASES, AsyncWatchClient, Kind, WatchedRun
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -53,7 +56,11 @@ class Watched:
         self.created_at = self.created_at or run.created_at
         for waiter in self.waiters:
             if changed and waiter.on_change is not None:
-                waiter.on_change(run)
+                try:
+                    waiter.on_change(run)
+                except Exception:
+                    # One waiter's listener must not keep the news from the others.
+                    log.exception("a listener of %s %s failed", self.kind, self.run_id)
             if run.phase in ENDED_PHASES and not waiter.answer.done():
                 waiter.answer.set_result(run)
 

@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 
 from planasonix import Planasonix
+from planasonix.engine import SystemClock
 from planasonix.errors import OutcomeUnknownError, PlanasonixError, RunFailedError
-from planasonix.runs import BackfillRequest, Policy, SqliteLedger, SyncRequest, new_intent, run_to_end
+from planasonix.runs import BackfillRequest, Policy, Provenance, SqliteLedger, SyncRequest, new_intent, run_to_end
+from planasonix.runs.drivers import perform
+from planasonix.runs.start import Start
 from planasonix.watch import Interval
 
 CONNECTION = "conn_shop_orders"
@@ -212,8 +215,6 @@ def test_past_the_deadline_the_job_is_cancelled(planasonix_sandbox: Any) -> None
 
 
 def test_the_job_carries_who_started_it(planasonix_sandbox: Any) -> None:
-    from planasonix.runs import Provenance
-
     planasonix_sandbox.set_speed(100)
     provenance = Provenance("airflow", "airflow_dag_nightly", {"dag_run_id": "manual__1", "map_index": 3})
     with connect(planasonix_sandbox) as client:
@@ -223,3 +224,24 @@ def test_the_job_carries_who_started_it(planasonix_sandbox: Any) -> None:
     assert metadata["triggered_by"] == "airflow_dag_nightly"
     assert metadata["dag_run_id"] == "manual__1"
     assert (metadata["map_index"], metadata["team"], metadata["planasonix_generation"]) == (3, "sales", 0)
+
+
+class ThreeHoursAhead(SystemClock):
+    def time(self) -> float:
+        return super().time() + 3 * 3600
+
+
+@pytest.mark.planasonix_sandbox(speed=1)
+def test_a_clock_hours_off_neither_hides_a_job_nor_ends_its_wait(planasonix_sandbox: Any, tmp_path: Path) -> None:
+    """Ours is three hours ahead of the API's: its stamps lie before our POST, and the deadline is one hour."""
+    clock = ThreeHoursAhead()
+    planasonix_sandbox.fault("connections.sync", "drop", times=1)
+    ledger = SqliteLedger(tmp_path / "ledger.db", "slot")
+    policy = Policy(settle_seconds=0.1, timeout_seconds=3600)
+    start = Start(SYNC, new_intent(), Provenance("test", "a test"), policy, clock.time)
+    with connect(planasonix_sandbox, clock=clock) as client:
+        started = perform(client, start.steps(ledger.read()), ledger=ledger)
+    assert started.how == "adopted"
+    assert started.handle is not None
+    assert started.handle.deadline_at - clock.time() > 3500
+    assert planasonix_sandbox.jobs_started(CONNECTION) == 1

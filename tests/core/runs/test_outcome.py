@@ -156,3 +156,16 @@ def test_no_template_no_link() -> None:
 
 def _bare() -> Any:
     return SimpleNamespace(id="job_1", status="succeeded", phase="succeeded", created_at=None, connection_id=None)
+
+
+@pytest.mark.planasonix_sandbox(speed=60)
+def test_results_that_cannot_be_read_do_not_fail_a_run_that_succeeded(planasonix_sandbox: Any) -> None:
+    from planasonix import Planasonix
+    from planasonix.runs import SyncRequest, run_to_end
+
+    planasonix_sandbox.fault("jobs.results", "error", times=None)
+    with Planasonix(planasonix_sandbox.api_key, planasonix_sandbox.url, max_tries=2) as client:
+        outcome = run_to_end(client, SyncRequest("conn_shop_orders"))
+    assert outcome is not None
+    assert outcome.succeeded
+    assert [warning.code for warning in outcome.warnings] == ["results_not_read"]

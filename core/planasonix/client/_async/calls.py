@@ -56,7 +56,9 @@ class AsyncCaller:
             budget=shared.budget,
             secrets=(config.api_key.reveal(),),
         )
-        return await adrive(steps, shared.transport, config.clock, self._listen)
+        answer = await adrive(steps, shared.transport, config.clock, self._listen)
+        shared.server_clock.note(answer.reply.headers, config.clock.time())
+        return answer
 
     async def walk(
         self, fetch: AsyncFetch[T], row_id: Callable[[T], Hashable | None], max_pages: int | None

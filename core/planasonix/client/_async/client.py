@@ -148,6 +148,11 @@ class AsyncPlanasonix:
         run = one(answer, Job, "job") if operation == "connections.sync" else one(answer, Backfill, "backfill")
         return StartReply(run, answer.attempts)
 
+    @property
+    def clock_offset_seconds(self) -> float | None:
+        """Server time minus ours, by the `Date` of the last answer; None before one came that had it."""
+        return self._shared.server_clock.offset_seconds
+
     async def openapi(self) -> dict[str, Any] | str:
         """The server's OpenAPI document: a dictionary if it is JSON, else (the documented YAML) its text."""
         return (await self._caller.call("openapi", {}, read_document)).value

@@ -58,7 +58,9 @@ class Caller:
             budget=shared.budget,
             secrets=(config.api_key.reveal(),),
         )
-        return drive(steps, shared.transport, config.clock, self._listen)
+        answer = drive(steps, shared.transport, config.clock, self._listen)
+        shared.server_clock.note(answer.reply.headers, config.clock.time())
+        return answer
 
     def walk(
         self, fetch: Fetch[T], row_id: Callable[[T], Hashable | None], max_pages: int | None
