@@ -45,7 +45,7 @@ def run_demo(console: Console, logs: Path) -> int:
         "conn_type": "planasonix",
         "host": f"http://127.0.0.1:{port}",
         "password": API_KEY,
-        "extra": {"job_url_template": f"http://127.0.0.1:{port}/#/jobs/{{job_id}}"},
+        "extra": {"job_url_template": f"http://127.0.0.1:{port}/#/{{kind}}s/{{id}}"},
     }
     console.print(f"Sandbox  http://127.0.0.1:{port}/  [dim](an emulated Planasonix, live page)[/]")
     with SandboxProcess(port, API_KEY, logs) as sandbox:

@@ -59,7 +59,7 @@ def airflow(sandbox_port: int) -> Iterator[LocalAirflow]:
         "conn_type": "planasonix",
         "host": f"http://127.0.0.1:{sandbox_port}",
         "password": CANARY_KEY,
-        "extra": {"job_url_template": f"http://127.0.0.1:{sandbox_port}/#/jobs/{{job_id}}"},
+        "extra": {"job_url_template": f"http://127.0.0.1:{sandbox_port}/#/{{kind}}s/{{id}}"},
     }
     with LocalAirflow(connections={"planasonix_default": connection}) as running:
         yield running

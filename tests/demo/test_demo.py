@@ -49,7 +49,7 @@ def test_it_runs_the_dag_and_prints_one_table() -> None:
     assert len(rows) == 5
     for row in rows:
         assert "succeeded" in row
-        assert re.search(r"http://127\.0\.0\.1:\d+/#/jobs/(job|bf)_\w+", row)
+        assert re.search(r"http://127\.0\.0\.1:\d+/#/(jobs/job|backfills/bf)_\w+", row)
         assert re.search(r"\d s ", row)
     assert "counts 4 syncs, 1 backfills, 0 cancels" in done.stdout
     assert processes_with(mark) == []

@@ -52,10 +52,15 @@ class RunHandle:
         return datetime.fromtimestamp(self.created_at, UTC)
 
     def link(self, job_url_template: str | None) -> str | None:
-        """The page of the run, by the `job_url_template` setting; None without one: no dead links."""
-        if not job_url_template:
+        """The page of the run, by the `job_url_template` setting; None without one: no dead links.
+
+        `{job_id}` stands for a job's id only, so that a template with nothing else has no link for a backfill; `{kind}`
+        (`job`, `backfill`) and `{id}` serve both. `{connection_id}` may stand anywhere.
+        """
+        if not job_url_template or ("{id}" not in job_url_template and self.kind != "job"):
             return None
-        return job_url_template.replace("{job_id}", self.id).replace("{connection_id}", self.connection_id)
+        link = job_url_template.replace("{connection_id}", self.connection_id).replace("{kind}", self.kind)
+        return link.replace("{job_id}", self.id).replace("{id}", self.id)
 
     def to_dict(self) -> dict[str, Any]:
         """Only str, int, float, bool: fit for any orchestrator's serializer."""

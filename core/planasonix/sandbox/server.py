@@ -99,8 +99,8 @@ class RunningSandbox:
 
     @property
     def job_url_template(self) -> str:
-        """For the client's setting of the same name: the live page, opened at a job."""
-        return self.url + "/#/jobs/{job_id}"
+        """For the client's setting of the same name: the live page, opened at a job or a backfill."""
+        return self.url + "/#/{kind}s/{id}"
 
     def stop(self) -> None:
         """Ends server and delivery thread and frees the port."""

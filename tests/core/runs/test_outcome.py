@@ -151,6 +151,10 @@ def test_a_handle_of_another_version_is_read() -> None:
 
 def test_no_template_no_link() -> None:
     assert HANDLE.link(None) is None
+    assert HANDLE.link("https://app/{job_id}?c={connection_id}") == "https://app/job_1?c=conn_1"
+    backfill = RunHandle("backfill", "bf_1", "conn_1", True, 0.0, 1.0, "token")
+    assert backfill.link("https://app/jobs/{job_id}") is None
+    assert backfill.link("https://app/{kind}s/{id}") == "https://app/backfills/bf_1"
     assert build_outcome(HANDLE, SimpleNamespace(**vars(_bare())), []).link is None
 
 

@@ -96,7 +96,7 @@ def test_the_job_url_template_opens_the_job(page, served, caller):
     call = caller(served.sandbox)
     _, job = call.sync("conn_legacy_mainframe", {"metadata": {"dag_id": "nightly", "note": NASTY}}, key="intent-1")
     served.advance(60)
-    page.goto(served.job_url_template.format(job_id=job["id"]))
+    page.goto(served.job_url_template.format(kind="job", id=job["id"]))
     details = page.locator("[data-part=job]")
     for text in (job["id"], "failed", "nightly", NASTY, "intent-1", "source_authentication_failed", "core.policies"):
         expect(details).to_contain_text(text)
@@ -128,3 +128,14 @@ def test_both_colour_schemes_have_contrast(browser, served, caller, scheme):
     assert ratios
     assert [entry for entry in ratios if entry[0] < 4.5] == []
     opened.close()
+
+
+def test_a_backfill_has_a_page_too(page, served, caller):
+    _, backfill = caller(served.sandbox).backfill("conn_billing_stripe", metadata={"reason": "replay"})
+    page.goto(served.job_url_template.format(kind="backfill", id=backfill["id"]))
+    part = page.locator('[data-part="backfill"]')
+    part.wait_for()
+    text = part.inner_text()
+    assert backfill["id"] in text
+    assert "replay" in text
+    assert part.locator("a[href^='#/jobs/']").count() >= 2

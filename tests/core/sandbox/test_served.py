@@ -25,7 +25,7 @@ def test_the_served_sandbox_answers_like_the_in_process_one():
             too_long = http.post("/api/v1/connections/conn_hr_people/sync", content=b" " * 2_000_000)
             assert too_long.status_code == 400
         assert running.jobs_started() == 1
-        assert running.job_url_template == running.url + "/#/jobs/{job_id}"
+        assert running.job_url_template == running.url + "/#/{kind}s/{id}"
     with pytest.raises(httpx.ConnectError):
         httpx.get(running.url)
 
