@@ -70,7 +70,7 @@ lint: $(VENVS)/core/.ready $(VENVS)/airflow/.ready  ## ruff, generated code, imp
 
 .PHONY: scenarios
 scenarios: envs  ## the long exit matrices
-	$(AIRFLOW)/pytest tests/scenarios tests/airflow -m scenario
+	UV=$(UV) $(CORE)/python -m scripts.test --scenarios
 
 .PHONY: bench
 bench: $(VENVS)/core/.ready  ## the figures of benchmarks/README.md

@@ -1,4 +1,4 @@
-"""`make test`: every suite in its own environment, then a search of all their output for the secrets they used.
+"""`make test` and `make scenarios`: every suite in its own environment, then a search of all their output for the secrets they used.
 
 Each run makes up an API key of its own, hands it to the suites as `PLANASONIX_SANDBOX_API_KEY`, and fails if it turns
 up in anything that they printed (G8). The suites themselves search what they leave on disk: Airflow's logs, database.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -37,12 +38,20 @@ SUITES = (
 )
 
 
+SCENARIOS = (Suite("airflow", ("tests/airflow",), ("-m", "scenario")),)
+
+
 def main() -> int:
-    """Run all suites, even after a failure; return 0 only if all passed and no secret was printed."""
-    LOGS.mkdir(exist_ok=True)
+    """Run all suites, even after a failure; return 0 only if all passed and no secret was printed.
+
+    With `--scenarios`, the long exit matrices instead.
+    """
+    suites = SCENARIOS if "--scenarios" in sys.argv else SUITES
+    shutil.rmtree(LOGS, ignore_errors=True)
+    LOGS.mkdir()
     key = f"plnx_live_canary_{secrets.token_hex(16)}"
     failed: list[str] = []
-    for number, suite in enumerate(SUITES, 1):
+    for number, suite in enumerate(suites, 1):
         name = f"{number}-{suite.paths[0].replace('/', '-')}"
         began = time.monotonic()
         code = run(suite, LOGS / f"{name}.log", key)

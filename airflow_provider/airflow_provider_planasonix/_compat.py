@@ -7,8 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator, configuration
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
+from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, configuration
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    TaskDeferralTimeout,
+)
 from airflow.sdk.log import mask_secret
 
 if TYPE_CHECKING:
@@ -21,7 +26,7 @@ __all__ = [
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
-    "BaseSensorOperator",
+    "TaskDeferralTimeout",
     "aconnection_and_extra",
     "default_deferrable",
     "mask_secret",

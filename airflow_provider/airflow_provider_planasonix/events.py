@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from planasonix.errors import ConfigurationError
+from planasonix import errors
+from planasonix.errors import APIError, ConfigurationError, PlanasonixError
 
 End = Literal["ended", "deadline", "gave_up"]
 
@@ -14,14 +15,33 @@ End = Literal["ended", "deadline", "gave_up"]
 class WaitEnd:
     """The end of a wait: `ended` (the run is terminal; `status` is the API's word), `deadline`, or `gave_up`.
 
-    `error` says why for the last two. It is a hint, not the truth: the worker reads the run itself.
+    `error` says why for the last two, `error_type` and `status_code` which error of planasonix it was. All of it is a
+    hint, not the truth: the worker reads the run itself.
     """
 
     end: End
     handle: dict[str, Any]
     status: str | None = None
     error: str | None = None
+    error_type: str | None = None
+    status_code: int | None = None
     version: int = 1
+
+    @classmethod
+    def gave_up(cls, handle: dict[str, Any], error: Exception) -> WaitEnd:
+        """The wait ended without knowing how the run ends."""
+        status_code = getattr(error, "status_code", None)
+        return cls("gave_up", handle, error=str(error), error_type=type(error).__name__, status_code=status_code)
+
+    def as_error(self) -> PlanasonixError:
+        """The error that the trigger met, of its own class again, so that a retry policy can tell them apart."""
+        kind, run_id = self.handle.get("kind"), self.handle.get("id")
+        text = f"Waiting for Planasonix {kind} {run_id} ended without knowing how it ends: {self.error}"
+        hint = "The run was left as it is; a retry of this task waits for it again."
+        known = getattr(errors, self.error_type or "", None)
+        if isinstance(known, type) and issubclass(known, APIError) and self.status_code is not None:
+            return known(text, status_code=self.status_code, hint=hint)
+        return PlanasonixError(text, hint=hint)
 
     def to_payload(self) -> dict[str, Any]:
         return asdict(self)
@@ -32,6 +52,6 @@ class WaitEnd:
         if not isinstance(payload, dict) or payload.get("end") not in get_args(End) or "handle" not in payload:
             raise ConfigurationError(
                 f"The task was resumed with an event that is not one of planasonix: {payload!r}.",
-                hint="The run was left as it is; clear the task to wait for it again.",
+                hint="The run was left as it is; a retry of this task waits for it again.",
             )
         return cls(**{name: payload[name] for name in cls.__dataclass_fields__ if name in payload})

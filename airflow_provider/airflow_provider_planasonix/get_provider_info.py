@@ -94,5 +94,5 @@ def _text(label: str, description: str, **schema: Any) -> dict[str, Any]:
 
 
 def _number(label: str, description: str, default: int) -> dict[str, Any]:
-    schema = {"type": ["number", "null"], "minimum": 0, "default": default}
+    schema = {"type": ["number", "null"], "exclusiveMinimum": 0, "default": default}
     return {"label": label, "description": description, "schema": schema}

@@ -2,51 +2,54 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_planasonix.task_state import ALIVE, TaskKey, state_within
-from planasonix.errors import PlanasonixError
-from planasonix.runs import RunHandle, cancel_run
+from airflow_provider_planasonix.task_state import TaskKey, is_given_up, state_within
+from planasonix.runs import RunHandle, give_up
 
 if TYPE_CHECKING:
     from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
-    from planasonix import Planasonix
 
 ASK_SECONDS = 1.0
 CANCEL_SECONDS = 2.0
 """Together three seconds: Airflow kills the process five seconds after its signal."""
 
-
-def cancel_quietly(client: Planasonix, handle: RunHandle, log: Any, *, wanted: bool = True) -> None:
-    """Cancel a run that this task gives up; never raise, because the reason for giving up is what the user must see."""
-    if not wanted or not handle.owned:
-        log.warning("Planasonix %s %s is left running", handle.kind, handle.id)
-        return
-    try:
-        status = cancel_run(client, handle)
-    except PlanasonixError as error:
-        log.warning("Planasonix %s %s could not be cancelled, cancel it by hand: %s", handle.kind, handle.id, error)
-    else:
-        log.info("cancelled Planasonix %s %s (%s)", handle.kind, handle.id, status)
+STAY_SECONDS = 15.0
 
 
-def on_signal(hook: PlanasonixHook, handle: RunHandle, task: TaskKey, log: Any) -> bool:
-    """SIGTERM in the task's process: cancel the run if the task was given up, within three seconds.
+def given_up_on_signal(task: TaskKey, log: Any, what: str) -> bool:
+    """SIGTERM in the task's process: whether a user ended the task.
 
-    Returns whether it was given up. After a fast Clear the state may already be the new attempt's: the run is left
-    then, and the new attempt, whose intent is another, cancels it before it starts its own.
+    An eviction, a redeploy, or no answer within a second all mean no: the retry finds the run again. After a fast
+    Clear the state may already be the new attempt's: no, too; the new attempt's intent is another, and it cancels the
+    run before it starts its own.
     """
-    link = handle.link(hook.job_url_template) or f"{handle.kind} {handle.id}"
     asked, state = state_within(task, ASK_SECONDS)
-    if not asked or state in ALIVE:
-        # An eviction, a redeploy, or no answer: the retry finds the run again.
-        log.warning("the worker was told to stop and the task is %s: left running: %s", state or "unknown", link)
-        return False
-    try:
-        with hook.get_client(deadline_seconds=CANCEL_SECONDS, timeout_seconds=CANCEL_SECONDS) as client:
-            status = cancel_run(client, handle, patience_seconds=0.0)
-    except PlanasonixError as error:
-        log.warning("could not cancel, do it by hand: %s (%s)", link, error)
+    if asked and is_given_up(state):
+        log.info("the task was ended by a user (%s)", state or "cleared")
         return True
-    log.info("the task is %s: cancelled %s %s (%s)", state or "cleared", handle.kind, handle.id, status)
-    return True
+    log.warning("the worker was told to stop and the task is %s: left running: %s", state or "unknown", what)
+    return False
+
+
+def cancel_on_signal(hook: PlanasonixHook, handle: RunHandle, log: Any) -> None:
+    """Cancel the run of a task that a user ended, then let Airflow end the process.
+
+    The call runs in a thread, because the signal may have come while this one held a lock that the call needs. Once it
+    is done nothing more may happen here: returning would let `execute` go on and report an ending of its own, which
+    calls the failure callbacks of a task that was marked success.
+    """
+    done = threading.Event()
+
+    def cancel() -> None:
+        try:
+            with hook.get_client(deadline_seconds=CANCEL_SECONDS, timeout_seconds=CANCEL_SECONDS) as client:
+                log.warning(give_up(client, handle))
+        finally:
+            done.set()
+
+    threading.Thread(target=cancel, name="planasonix-cancel", daemon=True).start()
+    if done.wait(CANCEL_SECONDS + 0.5):
+        time.sleep(STAY_SECONDS)

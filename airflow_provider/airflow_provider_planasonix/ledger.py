@@ -6,7 +6,7 @@ It survives retries and, on 3.3, Clear. XCom does not: Airflow wipes it at the s
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from airflow_provider_planasonix.intent import TryMark, intent_of
@@ -20,9 +20,11 @@ class TaskStateLedger:
     """The slot of one task instance; `intent` is the token of this try's wish.
 
     :param context: the task's context, in a worker.
+    :param refuse_to_start: called before each POST; raises when the task was ended meanwhile.
     """
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, refuse_to_start: Callable[[], None] = lambda: None) -> None:
+        self.refuse_to_start = refuse_to_start
         self._store = store = context["task_state_store"]
         stored = store.get(KEY)
         self._stored: dict[str, Any] | None = stored if isinstance(stored, dict) else None
@@ -33,21 +35,28 @@ class TaskStateLedger:
             "version": VERSION,
             "intent": self.intent,
             "mark": mark.to_dict(),
-            # The moment of the wish bounds how long a busy connection is waited for, over all of its tries.
-            "wished_at": (self._stored or {}).get("wished_at") if same_wish else time.time(),
+            # When the connection was first found busy, for as long as it is: bounds the wait over all resumptions.
+            "busy_since": (self._stored or {}).get("busy_since") if same_wish else None,
             "record": (self._stored or {}).get("record"),
         }
 
-    @property
-    def wished_at(self) -> float:
-        """When this wish was first tried; seconds since the epoch."""
-        return float(self._entry["wished_at"] or time.time())
+    def busy_since(self) -> float:
+        """When this wish first found the connection busy: now, if it is the first time; seconds since the epoch."""
+        if self._entry["busy_since"] is None:
+            self._entry["busy_since"] = time.time()
+            self.note_this_try()
+        return float(self._entry["busy_since"])
 
     def read(self) -> Record | None:
         record = self._entry["record"]
         return None if record is None else Record.from_dict(record)
 
     def write(self, record: Record) -> None:
+        """Raises what `refuse_to_start` says where a start comes next: nothing was sent yet then."""
+        if record.run_id is None and record.sent_at is not None:
+            self.refuse_to_start()
+        if record.run_id is not None:
+            self._entry["busy_since"] = None
         self._entry["record"] = record.to_dict()
         self.note_this_try()
 

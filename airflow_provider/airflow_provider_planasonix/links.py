@@ -27,12 +27,12 @@ class PlanasonixJobLink(BaseOperatorLink):
 
     @classmethod
     def push(cls, context: Any, url: str | None) -> None:
-        """Make the button work now. None (no page known) pushes nothing.
+        """Make the button work now. None (no page known) pushes an empty address: Airflow reads it either way, and logs
+        an error where there is none.
 
         :param context: the task's context, in a worker.
         """
-        if url:
-            context["ti"].xcom_push(key=cls.xcom_key_of_link, value=url)
+        context["ti"].xcom_push(key=cls.xcom_key_of_link, value=url or "")
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
         # Called on the worker after each phase, to write the XCom anew: what the operator pushed has to stay.

@@ -1,4 +1,4 @@
-"""What Airflow says of a task instance right now: the question before every cancel (G3).
+"""What Airflow says of a task instance right now, and whether that means its job is given up (G2, G3).
 
 A user's kill and an eviction reach a task in the same way, and a triggerer cannot tell a deleted trigger from a
 reassigned one (3.3). Only the task instance's state tells them apart.
@@ -7,11 +7,11 @@ reassigned one (3.3). Only the task instance's state tells them apart.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-ALIVE = frozenset({"running", "deferred", "queued", "scheduled", "up_for_reschedule", "awaiting_input"})
-"""States in which the task still wants its job: nobody gave it up."""
+GIVEN_UP = frozenset({None, "restarting", "failed", "success", "skipped", "removed", "upstream_failed"})
+"""States that a user's act leads to (None: cleared). Every other word, a future one included, means: leave it."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,19 @@ class TaskKey:
         return cls(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else int(ti.map_index))
 
     def to_dict(self) -> dict[str, Any]:
-        return {"dag_id": self.dag_id, "run_id": self.run_id, "task_id": self.task_id, "map_index": self.map_index}
+        return asdict(self)
+
+
+def is_given_up(state: str | None) -> bool:
+    """Whether a task in this state wants its job no more."""
+    return state in GIVEN_UP
 
 
 def current_state(key: TaskKey) -> str | None:
-    """The task instance's state, or None when it has none (cleared) or was removed.
+    """The task instance's state, None when it was cleared.
 
-    Raises whatever the question raises: who cannot ask must not cancel.
+    Raises LookupError when the answer does not speak of the task, and whatever the question itself raises: who does
+    not know must not cancel.
     """
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
@@ -48,7 +54,9 @@ def current_state(key: TaskKey) -> str | None:
     # A mapped task instance is keyed by its task id and index.
     name = f"{key.task_id}_{key.map_index}" if mapped else key.task_id
     of_run: dict[str, Any] = states.get(key.run_id) or {}
-    state = of_run.get(name)
+    if name not in of_run:
+        raise LookupError(f"Airflow told the state of {sorted(of_run)}, not of {name}")
+    state = of_run[name]
     return None if state is None else str(getattr(state, "value", state))
 
 

@@ -61,13 +61,6 @@ def test_past_the_deadline_the_job_is_cancelled(world: Any, deferrable: bool) ->
     assert "had not ended" in world.airflow.task_log(run, "sync")
 
 
-def test_an_execution_timeout_cancels_the_job(world: Any) -> None:
-    world.script(outcome="stuck")
-    run = world.sync(deferrable=False, extra="execution_timeout=timedelta(seconds=5), retries=0")
-    assert world.airflow.wait_run(run) == "failed"
-    world.cancelled(1)
-
-
 @modes
 def test_a_busy_connection_is_waited_for(world: Any, deferrable: bool) -> None:
     world.script(sequence=[{"outcome": "stuck"}, {"outcome": "succeeded"}])

@@ -115,6 +115,6 @@ def test_the_link_is_pushed_under_its_own_key() -> None:
             pushed[key] = value
 
     PlanasonixJobLink.push({"ti": Task()}, None)
-    assert pushed == {}
+    assert pushed == {PlanasonixJobLink().xcom_key: ""}
     PlanasonixJobLink.push({"ti": Task()}, "https://app/job_1")
     assert pushed == {PlanasonixJobLink().xcom_key: "https://app/job_1"}

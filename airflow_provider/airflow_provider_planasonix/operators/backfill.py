@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_planasonix.operators.run import PlanasonixRunOperator
 from planasonix.errors import ConfigurationError
-from planasonix.runs import BackfillRequest
+from planasonix.runs.requests import BackfillRequest
 
 
 class PlanasonixBackfillOperator(PlanasonixRunOperator):

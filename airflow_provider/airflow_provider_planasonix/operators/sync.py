@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_planasonix.operators.run import PlanasonixRunOperator
-from planasonix.runs import SyncRequest
+from planasonix.runs.requests import SyncRequest
 
 
 class PlanasonixSyncOperator(PlanasonixRunOperator):

@@ -9,10 +9,8 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
-from planasonix.errors import PlanasonixError
-from planasonix.runs.blocking import BUSY_PAUSE_SECONDS
-from planasonix.watch import Interval, watch_shared
+from airflow_provider_planasonix.triggers.patience import client_with_patience
+from planasonix.watch import Interval, Kind, watch_shared
 
 
 class PlanasonixBusyTrigger(BaseTrigger):
@@ -25,23 +23,26 @@ class PlanasonixBusyTrigger(BaseTrigger):
     :param until: seconds since the epoch, UTC: when waiting ends in any case.
     :param planasonix_conn_id: the Airflow connection.
     :param poll_interval_seconds: as in `PlanasonixRunTrigger`.
+    :param pause_seconds: how long to wait where the run is not known or cannot be read.
     """
 
     def __init__(
         self,
-        kind: str,
+        kind: Kind,
         run_id: str | None,
         until: float,
         planasonix_conn_id: str,
         poll_interval_seconds: float | None = None,
+        pause_seconds: float = 30.0,
         version: int = 1,
     ) -> None:
         super().__init__()
-        self.kind = kind
+        self.kind: Kind = kind
         self.run_id = run_id
         self.until = until
         self.planasonix_conn_id = planasonix_conn_id
         self.poll_interval_seconds = poll_interval_seconds
+        self.pause_seconds = pause_seconds
         self.version = version
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -53,25 +54,29 @@ class PlanasonixBusyTrigger(BaseTrigger):
                 "until": self.until,
                 "planasonix_conn_id": self.planasonix_conn_id,
                 "poll_interval_seconds": self.poll_interval_seconds,
+                "pause_seconds": self.pause_seconds,
                 "version": self.version,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         seconds = max(0.0, self.until - time.time())
-        if self.run_id is None:
-            await asyncio.sleep(min(seconds, BUSY_PAUSE_SECONDS))
-        else:
-            async with await PlanasonixHook(self.planasonix_conn_id).get_async_client() as client:
-                try:
-                    await watch_shared(
-                        client,
-                        "backfill" if self.kind == "backfill" else "job",
-                        self.run_id,
-                        timeout_seconds=seconds,
-                        interval=Interval(fixed_seconds=self.poll_interval_seconds),
-                    )
-                except PlanasonixError as error:
-                    # Whatever the reason, the worker's next POST asks the API itself.
-                    self.log.info("stopped waiting for %s: %s", self.run_id, error)
+        if self.run_id is None or not await self._other_has_ended(self.run_id, seconds):
+            await asyncio.sleep(min(max(0.0, self.until - time.time()), self.pause_seconds))
         yield TriggerEvent({"version": 1})
+
+    async def _other_has_ended(self, run_id: str, seconds: float) -> bool:
+        """Wait for the run; False where nothing was learned. Whatever the reason, the worker's POST asks the API."""
+        try:
+            async with await client_with_patience(self.planasonix_conn_id, self.log) as client:
+                await watch_shared(
+                    client,
+                    self.kind,
+                    run_id,
+                    timeout_seconds=seconds,
+                    interval=Interval(fixed_seconds=self.poll_interval_seconds),
+                )
+        except Exception as error:
+            self.log.info("stopped waiting for %s: %s", run_id, error)
+            return False
+        return True

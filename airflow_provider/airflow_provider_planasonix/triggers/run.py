@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,13 +11,18 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_planasonix.events import WaitEnd
 from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
-from airflow_provider_planasonix.task_state import ALIVE, TaskKey, current_state
+from airflow_provider_planasonix.task_state import TaskKey, current_state, is_given_up
+from airflow_provider_planasonix.triggers.patience import client_with_patience
 from planasonix.errors import PlanasonixError, WaitTimeoutError
 from planasonix.runs import RunHandle, acancel_run, await_run
 from planasonix.watch import Interval
 
 ON_KILL_SECONDS = 28.0
 """Airflow gives `on_kill` thirty seconds. The first question of a triggerer process alone takes it some five."""
+
+
+DEFERRAL_SECONDS = 8.0
+"""No event is fired earlier than this after a deferral (apache/airflow 71580, 72716)."""
 
 
 class PlanasonixRunTrigger(BaseTrigger):
@@ -27,6 +33,7 @@ class PlanasonixRunTrigger(BaseTrigger):
     :param planasonix_conn_id: the Airflow connection; the key itself never enters the trigger.
     :param poll_interval_seconds: a fixed pause between looks, or None for one that follows the run's age.
     :param cancel_on_kill: cancel the run when the user gives the task up.
+    :param deferred_at: when the task deferred, seconds since the epoch.
     :param version: of these arguments, so that an upgrade finds triggers of the version before it readable.
     """
 
@@ -37,6 +44,7 @@ class PlanasonixRunTrigger(BaseTrigger):
         planasonix_conn_id: str,
         poll_interval_seconds: float | None = None,
         cancel_on_kill: bool = True,
+        deferred_at: float = 0.0,
         version: int = 1,
     ) -> None:
         super().__init__()
@@ -46,6 +54,7 @@ class PlanasonixRunTrigger(BaseTrigger):
         self.planasonix_conn_id = planasonix_conn_id
         self.poll_interval_seconds = poll_interval_seconds
         self.cancel_on_kill = cancel_on_kill
+        self.deferred_at = deferred_at
         self.version = version
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -57,23 +66,36 @@ class PlanasonixRunTrigger(BaseTrigger):
                 "planasonix_conn_id": self.planasonix_conn_id,
                 "poll_interval_seconds": self.poll_interval_seconds,
                 "cancel_on_kill": self.cancel_on_kill,
+                "deferred_at": self.deferred_at,
                 "version": self.version,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         handle = RunHandle.from_dict(self.handle)
-        client = await PlanasonixHook(self.planasonix_conn_id).get_async_client()
+        end = await self._wait(handle)
+        # Airflow may fail a task that is resumed before its executor has seen the deferral through.
+        await asyncio.sleep(min(DEFERRAL_SECONDS, max(0.0, self.deferred_at + DEFERRAL_SECONDS - time.time())))
+        yield TriggerEvent(end.to_payload())
+
+    async def _wait(self, handle: RunHandle) -> WaitEnd:
+        try:
+            client = await client_with_patience(self.planasonix_conn_id, self.log)
+        except Exception as error:
+            return WaitEnd.gave_up(handle.to_dict(), error)
         async with client:
             try:
-                run = await await_run(client, handle, interval=Interval(fixed_seconds=self.poll_interval_seconds))
+                run = await await_run(
+                    client,
+                    handle,
+                    interval=Interval(fixed_seconds=self.poll_interval_seconds),
+                    on_change=lambda run: self.log.info("%s %s is %s", handle.kind, run.id, run.status),
+                )
             except WaitTimeoutError as error:
-                end = WaitEnd("deadline", handle.to_dict(), error=str(error))
+                return WaitEnd("deadline", handle.to_dict(), error=str(error))
             except PlanasonixError as error:
-                end = WaitEnd("gave_up", handle.to_dict(), error=f"{type(error).__name__}: {error}")
-            else:
-                end = WaitEnd("ended", handle.to_dict(), status=str(run.status))
-        yield TriggerEvent(end.to_payload())
+                return WaitEnd.gave_up(handle.to_dict(), error)
+            return WaitEnd("ended", handle.to_dict(), status=str(run.status))
 
     async def on_kill(self) -> None:
         """Cancel the run if the user gave the task up; leave it where that is not certain.
@@ -105,8 +127,8 @@ class PlanasonixRunTrigger(BaseTrigger):
         except Exception as error:
             self.log.warning("%s %s is left running: the task's state is not known (%s)", handle.kind, handle.id, error)
             return
-        if state in ALIVE:
-            self.log.info("%s %s is left running: the task is %s", handle.kind, handle.id, state)
+        if not is_given_up(state):
+            self.log.info("%s %s is left to the task's next try: the task is %s", handle.kind, handle.id, state)
             return
         try:
             # The client of `run` is closed by now: cancelling has its own.

@@ -5,29 +5,31 @@ generators (`start`, `cancel`, `retire`, `outcome`); `drivers` carries them out 
 `blocking` and `aio` are what plugins call.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from planasonix.runs.blocking import (
-    cancel_run,
-    outcome_of,
-    run_to_end,
-    start_run,
-    wait_for_run,
-    wait_while_busy,
-)
-from planasonix.runs.decide import IfRunning, Policy
-from planasonix.runs.handle import RunHandle
-from planasonix.runs.intent import idempotency_key, new_intent
-from planasonix.runs.ledger import Ledger, MemoryLedger, SqliteLedger
-from planasonix.runs.outcome import Outcome, RunWarning, TableOutcome, outcome_from_dict
-from planasonix.runs.provenance import Provenance
-from planasonix.runs.record import Record
-from planasonix.runs.report import headline, raise_for_failure, report
-from planasonix.runs.requests import BackfillRequest, RunRequest, SyncRequest
-from planasonix.runs.start import Started
+from planasonix._lazy import lazy_names
 
 if TYPE_CHECKING:
     from planasonix.runs.aio import acancel_run, aoutcome_of, astart_run, await_run
+    from planasonix.runs.blocking import (
+        busy_pause_seconds,
+        outcome_of,
+        run_to_end,
+        start_run,
+        wait_for_run,
+        wait_while_busy,
+    )
+    from planasonix.runs.decide import IfRunning, Policy
+    from planasonix.runs.giving_up import cancel_run, end_at_deadline, give_up
+    from planasonix.runs.handle import RunHandle
+    from planasonix.runs.intent import idempotency_key, new_intent
+    from planasonix.runs.ledger import Ledger, MemoryLedger, SqliteLedger
+    from planasonix.runs.outcome import Outcome, RunWarning, TableOutcome, outcome_from_dict
+    from planasonix.runs.provenance import Provenance
+    from planasonix.runs.record import Record
+    from planasonix.runs.report import headline, raise_for_failure, report
+    from planasonix.runs.requests import BackfillRequest, RunRequest, SyncRequest
+    from planasonix.runs.start import Started
 
 __all__ = [
     "BackfillRequest",
@@ -49,7 +51,10 @@ __all__ = [
     "aoutcome_of",
     "astart_run",
     "await_run",
+    "busy_pause_seconds",
     "cancel_run",
+    "end_at_deadline",
+    "give_up",
     "headline",
     "idempotency_key",
     "new_intent",
@@ -63,13 +68,60 @@ __all__ = [
     "wait_while_busy",
 ]
 
-_NEED_ASYNCIO = frozenset({"acancel_run", "aoutcome_of", "astart_run", "await_run"})
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _NEED_ASYNCIO:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # On use, because a DAG file that names an operator never runs in an event loop.
-    from planasonix.runs import aio
-
-    return getattr(aio, name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "aio": (
+            "acancel_run",
+            "aoutcome_of",
+            "astart_run",
+            "await_run",
+        ),
+        "blocking": (
+            "busy_pause_seconds",
+            "outcome_of",
+            "run_to_end",
+            "start_run",
+            "wait_for_run",
+            "wait_while_busy",
+        ),
+        "decide": (
+            "IfRunning",
+            "Policy",
+        ),
+        "giving_up": (
+            "cancel_run",
+            "end_at_deadline",
+            "give_up",
+        ),
+        "handle": ("RunHandle",),
+        "intent": (
+            "idempotency_key",
+            "new_intent",
+        ),
+        "ledger": (
+            "Ledger",
+            "MemoryLedger",
+            "SqliteLedger",
+        ),
+        "outcome": (
+            "Outcome",
+            "RunWarning",
+            "TableOutcome",
+            "outcome_from_dict",
+        ),
+        "provenance": ("Provenance",),
+        "record": ("Record",),
+        "report": (
+            "headline",
+            "raise_for_failure",
+            "report",
+        ),
+        "requests": (
+            "BackfillRequest",
+            "RunRequest",
+            "SyncRequest",
+        ),
+        "start": ("Started",),
+    },
+)

@@ -54,6 +54,7 @@ async def await_run(
         timeout_seconds=max(0.0, handle.deadline_at - time.time()),
         created_at=datetime.fromtimestamp(handle.created_at, UTC),
         interval=interval,
+        age_seconds=handle.age_seconds(time.time()),
         on_change=on_change,
     )
 

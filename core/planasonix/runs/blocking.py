@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from planasonix.errors import WaitTimeoutError
-from planasonix.runs.cancel import cancel
+from planasonix.errors import PlanasonixError, WaitTimeoutError
 from planasonix.runs.decide import Policy
 from planasonix.runs.drivers import Log, perform
+from planasonix.runs.giving_up import end_at_deadline, give_up
 from planasonix.runs.handle import RunHandle
 from planasonix.runs.intent import new_intent
 from planasonix.runs.ledger import Ledger, MemoryLedger
@@ -24,8 +25,10 @@ from planasonix.watch.blocking import wait_until_ended
 if TYPE_CHECKING:
     from planasonix.client import Planasonix
 
-BUSY_PAUSE_SECONDS = 30.0
-"""How long to wait before a busy connection is tried again, when the job that keeps it busy is not known."""
+
+def busy_pause_seconds(waited_seconds: float) -> float:
+    """How long until a busy connection is tried again, where it is not known what keeps it busy: 30 s to 5 min."""
+    return min(300.0, max(30.0, 0.1 * waited_seconds)) * random.uniform(0.9, 1.1)
 
 
 def start_run(
@@ -59,17 +62,25 @@ def wait_for_run(
         handle.id,
         timeout_seconds=max(0.0, handle.deadline_at - time.time()),
         interval=interval,
+        age_seconds=handle.age_seconds(time.time()),
         on_change=on_change,
     )
 
 
-def wait_while_busy(client: Planasonix, started: Started, kind: str, *, until: float) -> None:
-    """Block until the job that keeps the connection busy has ended, or for a while; at most until `until` (epoch)."""
+def wait_while_busy(client: Planasonix, started: Started, *, since: float, until: float) -> None:
+    """Block until the run that keeps the connection busy has ended, or for a while; at most until `until`.
+
+    `since` is when the connection was first found busy; both are seconds since the epoch. Raises nothing of the API:
+    whatever became of somebody else's run, the next start asks the API itself.
+    """
     seconds = max(0.0, until - time.time())
     if started.busy_run_id is None:
-        time.sleep(min(seconds, BUSY_PAUSE_SECONDS))
+        time.sleep(min(seconds, busy_pause_seconds(time.time() - since)))
         return
-    wait_until_ended(client, "backfill" if kind == "backfill" else "job", started.busy_run_id, timeout_seconds=seconds)
+    try:
+        wait_until_ended(client, started.busy_kind, started.busy_run_id, timeout_seconds=seconds)
+    except PlanasonixError:
+        time.sleep(min(max(0.0, until - time.time()), busy_pause_seconds(0.0)))
 
 
 def outcome_of(client: Planasonix, handle: RunHandle, *, expected_tables: Iterable[str] = ()) -> Outcome:
@@ -78,13 +89,6 @@ def outcome_of(client: Planasonix, handle: RunHandle, *, expected_tables: Iterab
         client,
         fetch_outcome(handle, expected_tables=expected_tables, job_url_template=client.config.job_url_template),
     )
-
-
-def cancel_run(client: Planasonix, handle: RunHandle, *, patience_seconds: float = 30.0) -> str | None:
-    """Cancel the run if it is owned; return its last status, or None where it was left alone."""
-    if not handle.owned:
-        return None
-    return perform(client, cancel(handle.kind, handle.id, patience_seconds=patience_seconds))
 
 
 def run_to_end(
@@ -104,7 +108,9 @@ def run_to_end(
     """Start, wait and report in one blocking call; return the outcome of a run that ended well, None if skipped.
 
     Raises `RunFailedError` or `RunCancelledError` with the report, and `WaitTimeoutError` after the deadline, having
-    cancelled the run. Whatever else interrupts the wait leaves the run to the next call of the same intent and ledger.
+    cancelled the run. Whatever else interrupts the wait leaves the run to the next call of the same intent and ledger;
+    without these there is none, and the run is cancelled. With `policy` left out, another request under the same slot
+    and intent is refused (`ConfigurationError`): one ledger slot for each request.
 
     >>> from planasonix import Planasonix
     >>> from planasonix.runs import SyncRequest, run_to_end
@@ -113,11 +119,14 @@ def run_to_end(
     >>> run_to_end(client, SyncRequest("conn_shop_orders")).status
     'succeeded'
     """
-    policy = policy or Policy(idempotency=client.config.idempotency)
+    policy = policy or Policy(idempotency=client.config.idempotency, on_edit="refuse")
+    # Without either, no later call can find the run again: whatever interrupts the wait gives it up.
+    only_call = intent is None and ledger is None
     ledger = ledger or MemoryLedger()
     intent = intent or new_intent()
     provenance = provenance or Provenance("python", "python")
-    until = time.time() + policy.timeout_seconds
+    began = time.time()
+    until = began + policy.timeout_seconds
     while True:
         started = start_run(
             client,
@@ -139,14 +148,17 @@ def run_to_end(
                 pending=[],
                 hint="Wait for the other job, or set if_running.",
             )
-        wait_while_busy(client, started, request.kind, until=until)
+        wait_while_busy(client, started, since=began, until=until)
     handle = started.handle
     if on_start is not None:
         on_start(handle)
     try:
         wait_for_run(client, handle, interval=interval, on_change=on_change)
     except WaitTimeoutError:
-        cancel_run(client, handle)
+        end_at_deadline(client, handle)
+    except BaseException:
+        if only_call:
+            give_up(client, handle)
         raise
     outcome = outcome_of(client, handle, expected_tables=request.expected_tables)
     raise_for_failure(outcome)

@@ -47,7 +47,10 @@ class Policy:
     `clock_skew_seconds`: how far the API's clock may be from ours when runs are looked up by time.
     `settle_seconds`: how long a request whose answer was lost may still be on its way before a list is trusted.
     `missing_after_seconds`: how long a run named by the API may stay invisible before it counts as gone.
-    `retire_seconds`: how long the end of an older intent's run is awaited before the start gives up.
+    `cancel_older`: whether an older intent's run is cancelled first; otherwise it goes on, and `if_running` decides.
+    `on_edit`: what to do when the stored job of this intent was asked for with another request: `keep` waits for that
+    job (but starts anew for another connection or operation), `refuse` raises.
+    `retire_seconds`: how long the end of a run that was asked to stop is awaited.
     """
 
     idempotency: Literal["honoured", "unproven", "ignored"] = "unproven"
@@ -55,13 +58,16 @@ class Policy:
     if_running: IfRunning = "wait"
     timeout_seconds: float = 86_400.0
     clock_skew_seconds: float = 60.0
-    settle_seconds: float = 2.0
+    settle_seconds: float = 5.0
     missing_after_seconds: float = 120.0
     retire_seconds: float = 300.0
+    cancel_older: bool = True
+    on_edit: Literal["keep", "refuse"] = "keep"
 
     def __post_init__(self) -> None:
         _one_of("if_running", self.if_running, get_args(IfRunning))
         _one_of("idempotency", self.idempotency, ("honoured", "unproven", "ignored"))
+        _one_of("on_edit", self.on_edit, ("keep", "refuse"))
         for name in ("timeout_seconds", "key_ttl_seconds"):
             require_positive(name, getattr(self, name))
 

@@ -13,6 +13,7 @@ from planasonix.runs.effects import (
     Claimed,
     Effect,
     Get,
+    Listed,
     ListSince,
     Post,
     Results,
@@ -84,8 +85,9 @@ def _do(client: Planasonix, effect: Effect, ledger: Ledger, log: Log | None) -> 
                 client.jobs.list_page(connection_id=effect.connection_id, limit=1)
             since = _in_server_time(effect, client.clock_offset_seconds)
             if effect.kind == "job":
-                return list(client.jobs.list(**_job_filters(effect, since)))
-            return _not_before(since, list(client.backfills.list(connection_id=effect.connection_id, limit=100)))
+                return Listed(list(client.jobs.list(**_job_filters(effect, since))), client.clock_offset_seconds)
+            rows = list(client.backfills.list(connection_id=effect.connection_id, limit=100))
+            return Listed(_not_before(since, rows), client.clock_offset_seconds)
         case Cancel(kind, run_id):
             return client.jobs.cancel(run_id) if kind == "job" else client.backfills.cancel(run_id)
         case Results(job_id):
@@ -119,9 +121,10 @@ async def _ado(client: AsyncPlanasonix, effect: Effect, ledger: Ledger, log: Log
                 await client.jobs.list_page(connection_id=effect.connection_id, limit=1)
             since = _in_server_time(effect, client.clock_offset_seconds)
             if effect.kind == "job":
-                return [job async for job in client.jobs.list(**_job_filters(effect, since))]
+                jobs = [job async for job in client.jobs.list(**_job_filters(effect, since))]
+                return Listed(jobs, client.clock_offset_seconds)
             rows = [row async for row in client.backfills.list(connection_id=effect.connection_id, limit=100)]
-            return _not_before(since, rows)
+            return Listed(_not_before(since, rows), client.clock_offset_seconds)
         case Cancel(kind, run_id):
             return await (client.jobs.cancel(run_id) if kind == "job" else client.backfills.cancel(run_id))
         case Results(job_id):
@@ -154,7 +157,8 @@ def _in_server_time(effect: ListSince, offset_seconds: float | None) -> datetime
 
 
 def _job_filters(effect: ListSince, since: datetime) -> dict[str, Any]:
-    return {"connection_id": effect.connection_id, "type": effect.job_type, "since": since, "limit": 100}
+    filters = {"connection_id": effect.connection_id, "since": since, "limit": 100}
+    return filters if effect.job_type is None else {**filters, "type": effect.job_type}
 
 
 def _not_before(since: datetime, rows: list[Any]) -> list[Any]:

@@ -56,12 +56,20 @@ class Get:
 
 @dataclass(frozen=True)
 class ListSince:
-    """All runs of one connection, type and kind created at or after `since` (epoch seconds). Answer: a list."""
+    """All runs of one connection, kind and type (None: any) created since then (our epoch time). Answer: `Listed`."""
 
     kind: Kind
     connection_id: str
-    job_type: str
+    job_type: str | None
     since: float
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The answer to `ListSince`. `clock_offset_seconds` is the server's time minus ours; None where it is not known."""
+
+    runs: list[Any]
+    clock_offset_seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from planasonix.runs.record import Record
 from planasonix.watch import Kind
@@ -51,6 +52,10 @@ class RunHandle:
     def created(self) -> datetime:
         return datetime.fromtimestamp(self.created_at, UTC)
 
+    def age_seconds(self, now: float) -> float:
+        """How old the run is, never below zero: clocks differ."""
+        return max(0.0, now - self.created_at)
+
     def link(self, job_url_template: str | None) -> str | None:
         """The page of the run, by the `job_url_template` setting; None without one: no dead links.
 
@@ -59,8 +64,11 @@ class RunHandle:
         """
         if not job_url_template or ("{id}" not in job_url_template and self.kind != "job"):
             return None
-        link = job_url_template.replace("{connection_id}", self.connection_id).replace("{kind}", self.kind)
-        return link.replace("{job_id}", self.id).replace("{id}", self.id)
+        names = {"connection_id": self.connection_id, "kind": self.kind, "job_id": self.id, "id": self.id}
+        link = job_url_template
+        for name, value in names.items():
+            link = link.replace(f"{{{name}}}", quote(value, safe=""))
+        return link
 
     def to_dict(self) -> dict[str, Any]:
         """Only str, int, float, bool: fit for any orchestrator's serializer."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from planasonix.errors import ConfigurationError, ConflictError
 from planasonix.runs.record import Record
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class SqliteLedger:
     def __init__(self, path: str | Path, slot: str) -> None:
         self._path = str(path)
         self._slot = slot
+        self._seen: str | None = None
         with self._connect() as db:
             db.execute("CREATE TABLE IF NOT EXISTS ledger (slot TEXT PRIMARY KEY, run_id TEXT, record TEXT NOT NULL)")
             db.execute("CREATE INDEX IF NOT EXISTS ledger_run_id ON ledger (run_id)")
@@ -59,16 +61,31 @@ class SqliteLedger:
     def read(self) -> Record | None:
         with self._connect() as db:
             row = db.execute("SELECT record FROM ledger WHERE slot = ?", (self._slot,)).fetchone()
-        return None if row is None else Record.from_dict(json.loads(row[0]))
+        self._seen = None if row is None else row[0]
+        return None if self._seen is None else Record.from_dict(json.loads(self._seen))
 
     def write(self, record: Record) -> None:
+        """Raises `ConflictError` when another process wrote to the slot since this one last read or wrote it."""
         owned_id = record.run_id if record.owned else None
+        text = json.dumps(record.to_dict())
         with self._connect() as db:
-            db.execute(
-                "INSERT INTO ledger (slot, run_id, record) VALUES (?, ?, ?) "
-                "ON CONFLICT (slot) DO UPDATE SET run_id = excluded.run_id, record = excluded.record",
-                (self._slot, owned_id, json.dumps(record.to_dict())),
+            if self._seen is None:
+                done = db.execute(
+                    "INSERT INTO ledger (slot, run_id, record) VALUES (?, ?, ?) ON CONFLICT (slot) DO NOTHING",
+                    (self._slot, owned_id, text),
+                )
+            else:
+                done = db.execute(
+                    "UPDATE ledger SET run_id = ?, record = ? WHERE slot = ? AND record = ?",
+                    (owned_id, text, self._slot, self._seen),
+                )
+        if done.rowcount != 1:
+            raise ConflictError(
+                f"Another process works on the ledger slot {self._slot!r}.",
+                status_code=409,
+                hint="Run one process for each slot at a time; start this one again when the other has ended.",
             )
+        self._seen = text
 
     def claimed(self, run_ids: Iterable[str]) -> frozenset[str]:
         with self._connect() as db:
@@ -88,9 +105,16 @@ class _Session:
     def __init__(self, path: str) -> None:
         import sqlite3  # here, because a DAG file that imports an operator never needs it
 
-        self._db = sqlite3.connect(path, timeout=30.0)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
+        try:
+            self._db = sqlite3.connect(path, timeout=30.0)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+        except sqlite3.Error as error:
+            raise ConfigurationError(
+                f"The ledger {path} cannot be used: {error}.",
+                field="path",
+                hint="Give a file in a folder that exists and can be written, and that is no other kind of file.",
+            ) from error
 
     def __enter__(self) -> sqlite3.Connection:
         return self._db

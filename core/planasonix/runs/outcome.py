@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from math import isfinite
 from typing import Any, Literal
 
-from planasonix.errors import PlanasonixError
-from planasonix.runs.effects import Get, Results, RunView, Steps
+from planasonix.errors import PlanasonixError, WaitTimeoutError, redact
+from planasonix.runs.effects import Get, Results, RunView, Sleep, Steps
 from planasonix.runs.handle import RunHandle
+from planasonix.watch.protocols import ENDED_PHASES
 
-TableState = Literal["loaded", "no_change", "failed"]
+TableState = Literal["loaded", "no_change", "failed", "unknown"]
 _FAILED_TABLE_WORDS = frozenset({"failed", "error", "errored", "partial", "timeout", "cancelled", "canceled"})
 _RESULTS_OF_AT_MOST = 500
 """Jobs of one backfill whose results are read: a bound on calls, stated in the report when it is met."""
+_UNREAD_BORNE = 3
+_READS_AT_MOST = 15
+_PAUSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -79,26 +84,54 @@ class Outcome:
 def fetch_outcome(
     handle: RunHandle, *, expected_tables: Iterable[str] = (), job_url_template: str | None = None
 ) -> Steps[Outcome]:
-    """Read the ended run and its results, and put them into one object. Raises what the reading raises."""
-    run: RunView = yield Get(handle.kind, handle.id)
+    """Read the ended run and its results, and put them into one object.
+
+    Raises what reading the run raises, and `WaitTimeoutError` when the API goes on showing it as not ended.
+    """
+    run = yield from _read_ended(handle)
     job_ids = (handle.id,) if handle.kind == "job" else tuple(getattr(run, "job_ids", None) or ())
     parts: list[Any] = []
-    unread: list[RunWarning] = []
-    for job_id in job_ids[:_RESULTS_OF_AT_MOST]:
+    unread: list[str] = []
+    for job_id in job_ids:
+        if len(unread) > _UNREAD_BORNE or len(parts) >= _RESULTS_OF_AT_MOST:
+            unread.append(job_id)
+            continue
         try:
             results = yield Results(job_id)
-        except PlanasonixError as error:
-            # The GET above told how the run ended; what it loaded is worth a warning, not another ending.
-            unread.append(RunWarning("results_not_read", f"the results of {job_id} could not be read: {error}"))
-            break
-        if results is not None:
+        except PlanasonixError:
+            # The run itself told how it ended; what it loaded is worth a warning, not another ending.
+            results = None
+        if results is None:
+            unread.append(job_id)
+        else:
             parts.append(results)
-    if len(job_ids) > _RESULTS_OF_AT_MOST:
-        unread.append(RunWarning("results_not_read", f"only the first {_RESULTS_OF_AT_MOST} jobs' results were read"))
     outcome = build_outcome(
-        handle, run, parts, job_ids=job_ids, expected_tables=expected_tables, job_url_template=job_url_template
+        handle,
+        run,
+        parts,
+        job_ids=job_ids,
+        expected_tables=expected_tables,
+        job_url_template=job_url_template,
+        all_read=not unread,
     )
-    return replace(outcome, warnings=(*outcome.warnings, *unread))
+    if not unread:
+        return outcome
+    missing = RunWarning("results_not_read", f"no results of {len(unread)} of {len(job_ids)} jobs: {unread[0]} and on")
+    return replace(outcome, warnings=(*outcome.warnings, missing))
+
+
+def _read_ended(handle: RunHandle) -> Steps[RunView]:
+    """The run, read until it shows the end that a wait has seen: a replica may lag behind."""
+    for _ in range(_READS_AT_MOST):
+        run: RunView = yield Get(handle.kind, handle.id)
+        if run.phase in ENDED_PHASES:
+            return run
+        yield Sleep(_PAUSE_SECONDS)
+    raise WaitTimeoutError(
+        f"Planasonix {handle.kind} {handle.id} was seen to end, and is shown as not ended since.",
+        pending=[{"kind": handle.kind, "id": handle.id, "status": None}],
+        hint="Look at the run in Planasonix; a retry reads it again.",
+    )
 
 
 def build_outcome(
@@ -109,19 +142,21 @@ def build_outcome(
     job_ids: tuple[str, ...] = (),
     expected_tables: Iterable[str] = (),
     job_url_template: str | None = None,
+    all_read: bool = True,
 ) -> Outcome:
     """The rules, without I/O.
 
     A table that the results list was loaded, unless its own status says otherwise. An expected table that they do not
-    list failed if the run failed; else it had no change. Nothing is invented beyond that.
+    list failed if the run failed; else it had no change, or is unknown unless `all_read` results were there. Texts of
+    the API are searched for anything that looks like a credential. Nothing is invented beyond that.
     """
     results = list(results)
     tables = _merged_tables(results)
-    absent: TableState = "no_change" if run.phase == "succeeded" else "failed"
+    absent: TableState = "failed" if run.phase != "succeeded" else "no_change" if all_read else "unknown"
     for name in expected_tables:
         tables.setdefault(name, TableOutcome(name, absent))
     error = getattr(run, "error", None)
-    status, message = run.phase, getattr(error, "message", None)
+    status, message = run.phase, _text(getattr(error, "message", None))
     failed = [table.name for table in tables.values() if table.state == "failed"]
     if status == "succeeded" and failed:
         # A success with a failed table is none: who reads that table downstream must not go on.
@@ -136,7 +171,7 @@ def build_outcome(
         tables=tuple(tables.values()),
         warnings=_warnings(results),
         rows_loaded=_rows(run, tables.values()),
-        error_code=getattr(error, "code", None),
+        error_code=_text(getattr(error, "code", None)),
         error_message=message,
         created_at=_moment(run, "created_at"),
         started_at=_moment(run, "started_at"),
@@ -176,7 +211,7 @@ def _warnings(results: list[Any]) -> tuple[RunWarning, ...]:
     seen: dict[RunWarning, None] = {}
     for part in results:
         for warning in part.warnings or ():
-            seen[RunWarning(warning.code, warning.message or "")] = None
+            seen[RunWarning(_text(warning.code), _text(warning.message) or "")] = None
     return tuple(seen)
 
 
@@ -191,6 +226,11 @@ def _rows(run: RunView, tables: Iterable[TableOutcome]) -> int | None:
     return total
 
 
+def _text(value: object) -> str | None:
+    """What the API says in words; it may quote what it should not, and may send a number."""
+    return None if value is None else redact(str(value))
+
+
 def _plus(one: int | None, other: int | None) -> int | None:
     if one is None:
         return other
@@ -199,7 +239,7 @@ def _plus(one: int | None, other: int | None) -> int | None:
 
 def _duration(run: RunView) -> float | None:
     told = getattr(run, "duration_seconds", None)
-    if isinstance(told, int | float):
+    if isinstance(told, int | float) and isfinite(told):
         return float(told)
     begin = getattr(run, "started_at", None) or run.created_at
     end = getattr(run, "finished_at", None) or getattr(run, "updated_at", None)

@@ -48,7 +48,9 @@ def _table_lines(tables: tuple[TableOutcome, ...]) -> list[str]:
     if not tables:
         return []
     counts = [
-        f"{n} {state.replace('_', ' ')}" for state in ("failed", "loaded", "no_change") if (n := _count(tables, state))
+        f"{n} {state.replace('_', ' ')}"
+        for state in ("failed", "loaded", "no_change", "unknown")
+        if (n := _count(tables, state))
     ]
     lines = [f"  Tables: {', '.join(counts)}"]
     order = sorted(tables, key=lambda table: (table.state != "failed", table.name))

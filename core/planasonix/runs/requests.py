@@ -46,10 +46,11 @@ class SyncRequest:
         """What makes two wishes the same job: part of the idempotency key."""
         return {"pipeline_id": self.pipeline_id}
 
-    def matches(self, run: Any) -> bool:
-        """Whether a listed job of this connection and type may be this request's."""
-        theirs = getattr(run, "pipeline_id", None)
-        return self.pipeline_id is None or theirs is None or theirs == self.pipeline_id
+    @staticmethod
+    def may_be(asked: Mapping[str, Any], run: Any) -> bool:
+        """Whether a listed job of the connection and type may be the one that was asked for with this body."""
+        ours, theirs = asked.get("pipeline_id"), getattr(run, "pipeline_id", None)
+        return ours is None or theirs is None or theirs == ours
 
     def body(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """The request body: only documented fields, only those that were set."""
@@ -96,9 +97,17 @@ class BackfillRequest:
         wire = self.body({})
         return {"window": [wire["start_at"], wire["end_at"]], "tables": sorted(self.tables) if self.tables else None}
 
-    def matches(self, run: Any) -> bool:
-        """Whether a listed backfill of this connection may be this request's: the list shows its window."""
-        return getattr(run, "start_at", None) == self.start_at and getattr(run, "end_at", None) == self.end_at
+    @staticmethod
+    def may_be(asked: Mapping[str, Any], run: Any) -> bool:
+        """Whether a backfill may be the one that was asked for with this body: a list shows its window, a GET also its
+        tables.
+        """
+        window = (getattr(run, "start_at", None), getattr(run, "end_at", None))
+        if window != tuple(datetime.fromisoformat(asked[name]) for name in ("start_at", "end_at")):
+            return False
+        ours, theirs = asked.get("tables"), getattr(run, "tables", None)
+        # Without tables we asked for all of them, and the server may name those.
+        return ours is None or not theirs or set(ours) == set(theirs)
 
     def body(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """The request body: only documented fields, only those that were set."""

@@ -28,6 +28,9 @@ def retire(record: Record, policy: Policy, now: Callable[[], float]) -> Steps[No
         return
     if not record.owned:
         return
+    if not policy.cancel_older:
+        yield Say("warning", f"{record.kind} {record.run_id} of the earlier run of this task is left as it is")
+        return
     give_up_at = now() + policy.retire_seconds
     asked = False
     while True:

@@ -13,7 +13,9 @@ nothing, or nothing sent                                              POST
 a run id                                                              GET it, see *a GET*
 sent, answer unknown; key honoured and young                          POST the same bytes with the same key
 sent, answer unknown; key past its time, unproven or ignored           look: list the runs since the first POST
-another intent's run, owned and alive                                 cancel it, await its end, then as for nothing
+another intent's run, or one of another connection; owned and alive   cancel it, await its end, then as for nothing
+the same intent, but the request's window or tables were edited       go on with the job as it was asked for;
+                                                                      `on_edit="refuse"`: raise
 **the answer to the POST**
 accepted, in one try                                                  wait for that run
 accepted, maybe a replay (live or saved): a second try, or sent before  GET it, see *a GET*
@@ -32,7 +34,8 @@ active                                                                wait for t
 succeeded                                                             its result is the result
 failed or cancelled, asked for in an earlier try                      next generation: a new job, a new key
 failed or cancelled, asked for in this try                            that is the result
-cancelling                                                            await its end, then GET again
+cancelling                                                            await its end, then GET again; still so after
+                                                                      five minutes: busy
 404 for less than two minutes                                         wait for it: the watch decides
 404 for longer                                                        next generation
 **a look**
@@ -45,19 +48,21 @@ several                                                               `OutcomeUn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from planasonix.errors import ConflictError, NotFoundError, OutcomeUnknownError, PlanasonixError
+from planasonix.errors import ConfigurationError, ConflictError, NotFoundError, OutcomeUnknownError, PlanasonixError
 from planasonix.runs.decide import BUSY, Answer, Next, Policy, by_answer, by_looking, by_memory, by_reading
-from planasonix.runs.effects import Claimed, Get, ListSince, Post, RunView, Save, Say, Sleep, Steps
+from planasonix.runs.effects import Get, Listed, ListSince, Post, RunView, Save, Say, Sleep, Steps
 from planasonix.runs.handle import RunHandle
-from planasonix.runs.metadata_names import INTENT
+from planasonix.runs.intent import idempotency_key
+from planasonix.runs.look import look
 from planasonix.runs.provenance import Provenance
 from planasonix.runs.record import Record
 from planasonix.runs.requests import RunRequest
 from planasonix.runs.retire import retire
+from planasonix.watch import Kind
 
 _LOOKS_AT_MOST = 3
 _PAUSE_SECONDS = 2.0
@@ -75,6 +80,7 @@ class Started:
     how: Literal["started", "reattached", "finished", "adopted", "busy", "skipped"]
     handle: RunHandle | None = None
     run: RunView | None = None
+    busy_kind: Kind = "job"
     busy_run_id: str | None = None
 
 
@@ -89,15 +95,21 @@ class Start:
     now: Callable[[], float]
     metadata: dict[str, object] | None = None
     _looks: int = 0
+    _lost_here: bool = False
 
     def steps(self, stored: Record | None) -> Steps[Started]:
         """Run the table from what the ledger holds. Raises what the table says."""
-        if stored is not None and stored.intent != self.intent:
+        if stored is not None and stored.intent == self.intent and self.policy.on_edit == "refuse":
+            self._refuse_if_edited(stored)
+        if stored is not None and not self._is_for(stored):
             yield from retire(stored, self.policy, self.now)
             stored = None
         record = stored or self._fresh(generation=0)
+        if stored is not None and stored.key != self._key(stored):
+            yield Say("warning", "the request was edited since it was sent: going on with the job as it was asked for")
         sent_before_this_try = record.sent_at is not None
         run: RunView | None = None
+        give_up_at = self.now() + min(self.policy.retire_seconds, self.policy.timeout_seconds)
         step = by_memory(run_id=record.run_id, sent_at=record.sent_at, now=self.now(), policy=self.policy)
         while True:
             if step in (Next.POST, Next.POST_AGAIN):
@@ -107,9 +119,11 @@ class Start:
                 phase = None if run is None else run.phase
                 age = self.now() - (record.sent_at or record.created_at or self.now())
                 step = by_reading(phase, again=sent_before_this_try, age_seconds=age, policy=self.policy)
-            elif step is Next.AWAIT_END:
+            elif step is Next.AWAIT_END and self.now() < give_up_at:
                 yield Sleep(_PAUSE_SECONDS)
                 step = Next.READ
+            elif step is Next.AWAIT_END:
+                return Started("busy", busy_kind=record.kind, busy_run_id=record.run_id)
             elif step is Next.NEXT_GENERATION:
                 yield Say(
                     "info",
@@ -143,7 +157,12 @@ class Start:
         except PlanasonixError as error:
             return (yield from self._not_accepted(record, error, sent_before=sent_before))
         record = self._named(record, run)
-        yield Save(record)
+        try:
+            yield Save(record)
+        except Exception:
+            # The job runs, and nothing will remember it: whoever reads the log must be able to find it.
+            yield Say("warning", f"{record.kind} {run.id} was started, but the ledger could not be written")
+            raise
         return record, run, by_answer("accepted", tries=tries, in_doubt=sent_before, policy=self.policy)
 
     def _not_accepted(
@@ -155,6 +174,7 @@ class Start:
         answer = classify(error)
         step = by_answer(answer, tries=tries, in_doubt=in_doubt, policy=self.policy)
         run: RunView | None = None
+        self._lost_here = True
         if step is Next.LOOK:
             yield Say("warning", "the answer to the start request was lost; looking whether the job exists")
             record, run, step = yield from self._look(record)
@@ -167,21 +187,26 @@ class Start:
             yield Save(record)
         if step in (Next.LOST, Next.REFUSED):
             raise error
-        busy = yield from self._busy_run(error)
+        busy = yield from self._busy_run(error, attach=step is Next.ADOPT)
         if step is Next.ADOPT and busy is None:
             raise self._nothing_to_attach_to() from error
         return record, busy, step
 
-    def _busy_run(self, error: PlanasonixError) -> Steps[RunView | None]:
-        """The one active run of our type on the connection, or None where there is none, or more than one."""
+    def _busy_run(self, error: PlanasonixError, *, attach: bool) -> Steps[RunView | None]:
+        """The one active run on the connection, or None where there is none, or more than one.
+
+        To attach, a run of our own type; to wait for, any job: a sync may wait behind a backfill.
+        """
         named: str | None = getattr(error, "existing_job_id", None)
+        kind, job_type = (self.request.kind, self.request.job_type) if attach else ("job", None)
         try:
-            if named is not None and self.request.kind == "job":
+            if named is not None and kind == "job":
                 run: RunView = yield Get("job", named)
-                runs = [run]
+                runs = [run] if job_type in (None, getattr(run, "type", job_type)) else []
             else:
                 since = self.now() - self.policy.timeout_seconds
-                runs = yield ListSince(self.request.kind, self.request.connection_id, self.request.job_type, since)
+                listed: Listed = yield ListSince(kind, self.request.connection_id, job_type, since)
+                runs = listed.runs
         except PlanasonixError:
             return None
         active = [run for run in runs if run.phase == "active"]
@@ -199,46 +224,18 @@ class Start:
         self._looks += 1
         if self._looks > _LOOKS_AT_MOST:
             raise self._unknown(record, "every answer was lost, and no list shows a job")
-        sent_at = record.sent_at or self.now()
-        yield Sleep(max(0.0, self.policy.settle_seconds - (self.now() - sent_at)))
-        runs: list[RunView] = yield ListSince(
-            record.kind, record.connection_id, self.request.job_type, sent_at - self.policy.clock_skew_seconds
-        )
-        known = frozenset(record.earlier_ids)
-        candidates = [run for run in runs if run.id not in known and self.request.matches(run)]
-        taken: frozenset[str] = yield Claimed(tuple(run.id for run in candidates))
-        candidates = [run for run in candidates if run.id not in taken]
-        ours: RunView | None = None
-        foreign: set[str] = set()
-        for candidate in candidates:
-            token = yield from self._token_of(candidate)
-            if token == record.intent:
-                ours = candidate
-            elif token is not None:
-                foreign.add(candidate.id)
-        candidates = [run for run in candidates if run.id not in foreign]
+        # A request whose answer was lost just now may still be on its way; one of an earlier try is not.
+        yield Sleep(self.policy.settle_seconds if self._lost_here else 0.0)
+        ours, candidates = yield from look(record, self.request, self.policy)
         step = by_looking(len(candidates), ours=ours is not None)
         if step is Next.UNKNOWN:
-            raise self._unknown(
-                record, f"{len(candidates)} jobs were started since: " + ", ".join(r.id for r in candidates)
-            )
-        if step is Next.READ and ours is not None:
+            ids = ", ".join(run.id for run in candidates)
+            raise self._unknown(record, f"{len(candidates)} jobs were started since: {ids}")
+        if ours is not None:
             record = self._named(record, ours)
             yield Save(record)
             return record, ours, step
-        if step is Next.ADOPT:
-            return record, candidates[0], step
-        return record, None, step
-
-    def _token_of(self, run: RunView) -> Steps[str | None]:
-        """The token that the run's metadata carries, where the API shows metadata at all."""
-        try:
-            full: RunView = yield Get(self.request.kind, run.id)
-        except PlanasonixError:
-            return None
-        metadata: Mapping[str, object] = getattr(full, "metadata", None) or {}
-        token = metadata.get(INTENT)
-        return token if isinstance(token, str) else None
+        return record, candidates[0] if step is Next.ADOPT else None, step
 
     def _adopt(self, record: Record, run: RunView | None) -> Steps[Started]:
         assert run is not None  # noqa: S101 - ADOPT always comes with the run to adopt
@@ -251,6 +248,24 @@ class Start:
         return Started("adopted", RunHandle.of(record, reattached=True), run)
 
     # --- records ---------------------------------------------------------------------------------------------------
+
+    def _refuse_if_edited(self, record: Record) -> None:
+        if not self._is_for(record) or record.key != self._key(record):
+            raise ConfigurationError(
+                f"intent {self.intent!r} stands in this ledger slot for another request: a {record.operation} of "
+                f"{record.connection_id}.",
+                field="ledger",
+                hint="Use one slot for each request, or another intent.",
+            )
+
+    def _is_for(self, record: Record) -> bool:
+        """Whether the record is this intent's, for this operation and connection."""
+        ours = (self.intent, self.request.operation, self.request.connection_id)
+        return (record.intent, record.operation, record.connection_id) == ours
+
+    def _key(self, record: Record) -> str:
+        """The key that the request as it is now would have in the record's place."""
+        return idempotency_key(record.intent, record.generation, self.request, refusals=record.refusals)
 
     def _fresh(self, *, generation: int, refusals: int = 0, like: Record | None = None) -> Record:
         return Record.fresh(

@@ -12,13 +12,14 @@ Standard library only. The package sits below the client and sees it through the
 ========================  =========================================================================================
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from planasonix.watch.blocking import look_until_ended, wait_blocking
-from planasonix.watch.interval import Interval
-from planasonix.watch.protocols import AsyncWatchClient, Kind, WatchClient, WatchedRun
+from planasonix._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from planasonix.watch.blocking import look_until_ended, wait_blocking
+    from planasonix.watch.interval import Interval
+    from planasonix.watch.protocols import AsyncWatchClient, Kind, WatchClient, WatchedRun
     from planasonix.watch.shared import wait_shared, watch_shared, watcher_for
     from planasonix.watch.watcher import Watcher
 
@@ -36,18 +37,13 @@ __all__ = [
     "watcher_for",
 ]
 
-# What needs asyncio is imported on use: a DAG file that names an operator never waits in an event loop.
-_MODULE_BY_NAME = {
-    "Watcher": "planasonix.watch.watcher",
-    "wait_shared": "planasonix.watch.shared",
-    "watch_shared": "planasonix.watch.shared",
-    "watcher_for": "planasonix.watch.shared",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_BY_NAME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_MODULE_BY_NAME[name]), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "blocking": ("look_until_ended", "wait_blocking"),
+        "interval": ("Interval",),
+        "protocols": ("AsyncWatchClient", "Kind", "WatchClient", "WatchedRun"),
+        "shared": ("wait_shared", "watch_shared", "watcher_for"),
+        "watcher": ("Watcher",),
+    },
+)

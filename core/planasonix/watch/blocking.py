@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Generator
@@ -12,12 +13,20 @@ from planasonix.errors import PlanasonixError
 from planasonix.watch.conclude import raise_unless_succeeded, timed_out
 from planasonix.watch.interval import Interval
 from planasonix.watch.patience import Patience
-from planasonix.watch.protocols import ENDED_PHASES, Kind, WatchClient, WatchedRun
+from planasonix.watch.protocols import ENDED_PHASES, Kind, WatchClient, WatchedRun, reader_of
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 20.0
+LAST_LOOK_SECONDS = 2.0
+"""What the look at the deadline itself may take: a hanging API delays the end of a wait by this and no more."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """Effect: read the run now. The driver answers with the run, or throws the client's error in."""
+    """Effect: read the run now, within so many seconds. The driver answers with it, or throws the client's error."""
+
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -41,27 +50,34 @@ def look_until_ended(
     interval: Interval,
     now: Callable[[], float],
     rng: random.Random,
+    age: float = 0.0,
     patience: Patience | None = None,
     on_change: Callable[[WatchedRun], None] | None = None,
 ) -> Generator[Look | Pause, Any, WatchedRun]:
     """The I/O-free loop: look, judge, pause, until the run ends.
 
-    `deadline` and `now` are seconds of one clock. A last look is always taken at the deadline itself, so that a run
-    that ended in time is never reported late. Raises `TimeIsUp` past it, or the error that `Patience` gives up with.
+    `deadline` and `now` are seconds of one clock, `age` is how old the run is already. A last look is always taken at
+    the deadline itself, so that a run that ended in time is never reported late. Raises `TimeIsUp` past it, or the
+    error that `Patience` gives up with.
     """
     patience = patience or Patience()
-    began, status = now(), None
+    began, status = now() - age, None
     while True:
         last_look = deadline is not None and now() >= deadline
         try:
-            run: WatchedRun = yield Look()
+            left = LOOK_SECONDS if deadline is None else deadline - now()
+            run: WatchedRun = yield Look(min(LOOK_SECONDS, max(LAST_LOOK_SECONDS, left)))
         except PlanasonixError as error:
             if given_up := patience.failed(error, now()):
                 raise given_up from error
         else:
             patience.answered()
             if on_change is not None and run.status != status:
-                on_change(run)
+                try:
+                    on_change(run)
+                except Exception:
+                    # The listener's trouble is not the run's.
+                    log.exception("a listener of %s failed", run.id)
             status = run.status
             if run.phase in ENDED_PHASES:
                 return run
@@ -80,16 +96,17 @@ def wait_until_ended(
     *,
     timeout_seconds: float | None = None,
     interval: Interval | None = None,
+    age_seconds: float = 0.0,
     on_change: Callable[[WatchedRun], None] | None = None,
 ) -> WatchedRun:
     """Block until the run has ended, well or not, and return it. Raises as `wait_blocking`, but not for its status."""
-    reader = client.jobs if kind == "job" else client.backfills
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     loop = look_until_ended(
         deadline=deadline,
         interval=interval or Interval(),
         now=time.monotonic,
         rng=random.Random(),
+        age=age_seconds,
         on_change=on_change,
     )
     effect = next(loop)
@@ -100,7 +117,9 @@ def wait_until_ended(
                 effect = loop.send(None)
                 continue
             try:
-                seen = reader.get(run_id)
+                # A look that fails is taken again: it is the loop that tries, within the time that is left.
+                looking = client.with_options(max_tries=1, deadline_seconds=effect.seconds)
+                seen = reader_of(looking, kind).get(run_id)
             except PlanasonixError as error:
                 effect = loop.throw(error)
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from planasonix.errors import RunCancelledError, RunFailedError, WaitTimeoutError
+from planasonix.errors import RunCancelledError, RunFailedError, WaitTimeoutError, redact
 from planasonix.watch.protocols import Kind, WatchedRun
 
 
@@ -33,4 +33,4 @@ def timed_out(kind: Kind, run_id: str, status: str | None, timeout_seconds: floa
 def _reason(error: Any) -> str:
     code, message = getattr(error, "code", None), getattr(error, "message", None)
     text = ": ".join(str(part) for part in (code, message) if part)
-    return f" ({text})" if text else ""
+    return f" ({redact(text)})" if text else ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 Kind = Literal["job", "backfill"]
+T = TypeVar("T", covariant=True)
 
 ENDED_PHASES = frozenset({"succeeded", "failed", "cancelled"})
 """The phases of `planasonix.models.status` that end a wait."""
@@ -34,8 +35,8 @@ class PageOfRuns(Protocol):
 
 class _Config(Protocol):
     @property
-    def share_key(self) -> Hashable:
-        """Equal for clients that talk to the same API with the same credential."""
+    def watch_key(self) -> Hashable:
+        """Equal for clients that see the same runs: the same API, credential, organization and paths."""
         ...
 
 
@@ -45,11 +46,17 @@ class RunReader(Protocol):
 
 class AsyncRunReader(Protocol):
     def get(self, run_id: str, /) -> Awaitable[WatchedRun]: ...
-    def list_page(self, *, cursor: str | None = None, **filters: Any) -> Awaitable[PageOfRuns]: ...
+
+    @property
+    def list_page(self) -> Callable[..., Awaitable[PageOfRuns]]:
+        """Takes `cursor`, `status`, `limit`; for jobs also `since`."""
+        ...
 
 
 class WatchClient(Protocol):
     """The part of the sync client that a blocking wait uses."""
+
+    def with_options(self, *, max_tries: int, deadline_seconds: float | None) -> WatchClient: ...
 
     @property
     def jobs(self) -> RunReader: ...
@@ -60,7 +67,9 @@ class WatchClient(Protocol):
 class AsyncWatchClient(Protocol):
     """The part of the async client that the watcher uses."""
 
-    def with_options(self, *, max_tries: int, deadline_seconds: float | None) -> AsyncWatchClient: ...
+    def detached(self, *, max_tries: int, deadline_seconds: float | None) -> OwnedWatchClient:
+        """A client with the same settings and connections of its own, to be closed by whoever asked for it."""
+        ...
 
     @property
     def config(self) -> _Config: ...
@@ -68,3 +77,29 @@ class AsyncWatchClient(Protocol):
     def jobs(self) -> AsyncRunReader: ...
     @property
     def backfills(self) -> AsyncRunReader: ...
+
+
+class OwnedWatchClient(Protocol):
+    """A client that the watcher has for itself."""
+
+    @property
+    def jobs(self) -> AsyncRunReader: ...
+    @property
+    def backfills(self) -> AsyncRunReader: ...
+    async def aclose(self) -> None: ...
+
+
+class _WithRuns(Protocol[T]):
+    @property
+    def jobs(self) -> T: ...
+    @property
+    def backfills(self) -> T: ...
+
+
+def reader_of(client: _WithRuns[T], kind: Kind) -> T:
+    """The part of a client that reads runs of this kind. Raises ValueError for a kind it does not know."""
+    if kind == "job":
+        return client.jobs
+    if kind == "backfill":
+        return client.backfills
+    raise ValueError(f"not a kind of run: {kind!r}")

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from planasonix.errors import PlanasonixError
+from planasonix.errors import InvalidRequestError, PlanasonixError
 from planasonix.watch.protocols import ENDED_PHASES, AsyncRunReader, Kind, WatchedRun
 from planasonix.watch.watched import Watched
 
@@ -29,6 +29,8 @@ CLOCK_SKEW = timedelta(minutes=5)
 _ROUNDS_BEFORE_ANOTHER_TRY = 20
 _CONFIRM_AT_MOST_EVERY = 8
 _FAILED_LISTS_BORNE = 3
+_SMALLEST_PAGE = 25
+_NO_SWEEP = 10**9
 
 
 class Rounds:
@@ -41,6 +43,7 @@ class Rounds:
         self._sweep_cost = 2
         self._rounds_since_sweep = 0
         self._failed_lists = 0
+        self._page_size = PAGE_SIZE
 
     def choose(self, due: Sequence[Watched], watched: Sequence[Watched]) -> Sequence[Watched]:
         """Whom this round looks at: all of `watched` where a sweep pays, as its pages show them anyway; else `due`."""
@@ -72,7 +75,7 @@ class Rounds:
         wanted = {one.run_id: one for one in watched}
         if not wanted:
             return []
-        filters: dict[str, Any] = {"limit": PAGE_SIZE}
+        filters: dict[str, Any] = {"limit": self._page_size}
         if self._kind == "job":  # the backfill list has no `since` (facts §1.1)
             filters["since"] = _oldest(watched) - CLOCK_SKEW
         pages = 0
@@ -82,8 +85,8 @@ class Rounds:
             while True:
                 try:
                     page = await reader.list_page(cursor=cursor, status=status, **filters)
-                except PlanasonixError:
-                    return self._after_a_failed_list(wanted)
+                except PlanasonixError as error:
+                    return self._after_a_failed_list(error, wanted)
                 pages += 1
                 for row in page.rows:
                     _show(wanted, row)
@@ -98,12 +101,20 @@ class Rounds:
         self._failed_lists = 0
         return list(wanted.values())
 
-    def _after_a_failed_list(self, wanted: dict[str, Watched]) -> list[Watched]:
+    def _after_a_failed_list(self, error: PlanasonixError, wanted: dict[str, Watched]) -> list[Watched]:
         """A list that fails says nothing of any run. An API that is down is not asked for each of them either; one
-        whose list alone is broken, for a while now, is.
+        whose list alone is broken, for a while now, is, and its list is left alone for some rounds.
         """
+        if isinstance(error, InvalidRequestError) and self._page_size > _SMALLEST_PAGE:
+            self._page_size //= 2  # the largest page of jobs is published nowhere
+            return []
         self._failed_lists += 1
-        return list(wanted.values()) if self._failed_lists >= _FAILED_LISTS_BORNE else []
+        if self._failed_lists < _FAILED_LISTS_BORNE:
+            return []
+        self._sweep_cost = _NO_SWEEP
+        for one in wanted.values():
+            one.listed_alive()  # no list spoke of it: its next look is not put off
+        return list(wanted.values())
 
     async def _read_each(self, reader: AsyncRunReader, watched: Sequence[Watched], now: float) -> None:
         gate = asyncio.Semaphore(self._concurrency)

@@ -10,18 +10,21 @@ from weakref import WeakKeyDictionary
 from planasonix.errors import PlanasonixError
 from planasonix.watch.conclude import raise_unless_succeeded, timed_out
 from planasonix.watch.interval import Interval
-from planasonix.watch.protocols import ENDED_PHASES, AsyncWatchClient, Kind, WatchedRun
+from planasonix.watch.protocols import ENDED_PHASES, AsyncWatchClient, Kind, WatchedRun, reader_of
 from planasonix.watch.watcher import Watcher
-
-LOOK_SECONDS = 20.0
 
 _watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Watcher]] = WeakKeyDictionary()
 
 
 def watcher_for(client: AsyncWatchClient) -> Watcher:
-    """The watcher that every waiter with this credential shares in the running event loop."""
-    of_loop = _watchers.setdefault(asyncio.get_running_loop(), {})
-    return of_loop.setdefault(client.config.share_key, Watcher())
+    """The watcher that every waiter who sees the same runs shares in the running event loop."""
+    loop = asyncio.get_running_loop()
+    key = client.config.watch_key
+    of_loop = _watchers.setdefault(loop, {})
+    if key not in of_loop:
+        # An idle watcher is forgotten: it refers to its loop, which would otherwise never be freed.
+        of_loop[key] = Watcher(on_idle=lambda: of_loop.pop(key, None))
+    return of_loop[key]
 
 
 async def watch_shared(
@@ -32,16 +35,15 @@ async def watch_shared(
     timeout_seconds: float | None = None,
     created_at: datetime | None = None,
     interval: Interval | None = None,
+    age_seconds: float = 0.0,
     on_change: Callable[[WatchedRun], None] | None = None,
 ) -> WatchedRun:
     """Return the run once it has ended, well or not, through the shared watcher.
 
     Raises `WaitTimeoutError` after `timeout_seconds`, having read the run once more at that moment; `NotFoundError`
     when it is missing for two minutes; `AuthenticationError` or `PermissionDeniedError` when the key is refused for
-    five. The run goes on in all these cases. `client` must stay open until this returns.
+    five. The run goes on in all these cases. `age_seconds`: how old the run is; the adaptive pause follows it.
     """
-    # A look that fails is taken again in the next round: one that hangs must not hold the round up.
-    client = client.with_options(max_tries=1, deadline_seconds=LOOK_SECONDS)
     last: list[WatchedRun] = []
 
     def note(run: WatchedRun) -> None:
@@ -49,7 +51,15 @@ async def watch_shared(
         if on_change is not None:
             on_change(run)
 
-    waiting = watcher_for(client).wait(client, kind, run_id, created_at=created_at, interval=interval, on_change=note)
+    waiting = watcher_for(client).wait(
+        client,
+        kind,
+        run_id,
+        created_at=created_at,
+        interval=interval,
+        age_seconds=age_seconds,
+        on_change=note,
+    )
     try:
         return await asyncio.wait_for(waiting, timeout_seconds)
     except TimeoutError:
@@ -71,6 +81,6 @@ async def wait_shared(
 
 async def _read(client: AsyncWatchClient, kind: Kind, run_id: str) -> WatchedRun | None:
     try:
-        return await (client.jobs if kind == "job" else client.backfills).get(run_id)
+        return await reader_of(client, kind).get(run_id)
     except PlanasonixError:
         return None

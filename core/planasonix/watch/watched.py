@@ -12,7 +12,7 @@ from math import inf
 from planasonix.errors import PlanasonixError
 from planasonix.watch.interval import Interval
 from planasonix.watch.patience import Patience
-from planasonix.watch.protocols import ENDED_PHASES, AsyncWatchClient, Kind, WatchedRun
+from planasonix.watch.protocols import ENDED_PHASES, Kind, WatchedRun
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 class Waiter:
     """One call of `wait`: its answer, and what it brought along."""
 
-    client: AsyncWatchClient
     interval: Interval
     began: float
     answer: asyncio.Future[WatchedRun]

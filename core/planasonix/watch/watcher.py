@@ -9,12 +9,13 @@ from collections.abc import Callable
 from datetime import datetime
 
 from planasonix.watch.interval import Interval
-from planasonix.watch.protocols import AsyncWatchClient, Kind, WatchedRun
+from planasonix.watch.protocols import AsyncWatchClient, Kind, OwnedWatchClient, WatchedRun, reader_of
 from planasonix.watch.round import Rounds
 from planasonix.watch.watched import Waiter, Watched
 
 log = logging.getLogger(__name__)
 
+LOOK_SECONDS = 20.0
 _KINDS: tuple[Kind, ...] = ("job", "backfill")
 
 
@@ -22,14 +23,17 @@ class Watcher:
     """Waits for any number of runs with one loop of looks.
 
     The loop lives as long as somebody waits: the first waiter starts it, the last one to leave ends it, and nothing
-    is left behind. Looks go through the client of a waiter that is still there, so nobody has to own a client.
+    is left behind. It looks through a client of its own, made from the first waiter's and closed at the end: waiters
+    come and go, and close theirs when they like.
     """
 
-    def __init__(self, *, rng: random.Random | None = None) -> None:
+    def __init__(self, *, rng: random.Random | None = None, on_idle: Callable[[], object] | None = None) -> None:
+        self._on_idle = on_idle
         self._rng = rng or random.Random()
         self._runs: dict[tuple[Kind, str], Watched] = {}
         self._rounds = {kind: Rounds(kind) for kind in _KINDS}
         self._loop_task: asyncio.Task[None] | None = None
+        self._client: OwnedWatchClient | None = None
         self._wake = asyncio.Event()
 
     @property
@@ -45,6 +49,7 @@ class Watcher:
         *,
         created_at: datetime | None = None,
         interval: Interval | None = None,
+        age_seconds: float = 0.0,
         on_change: Callable[[WatchedRun], None] | None = None,
     ) -> WatchedRun:
         """Return the run once it has ended, well or not.
@@ -56,13 +61,13 @@ class Watcher:
         watched = self._runs.get((kind, run_id))
         if watched is None:
             watched = self._runs[kind, run_id] = Watched(kind, run_id, created_at)
-        waiter = Waiter(client, interval or Interval(), loop.time(), loop.create_future(), on_change)
+        waiter = Waiter(interval or Interval(), loop.time() - age_seconds, loop.create_future(), on_change)
         watched.waiters.append(waiter)
         if created_at is None and watched.last is None:
             watched.due_at = loop.time()
         else:
-            watched.due_at = min(watched.due_at, loop.time() + waiter.interval.pause(0.0, self._rng))
-        self._keep_looking(loop)
+            watched.due_at = min(watched.due_at, loop.time() + waiter.interval.pause(age_seconds, self._rng))
+        self._keep_looking(loop, client)
         try:
             return await waiter.answer
         finally:
@@ -70,6 +75,8 @@ class Watcher:
             if not watched.waiters:
                 self._runs.pop((kind, run_id), None)
             if not self._runs:
+                if self._on_idle is not None:
+                    self._on_idle()
                 await self._stop()
 
     def nudge(self, kind: Kind, run_id: str) -> None:
@@ -80,7 +87,10 @@ class Watcher:
             watched.listed_alive()
             self._wake.set()
 
-    def _keep_looking(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _keep_looking(self, loop: asyncio.AbstractEventLoop, client: AsyncWatchClient) -> None:
+        if self._client is None:
+            # A look that fails is taken again in the next round: one that hangs must not hold the round up.
+            self._client = client.detached(max_tries=1, deadline_seconds=LOOK_SECONDS)
         if self._loop_task is None or self._loop_task.done():
             self._loop_task = loop.create_task(self._look_on(), name="planasonix-watcher")
             self._loop_task.add_done_callback(self._tell_if_broken)
@@ -88,10 +98,12 @@ class Watcher:
 
     async def _stop(self) -> None:
         task, self._loop_task = self._loop_task, None
-        if task is None or task.done():
-            return
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        client, self._client = self._client, None
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if client is not None:
+            await client.aclose()
 
     def _tell_if_broken(self, task: asyncio.Task[None]) -> None:
         """Nobody may wait for a loop that died of a defect of ours."""
@@ -126,9 +138,11 @@ class Watcher:
             if not due:
                 continue
             chosen = self._rounds[kind].choose(due, watched)
-            client = chosen[0].waiters[0].client
+            client = self._client
+            if client is None:
+                return
             try:
-                await self._rounds[kind].look(client.jobs if kind == "job" else client.backfills, chosen, now)
+                await self._rounds[kind].look(reader_of(client, kind), chosen, now)
             except Exception:
                 # Whatever goes wrong in a round must end no wait: the next round looks again.
                 log.exception("a round of looking at %d %ss failed; looking again", len(chosen), kind)

@@ -29,6 +29,7 @@ class FakeRun:
     connection_id: str = "conn_1"
     metadata: dict[str, Any] | None = None
     job_ids: tuple[str, ...] = ()
+    finished_at: datetime | None = None
 
     @property
     def phase(self) -> str:
@@ -115,7 +116,8 @@ class World:
                 return self.jobs[run_id] if self.echoes else replace(self.jobs[run_id], metadata=None)
             case effects.ListSince():
                 self.trace.append("LIST")
-                return [job for job in self.jobs.values() if job.created_at.timestamp() >= effect.since]
+                jobs = [job for job in self.jobs.values() if job.created_at.timestamp() >= effect.since]
+                return effects.Listed(jobs, 0.0)
             case effects.Claimed(run_ids):
                 return self.claimed.intersection(run_ids)
             case effects.Cancel(_, job_id):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from planasonix.errors import ConfigurationError, NotPublishedError
+from planasonix.errors import ConfigurationError, ConflictError, NotPublishedError
 from planasonix.runs import MemoryLedger, Provenance, Record, SqliteLedger, SyncRequest
 from planasonix.runs import effects as fx
 from planasonix.runs.cancel import cancel
@@ -90,3 +90,22 @@ def test_a_backfill_without_jobs_yet_is_asked_until_patience_ends() -> None:
 def test_a_job_is_cancelled_in_one_call() -> None:
     status, trace = drive(cancel("job", "job_1"), lambda effect: SimpleNamespace(status="cancelling"))
     assert (status, trace) == ("cancelling", ["Cancel"])
+
+
+def test_two_processes_on_one_slot_are_told_apart(tmp_path: Path) -> None:
+    one, other = (SqliteLedger(tmp_path / "l.db", "slot") for _ in range(2))
+    assert one.read() is None
+    assert other.read() is None
+    one.write(record())
+    with pytest.raises(ConflictError, match="Another process"):
+        other.write(record("job_2"))
+    one.write(record("job_1"))
+    assert other.read() == record("job_1")
+    other.write(record("job_2"))
+
+
+@pytest.mark.parametrize("name", ["missing/ledger.db", "not-a-database"])
+def test_a_ledger_that_cannot_be_used_names_its_path(tmp_path: Path, name: str) -> None:
+    (tmp_path / "not-a-database").write_text("something else, and long enough to be no database header at all" * 20)
+    with pytest.raises(ConfigurationError, match=name):
+        SqliteLedger(tmp_path / name, "slot").read()

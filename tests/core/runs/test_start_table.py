@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from planasonix.errors import ConflictError, OutcomeUnknownError, PlanasonixError, TransportError
+from planasonix.errors import (
+    ConfigurationError,
+    ConflictError,
+    OutcomeUnknownError,
+    PlanasonixError,
+    TransportError,
+)
 from planasonix.runs.provenance import Provenance
 from planasonix.runs.record import Record
 from planasonix.runs.requests import SyncRequest
@@ -443,3 +449,40 @@ def test_a_crash_at_any_step_and_again_the_same_intent_is_one_job(
         world.crash_at = None
         world.run(world.stored)
     assert len(world.jobs) == 1
+
+
+def test_a_request_edited_to_another_connection_is_not_answered_with_the_old_ones_job(world: Any) -> None:
+    job = world.add_job("succeeded")
+    stored = replace(known(world, job), connection_id="conn_other")
+    assert world.run(stored).how == "started"
+    assert len(world.jobs) == 2
+
+
+def test_an_edited_window_goes_on_with_what_was_asked_for(world: Any) -> None:
+    job = world.add_job("running")
+    stored = replace(known(world, job), key="plnx-of-another-window")
+    assert world.run(stored).how == "reattached"
+    assert any("edited" in line for line in world.said)
+
+
+def test_a_run_that_stays_cancelling_frees_the_worker(world: Any) -> None:
+    job = world.add_job("cancelling")
+    world.ends_after_sleeps[job.id] = 10_000
+    started = world.run(known(world, job))
+    assert (started.how, started.busy_run_id, started.busy_kind) == ("busy", job.id, "job")
+    assert world.posts == 0
+
+
+def test_an_older_intents_job_is_left_where_cancelling_is_not_wanted(world: Any) -> None:
+    world.run(intent="intent-1")
+    first = world.stored
+    assert world.run(first, intent="intent-2", cancel_older=False).how == "started"
+    assert "CANCEL" not in world.trace
+
+
+def test_another_request_in_the_same_slot_is_refused_where_asked(world: Any) -> None:
+    stored = known(world, world.add_job("succeeded"))
+    for other in (replace(stored, connection_id="conn_other"), replace(stored, key="plnx-of-another-window")):
+        with pytest.raises(ConfigurationError, match="one slot for each request"):
+            world.run(other, on_edit="refuse")
+    assert world.posts == 0

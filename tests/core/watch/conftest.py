@@ -80,12 +80,17 @@ class FakeRuns:
 
 class FakeClient:
     def __init__(self, credential_id: str = "cred") -> None:
-        self.config = SimpleNamespace(share_key=credential_id)
+        self.config = SimpleNamespace(watch_key=credential_id)
         self.jobs = FakeRuns()
         self.backfills = FakeRuns()
 
-    def with_options(self, **_: Any) -> FakeClient:
+        self.closed = 0
+
+    def detached(self, **_: Any) -> FakeClient:
         return self
+
+    async def aclose(self) -> None:
+        self.closed += 1
 
 
 @pytest.fixture

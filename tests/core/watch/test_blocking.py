@@ -101,6 +101,7 @@ def test_wait_blocking_raises_for_a_failed_run_with_its_reason() -> None:
     failed = run("failed")
     failed.error = SimpleNamespace(code="source_unreachable", message="no route")
     client: Any = SimpleNamespace(jobs=SimpleNamespace(get=lambda run_id: failed))
+    client.with_options = lambda **_: client
     with pytest.raises(RunFailedError, match="source_unreachable: no route") as caught:
         wait_blocking(client, "job", "job_1")
     assert caught.value.run_id == "job_1"

@@ -129,6 +129,7 @@ def test_nothing_is_left_when_the_last_waiter_has_gone(client: Any) -> None:
         tasks[0].cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert watcher_for(client).waiting == 0
+        assert client.closed == 1
         assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
 
     asyncio.run(leave())

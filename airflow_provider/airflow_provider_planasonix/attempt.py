@@ -1,0 +1,206 @@
+"""One execution of a task on a worker: from its request to a result, a deferral or an error."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_planasonix._compat import AirflowFailException, AirflowSkipException
+from airflow_provider_planasonix.giving_up import cancel_on_signal, given_up_on_signal
+from airflow_provider_planasonix.ledger import TaskStateLedger
+from airflow_provider_planasonix.links import PlanasonixJobLink
+from airflow_provider_planasonix.provenance import provenance_of
+from airflow_provider_planasonix.task_state import TaskKey
+from planasonix.errors import RunCancelledError, WaitTimeoutError
+from planasonix.runs import (
+    Policy,
+    RunHandle,
+    RunRequest,
+    Started,
+    busy_pause_seconds,
+    end_at_deadline,
+    give_up,
+    headline,
+    outcome_of,
+    raise_for_failure,
+    report,
+    start_run,
+    wait_for_run,
+    wait_while_busy,
+)
+from planasonix.watch import Interval
+
+if TYPE_CHECKING:
+    from airflow_provider_planasonix.operators.run import PlanasonixRunOperator
+    from planasonix import Planasonix
+
+FRAMEWORK_SLACK = timedelta(minutes=10)
+"""How much later than ours Airflow's own deadline of a deferral is: ours can cancel and tell why."""
+
+
+class Attempt:
+    """What `execute` does, step by step; `on_kill` reaches into it from a signal."""
+
+    def __init__(self, operator: PlanasonixRunOperator, context: Any) -> None:
+        self.operator = operator
+        self.context = context
+        self.log: Any = operator.log
+        self.task = TaskKey.of(context["ti"])
+        self.ledger = TaskStateLedger(context, self.stop_if_given_up)
+        self.handle: RunHandle | None = None
+        self.given_up = False
+
+    def run(self, client: Planasonix, request: RunRequest) -> dict[str, Any]:
+        """Start and wait, here or deferred; return the outcome, or the handle where nobody waits."""
+        handle, ended = self._start(client, request)
+        if ended:
+            return self.finish(client, handle, request.expected_tables)
+        if not self.operator.wait_for_completion:
+            return handle.to_dict()
+        if self.operator.deferrable:
+            self._defer_until_ended(handle)
+        self._wait_here(client, handle)
+        return self.finish(client, handle, request.expected_tables)
+
+    def finish(self, client: Planasonix, handle: RunHandle, expected_tables: tuple[str, ...]) -> dict[str, Any]:
+        """Report the ended run: return its outcome, or raise with the whole story."""
+        outcome = outcome_of(client, handle, expected_tables=expected_tables)
+        try:
+            raise_for_failure(outcome)
+        except RunCancelledError as error:
+            # Somebody cancelled it on purpose: a retry would start it against their will.
+            raise AirflowFailException(str(error)) from error
+        self.log.info(report(outcome) if outcome.warnings else headline(outcome))
+        return outcome.to_dict()
+
+    # --- giving up ------------------------------------------------------------------------------------------------
+
+    def on_signal(self) -> None:
+        """The process was told to stop. Only where a user ended the task is the run cancelled."""
+        handle = self.handle
+        what = "the start request" if handle is None else self._link(handle) or f"{handle.kind} {handle.id}"
+        if not given_up_on_signal(self.task, self.log, what):
+            return
+        self.given_up = True
+        if handle is not None and handle.owned:
+            cancel_on_signal(self.operator.hook, handle, self.log)
+        # Without a handle a start is under way. Breaking it off would lose the id: its next step sees the flag.
+
+    def stop_if_given_up(self) -> None:
+        """Before a POST, and after it."""
+        if self.given_up:
+            raise AirflowFailException("The task was ended by a user.")
+
+    def cancel_what_was_started(self, client: Planasonix) -> None:
+        """The task's own time limit passed, wherever that was: whatever the ledger names is given up."""
+        record = self.ledger.read()
+        if record is not None and record.run_id is not None:
+            handle = RunHandle.of(record, reattached=True)
+            self.log.warning(give_up(client, handle, wanted=self.operator.cancel_on_kill))
+        self.handle = None
+
+    # --- steps ----------------------------------------------------------------------------------------------------
+
+    def _start(self, client: Planasonix, request: RunRequest) -> tuple[RunHandle, bool]:
+        """The run of this wish, and whether it has ended already. Waits while the connection is busy."""
+        operator = self.operator
+        policy = Policy(
+            idempotency=client.config.idempotency,
+            if_running=operator.if_running,
+            timeout_seconds=operator.timeout_seconds,
+            cancel_older=operator.cancel_on_kill,
+        )
+        while True:
+            started = start_run(
+                client,
+                request,
+                intent=self.ledger.intent,
+                ledger=self.ledger,
+                provenance=provenance_of(self.context),
+                policy=policy,
+                metadata=operator.metadata,
+                log=lambda level, text: getattr(self.log, level)(text),
+            )
+            if started.handle is not None:
+                break
+            self._wait_while_busy(client, started, request)
+        handle = self.handle = started.handle
+        if self.given_up:
+            self.log.warning(give_up(client, handle, wanted=operator.cancel_on_kill))
+            self.stop_if_given_up()
+        self.ledger.note_this_try()
+        link = self._link(handle)
+        PlanasonixJobLink.push(self.context, link)
+        where = f"of connection {handle.connection_id}" + (f": {link}" if link else "")
+        self.log.info("%s Planasonix %s %s %s", started.how, handle.kind, handle.id, where)
+        return handle, started.run is not None and started.run.phase not in ("active", "cancelling")
+
+    def _wait_while_busy(self, client: Planasonix, started: Started, request: RunRequest) -> None:
+        operator = self.operator
+        if started.how == "skipped":
+            raise AirflowSkipException(f"Connection {request.connection_id} is busy, and if_running is 'skip'.")
+        since = self.ledger.busy_since()
+        until = since + operator.timeout_seconds
+        if time.time() >= until:
+            raise WaitTimeoutError(
+                f"Connection {request.connection_id} was busy for {operator.timeout_seconds:g} s; nothing was started.",
+                pending=[],
+                hint="Look at what keeps it busy, raise timeout_seconds, or set if_running.",
+            )
+        self.log.info("connection %s is busy with %s: waiting", request.connection_id, started.busy_run_id or "a job")
+        if not operator.deferrable:
+            wait_while_busy(client, started, since=since, until=until)
+            return
+        from airflow_provider_planasonix.triggers.busy import PlanasonixBusyTrigger
+
+        operator.defer(
+            trigger=PlanasonixBusyTrigger(
+                started.busy_kind,
+                started.busy_run_id,
+                until,
+                operator.planasonix_conn_id,
+                operator.poll_interval_seconds,
+                busy_pause_seconds(time.time() - since),
+            ),
+            method_name="execute_again",
+            timeout=timedelta(seconds=max(0.0, until - time.time())) + FRAMEWORK_SLACK,
+        )
+
+    def _defer_until_ended(self, handle: RunHandle) -> None:
+        from airflow_provider_planasonix.triggers.run import PlanasonixRunTrigger
+
+        operator, now = self.operator, time.time()
+        limit = operator.execution_timeout
+        if limit is not None:
+            # Airflow does not apply it to a deferred task.
+            handle = replace(handle, deadline_at=min(handle.deadline_at, now + limit.total_seconds()))
+        operator.defer(
+            trigger=PlanasonixRunTrigger(
+                handle.to_dict(),
+                self.task.to_dict(),
+                operator.planasonix_conn_id,
+                operator.poll_interval_seconds,
+                operator.cancel_on_kill,
+                now,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=max(0.0, handle.deadline_at - now)) + FRAMEWORK_SLACK,
+        )
+
+    def _wait_here(self, client: Planasonix, handle: RunHandle) -> None:
+        try:
+            wait_for_run(
+                client,
+                handle,
+                interval=Interval(fixed_seconds=self.operator.poll_interval_seconds),
+                on_change=lambda run: self.log.info("%s %s is %s", handle.kind, run.id, run.status),
+            )
+        except WaitTimeoutError:
+            self.handle = None
+            end_at_deadline(client, handle, cancel_it=self.operator.cancel_on_kill)
+        self.handle = None
+
+    def _link(self, handle: RunHandle) -> str | None:
+        return handle.link(self.operator.hook.job_url_template)

@@ -1,0 +1,37 @@
+"""Getting a client in a triggerer, where the connection may be out of reach for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
+from planasonix.errors import ConfigurationError
+from planasonix.watch.patience import AUTH_GRACE_SECONDS
+
+if TYPE_CHECKING:
+    from planasonix import AsyncPlanasonix
+
+_LONGEST_PAUSE_SECONDS = 30.0
+
+
+async def client_with_patience(planasonix_conn_id: str, log: Any) -> AsyncPlanasonix:
+    """A client for the connection; asks again for five minutes, because a failed look-up says nothing of the job.
+
+    A secrets backend may be away, and after a restart all triggers ask at once. Raises the last error; a connection
+    that can be read but is wrong raises `ConfigurationError` at once.
+    """
+    began, pause = time.monotonic(), 1.0
+    while True:
+        try:
+            return await PlanasonixHook(planasonix_conn_id).get_async_client()
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            if time.monotonic() - began > AUTH_GRACE_SECONDS:
+                raise
+            log.warning("the connection %s cannot be read, asking again: %s", planasonix_conn_id, error)
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+        pause = min(_LONGEST_PAUSE_SECONDS, 2 * pause)

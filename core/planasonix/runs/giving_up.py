@@ -1,0 +1,59 @@
+"""Giving a run up: cancel it if it is ours, and say in one sentence what came of it (G2)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from planasonix.errors import PlanasonixError, WaitTimeoutError
+from planasonix.runs.cancel import cancel
+from planasonix.runs.drivers import perform
+from planasonix.runs.handle import RunHandle
+from planasonix.watch.protocols import ENDED_PHASES, reader_of
+
+if TYPE_CHECKING:
+    from planasonix.client import Planasonix
+
+
+def cancel_run(client: Planasonix, handle: RunHandle, *, patience_seconds: float = 30.0) -> str | None:
+    """Cancel the run if it is owned; return its last status, or None where it was left alone."""
+    if not handle.owned:
+        return None
+    return perform(client, cancel(handle.kind, handle.id, patience_seconds=patience_seconds))
+
+
+def give_up(client: Planasonix, handle: RunHandle, *, wanted: bool = True) -> str:
+    """Cancel the run if that is wanted and it is owned; return a sentence that tells what came of it.
+
+    Never raises: why the run was given up is what the user must see.
+    """
+    name = f"Planasonix {handle.kind} {handle.id}"
+    if not wanted:
+        return f"{name} goes on."
+    try:
+        status = cancel_run(client, handle)
+    except PlanasonixError as error:
+        return f"{name} could not be cancelled, cancel it by hand: {error}"
+    if status is None:
+        return f"{name} goes on: it may be somebody else's."
+    return f"{name} was cancelled (it is {status})."
+
+
+def end_at_deadline(client: Planasonix, handle: RunHandle, *, cancel_it: bool = True) -> None:
+    """A run's deadline has passed: return if it has ended by now, else give it up and raise `WaitTimeoutError`."""
+    try:
+        run = reader_of(client, handle.kind).get(handle.id)
+    except PlanasonixError:
+        status = None
+    else:
+        if run.phase in ENDED_PHASES:
+            return
+        status = None if run.status is None else str(run.status)
+    told = give_up(client, handle, wanted=cancel_it)
+    deadline = datetime.fromtimestamp(handle.deadline_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    raise WaitTimeoutError(
+        f"Planasonix {handle.kind} {handle.id} had not ended by its deadline, {deadline} "
+        f"(last status: {status or 'not seen'}). {told}",
+        pending=[{"kind": handle.kind, "id": handle.id, "status": status}],
+        hint="Raise timeout_seconds if it needs longer.",
+    )

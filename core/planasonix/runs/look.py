@@ -1,0 +1,60 @@
+"""Look for the job of a start request whose answer was lost, among the connection's runs since it was sent."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from planasonix.errors import PlanasonixError
+from planasonix.runs.decide import Policy
+from planasonix.runs.effects import Claimed, Get, Listed, ListSince, RunView, Steps
+from planasonix.runs.metadata_names import INTENT
+from planasonix.runs.record import Record
+from planasonix.runs.requests import RunRequest
+
+_SLACK_SECONDS = 3.0
+"""Stamps and `Date` have whole seconds, and an answer takes a while."""
+
+
+def look(record: Record, request: RunRequest, policy: Policy) -> Steps[tuple[RunView | None, list[RunView]]]:
+    """(the run that carries our token, if the API shows metadata; every run that may be ours).
+
+    Left out are runs of other types, windows and tables, runs that had ended before we asked, this intent's earlier
+    jobs, what another slot of the ledger owns, and what carries another intent's token.
+    """
+    sent_at = record.sent_at or 0.0
+    listed: Listed = yield ListSince(
+        record.kind, record.connection_id, request.job_type, sent_at - policy.clock_skew_seconds
+    )
+    asked = json.loads(record.body)
+    runs = [run for run in listed.runs if run.id not in record.earlier_ids and request.may_be(asked, run)]
+    taken: frozenset[str] = yield Claimed(tuple(run.id for run in runs))
+    possible: list[RunView] = []
+    for row in (run for run in runs if run.id not in taken):
+        run: RunView = row
+        # Where the GET fails, the row must do: what is not known of a run speaks neither for nor against it.
+        with suppress(PlanasonixError):
+            run = yield Get(record.kind, row.id)
+        token = _token_of(run)
+        if token == record.intent:
+            return run, [run]
+        ended_before = _ended_before(run, sent_at, listed.clock_offset_seconds)
+        if token is None and not ended_before and request.may_be(asked, run):
+            possible.append(run)
+    return None, possible
+
+
+def _ended_before(run: RunView, sent_at: float, clock_offset_seconds: float | None) -> bool:
+    finished = getattr(run, "finished_at", None)
+    if not isinstance(finished, datetime) or clock_offset_seconds is None:
+        return False
+    return finished.timestamp() < sent_at + clock_offset_seconds - _SLACK_SECONDS
+
+
+def _token_of(run: RunView) -> str | None:
+    """The token that the run's metadata carries, where the API shows metadata at all."""
+    metadata: Any = getattr(run, "metadata", None)
+    token = metadata.get(INTENT) if isinstance(metadata, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return token if isinstance(token, str) else None
