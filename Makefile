@@ -7,7 +7,6 @@ PYTHON ?= python3
 VENVS := .venvs
 UV := $(shell command -v uv 2>/dev/null || echo $(VENVS)/.tools/bin/uv)
 CORE := $(VENVS)/core/bin
-AIRFLOW := $(VENVS)/airflow/bin
 
 .PHONY: help
 help:  ## this list

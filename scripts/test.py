@@ -1,4 +1,4 @@
-"""`make test` and `make scenarios`: every suite in its own environment, then a search of all their output for the secrets they used.
+"""`make test`, `make scenarios`: each suite in its environment, then a search of all their output for secrets.
 
 Each run makes up an API key of its own, hands it to the suites as `PLANASONIX_SANDBOX_API_KEY`, and fails if it turns
 up in anything that they printed (G8). The suites themselves search what they leave on disk: Airflow's logs, database.

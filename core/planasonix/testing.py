@@ -1,11 +1,15 @@
 """Pytest plugin: the fixture `planasonix_sandbox`, a served sandbox for tests of one's own pipelines.
 
     def test_nightly_load(planasonix_sandbox):
-        client = Planasonix(api_key=planasonix_sandbox.api_key, base_url=planasonix_sandbox.url)
-        job = client.connections.sync("conn_shop_orders")
-        planasonix_sandbox.advance(60)
-        client.jobs.wait(job.id)
+        with Planasonix() as client:  # finds the sandbox, see below
+            job = client.connections.sync("conn_shop_orders")
+            planasonix_sandbox.advance(60)
+            client.jobs.wait(job.id)
         assert planasonix_sandbox.jobs_started() == 1
+
+While such a test runs, PLANASONIX_BASE_URL and PLANASONIX_API_KEY name the sandbox, whatever they were before, and are
+put back afterwards: a `Planasonix()` in the code under test, or in a process that it starts, never reaches a real
+tenant. A key or address that the code passes itself still counts more.
 
 Options of the sandbox are given with a marker:
 
@@ -47,8 +51,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def planasonix_sandbox(request: pytest.FixtureRequest) -> Iterator[RunningSandbox]:
-    """A sandbox of its own for each test, served over HTTP on a free loopback port, stopped afterwards."""
+def planasonix_sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningSandbox]:
+    """A sandbox of its own for each test, served over HTTP on a free loopback port, stopped afterwards.
+
+    PLANASONIX_BASE_URL and PLANASONIX_API_KEY name it for as long.
+    """
     from planasonix.sandbox import Sandbox
 
     marker: pytest.Mark | None = request.node.get_closest_marker(_MARKER)  # pyright: ignore[reportUnknownMemberType]
@@ -56,4 +63,6 @@ def planasonix_sandbox(request: pytest.FixtureRequest) -> Iterator[RunningSandbo
     if key := os.environ.get(KEY_VARIABLE):
         options.setdefault("api_keys", key)
     with Sandbox(**options).serve() as running:
+        monkeypatch.setenv("PLANASONIX_BASE_URL", running.url)
+        monkeypatch.setenv("PLANASONIX_API_KEY", running.api_key)
         yield running

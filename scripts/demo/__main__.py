@@ -15,7 +15,7 @@ from rich.live import Live
 
 from scripts.airflow_local import AirflowTimeout, ComponentDied, LocalAirflow, Run
 from scripts.airflow_local.sandbox import SandboxProcess
-from scripts.demo.view import Row, progress, result, summary
+from scripts.demo.view import Row, progress, show_result, summary
 
 DAG_FILE = Path(__file__).resolve().parents[2] / "example_dags" / "airflow" / "planasonix_nightly.py"
 DAG_ID = "planasonix_nightly"
@@ -57,10 +57,7 @@ def run_demo(console: Console, logs: Path) -> int:
             run = airflow.wait_until(lambda: airflow.database.first_run(DAG_ID), "the scheduler to make a run", 60)
             state = follow(console, airflow, sandbox, run)
             rows = rows_of(airflow, sandbox, run)
-            # Wide in any case: a terminal wraps a long line better than a table cuts a link.
-            wide = Console(width=max(console.width, 150))
-            wide.print(result(rows))
-            wide.print(summary(state, sandbox.control("GET", "counts")))
+            show_result(console, rows, summary(state, sandbox.control("GET", "counts")))
             return exit_code(state, rows)
 
 

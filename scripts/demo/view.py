@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +21,9 @@ COLOURS = {
     "running": "cyan",
     "up_for_retry": "yellow",
 }
+
+
+_NO_LIMIT = 10_000
 
 
 @dataclass(frozen=True)
@@ -57,24 +60,49 @@ def progress(state: str, tasks: Iterable[TaskRow], counts: Mapping[str, Any]) ->
     return Group(table, Text(_counted(counts), style="dim"))
 
 
-def result(rows: Iterable[Row]) -> Table:
-    """The table of the end. Job ids and links are never cut: they are there to be copied."""
+def show_result(console: Console, rows: Sequence[Row], closing: Text) -> None:
+    """The table of the end and the closing line. Job ids and links are never cut: they are there to be copied.
+
+    A terminal that is too narrow for the links gets them as a list below the table, one a line, which the terminal
+    itself may wrap without cutting. What is no terminal has no width: it gets one table in any case.
+    """
+    table = result(rows)
+    needed = console.measure(table, options=console.options.update(width=_NO_LIMIT)).maximum
+    if not console.is_terminal:
+        wide = Console(file=console.file, width=max(console.width, needed))
+        wide.print(table)
+        wide.print(closing, soft_wrap=True)
+        return
+    if needed <= console.width:
+        console.print(table)
+    else:
+        console.print(result(rows, links=False))
+        name_width = max((len(row.task) for row in rows if row.link), default=0)
+        for row in rows:
+            if row.link:
+                console.print(Text(f"{row.task:<{name_width}}  {row.link}"), soft_wrap=True)
+    console.print(closing)
+
+
+def result(rows: Iterable[Row], *, links: bool = True) -> Table:
+    """The finished tasks, with or without the column of links."""
     table = Table(title="What ran", title_justify="left")
-    table.add_column("task")
+    table.add_column("task", overflow="fold")
     table.add_column("job id", no_wrap=True)
-    table.add_column("status")
+    table.add_column("status", overflow="fold")
     table.add_column("rows", justify="right")
     table.add_column("duration", justify="right")
-    table.add_column("link", overflow="fold")
+    if links:
+        table.add_column("link", no_wrap=True)
     for row in rows:
-        table.add_row(
+        cells: list[str | Text] = [
             row.task,
             row.job_id,
             _coloured(row.status),
             "" if row.rows is None else f"{row.rows:,}",
             "" if row.seconds is None else f"{row.seconds:.0f} s",
-            row.link or "",
-        )
+        ]
+        table.add_row(*cells, *([row.link or ""] if links else []))
     return table
 
 

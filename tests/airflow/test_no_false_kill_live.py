@@ -61,7 +61,9 @@ def test_a_connection_out_of_reach_after_a_restart_ends_no_wait(world: Any) -> N
     world.airflow.triggerer.kill()
     world.airflow.rest.delete("/connections/elsewhere")
     world.airflow.triggerer.start()
-    world.airflow.triggerer.wait_for_log("cannot be read, asking again", 60)
+    world.airflow.wait_until(
+        lambda: "cannot be read, asking again" in world.airflow.task_log(run, "sync"), "the trigger to miss it", 60
+    )
     world.airflow.add_connection("elsewhere", **fields)
     world.waiting(run, deferrable=True)
     world.finish(world.wait_for_job())

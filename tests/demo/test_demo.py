@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -11,9 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from scripts.demo.__main__ import exit_code
-from scripts.demo.view import Row
+from scripts.demo.view import Row, show_result, summary
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = [sys.executable, "-m", "scripts.demo"]
@@ -87,3 +89,41 @@ def test_ctrl_c_leaves_nothing_running(after: str) -> None:
 )
 def test_the_exit_code_tells_the_truth(state: str, statuses: list[str], code: int) -> None:
     assert exit_code(state, [Row("task", "job", status) for status in statuses]) == code
+
+
+ROWS = [
+    Row(f"sync_others[{number}]", f"job_0{number}jq00000014dhpk0cw", "succeeded", 1_234_567, 12.0, link)
+    for number in range(3)
+    if (link := f"http://127.0.0.1:54321/#/jobs/job_0{number}jq00000014dhpk0cw")
+] + [Row("broken", "—", "failed")]
+COUNTS = {"jobs_started": 3, "backfills_started": 0, "cancels": 0, "calls": 9, "calls_by_operation": {"jobs.list": 9}}
+
+
+def shown(**options: object) -> list[str]:
+    file = io.StringIO()
+    console = Console(file=file, color_system=None, **options)  # pyright: ignore[reportArgumentType]
+    show_result(console, ROWS, summary("success", COUNTS))
+    return file.getvalue().splitlines()
+
+
+def test_a_narrow_terminal_gets_the_links_below_the_table() -> None:
+    lines = shown(width=80, force_terminal=True)
+    links = [f"{row.task}  {row.link}" for row in ROWS if row.link]
+    start = lines.index(links[0])
+    assert lines[start : start + 3] == links
+    table = lines[:start]
+    assert all(len(line) <= 80 for line in table)
+    assert not [line for line in table if "http" in line or "link" in line]
+    for row in ROWS:
+        assert [line for line in table if row.task in line and row.job_id in line and row.status in line]
+    assert "broken" not in "".join(links)
+    assert "DAG run success" in "".join(lines[start + 3 :])
+
+
+@pytest.mark.parametrize("options", [{"width": 80}, {"width": 200}, {"width": 200, "force_terminal": True}])
+def test_elsewhere_one_table_holds_the_links(options: dict[str, object]) -> None:
+    lines = shown(**options)
+    for row in ROWS[:3]:
+        (line,) = [line for line in lines if row.job_id in line]
+        assert row.task in line
+        assert f" {row.link} " in line

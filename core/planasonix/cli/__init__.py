@@ -6,6 +6,9 @@ import sys
 
 __all__ = ["main"]
 
+# What a command needs beyond click, in one extra that brings click too: nobody shall have to install twice.
+_EXTRAS = {"sandbox": "sandbox"}
+
 
 def main() -> None:
     """Entry point of the script `planasonix`."""
@@ -14,5 +17,6 @@ def main() -> None:
     except ModuleNotFoundError as exc:
         if exc.name != "click":
             raise
-        sys.exit("The command line needs an extra: pip install 'planasonix[cli]'")
+        extra = next((_EXTRAS[word] for word in sys.argv[1:] if word in _EXTRAS), "cli")
+        sys.exit(f"The command line needs an extra: pip install 'planasonix[{extra}]'")
     planasonix.main(prog_name="planasonix")

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 def command(host: str, port: int, profile: str, speed: float, api_key: str, seed: int) -> None:
     """Serve an emulated Planasonix tenant until interrupted.
 
-    The page at / shows what happens; the routes under /sandbox/ script outcomes, faults and time.
+    The page at / shows what happens; the routes under /sandbox/ script outcomes, faults and time, and GET /sandbox/
+    lists them.
     """
     sandbox = Sandbox(profile, seed=seed, speed=speed, api_keys=api_key)
     running = _serve(sandbox, host, port)

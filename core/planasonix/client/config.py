@@ -6,7 +6,7 @@ import functools
 import hashlib
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -68,10 +68,16 @@ class ClientConfig:
 
     @property
     def share_key(self) -> tuple[str, int | None]:
-        """Clients with an equal one may share rate budget and watcher: same credential, and the same way to
-        the API.
-        """
+        """Clients with an equal one share their rate budget: same credential, and the same way to the API."""
         return self.credential_id, None if self.transport is None else id(self.transport)
+
+    @property
+    def watch_key(self) -> Hashable:
+        """Clients with an equal one see the same runs: same credential and way to the API, same organization,
+        same paths.
+        """
+        paths = tuple(sorted(self.path_prefixes.items())), tuple(sorted(self.routes.items()))
+        return self.share_key, self.organization_id, *paths
 
     def endpoint(self, operation: str, parameters: Mapping[str, str]) -> tuple[Route, str, str]:
         """Route, method and path of an operation, with the configured prefix or the configured replacement."""
@@ -104,39 +110,57 @@ def package_version() -> str:
         return "0"
 
 
-def resolve(api_key: str | None, base_url: str | None, settings: Mapping[str, Any]) -> ClientConfig:
+def resolve(api_key: Secret | None, base_url: str | None, settings: Mapping[str, Any]) -> ClientConfig:
     """The configuration from arguments, with `PLANASONIX_API_KEY` and `PLANASONIX_BASE_URL` for what is None.
 
-    Raises `ConfigurationError`, naming the field and the remedy.
+    Key and proxy come wrapped, because tracebacks may show the locals of every frame. Raises
+    `ConfigurationError`, naming the field and the remedy.
     """
-    key = api_key if api_key is not None else os.environ.get("PLANASONIX_API_KEY", "")
+    key = checked_key(api_key, "the argument api_key") if api_key is not None else _key_of_environment()
     url = base_url if base_url is not None else os.environ.get("PLANASONIX_BASE_URL") or DEFAULT_BASE_URL
     given: dict[str, Any] = {
         name: value for name, value in settings.items() if value is not None or name == "deadline_seconds"
     }
-    if "proxy" in given:
-        given["proxy"] = Secret(str(given["proxy"]))
     if "path_prefixes" in given:
         given["path_prefixes"] = checked_prefixes(given["path_prefixes"])
-    return ClientConfig(api_key=Secret(checked_key(key)), base_url=normalize_base_url(url), **given)
+    return ClientConfig(api_key=key, base_url=normalize_base_url(url), **given)
 
 
-def checked_key(key: object) -> str:
+def checked_key(key: Secret, origin: str) -> Secret:
     """The API key without surrounding blanks. Its prefix is not checked: the documents know three (facts
     §4.2, C8).
+
+    `origin` says for the message where the key came from. No local of this frame, or of one below it, holds
+    the bare key while an error is raised.
     """
-    if not isinstance(key, str) or not key.strip():
+    trouble = _trouble_with(key.reveal())
+    if trouble is not None:
+        message, remedy = trouble
+        raise ConfigurationError(message, field="api_key", hint=f"It came from {origin}. {remedy}")
+    return Secret(key.reveal().strip())
+
+
+def _key_of_environment() -> Secret:
+    if "PLANASONIX_API_KEY" not in os.environ:
         raise ConfigurationError(
             "no API key", field="api_key", hint="Pass api_key=..., or set the environment variable PLANASONIX_API_KEY."
         )
+    return checked_key(Secret(os.environ["PLANASONIX_API_KEY"]), "the environment variable PLANASONIX_API_KEY")
+
+
+def _trouble_with(key: object) -> tuple[str, str] | None:
+    """What is wrong with a key, and the remedy; None if nothing is."""
+    if not isinstance(key, str):
+        return f"the API key is no text, but {type(key).__name__}", "Pass it as a string."
     key = key.strip()
+    if not key:
+        return "the API key is empty", "Check where that value is set; a secret that could not be read is often empty."
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError(
+        return (
             "the API key contains blanks, line breaks or characters that no HTTP header may carry",
-            field="api_key",
-            hint="Copy the key again, without quotes and line breaks.",
+            "Copy the key again, without quotes and line breaks.",
         )
-    return key
+    return None
 
 
 def checked_prefixes(prefixes: Mapping[str, str]) -> dict[str, str]:

@@ -6,8 +6,9 @@ import json
 from typing import Any, TypeVar, cast
 
 from planasonix import models
+from planasonix.client.routes import checked_id
 from planasonix.engine import Answer, Page, Reply
-from planasonix.errors import InvalidResponseError, request_id_of
+from planasonix.errors import ConfigurationError, InvalidResponseError, request_id_of
 from planasonix.models import WireModel
 
 ModelT = TypeVar("ModelT", bound=WireModel)
@@ -40,7 +41,10 @@ def read_document(reply: Reply) -> dict[str, Any] | str:
 def one(answer: Answer[Any], model: type[ModelT], key: str | None = None) -> ModelT:
     """The single object of an answer. Raises `InvalidResponseError`."""
     try:
-        return model.read(models.unwrap_one(answer.value, key))
+        found = model.read(models.unwrap_one(answer.value, key))
+        if isinstance(found, models.Job | models.Backfill):
+            _check_run_id(found.id)
+        return found
     except InvalidResponseError as error:
         raise _with_origin(error, answer) from None
 
@@ -52,6 +56,19 @@ def page(answer: Answer[Any], model: type[ModelT], *keys: str) -> Page[ModelT]:
         return Page(tuple(model.read_many(rows)), cursor)
     except InvalidResponseError as error:
         raise _with_origin(error, answer) from None
+
+
+def _check_run_id(run_id: str) -> None:
+    """Raises `InvalidResponseError` for an id that no later call would accept: nothing may be built on it."""
+    try:
+        checked_id("id", run_id)
+    except ConfigurationError:
+        raise InvalidResponseError(
+            "The answer names a run by an id that cannot be one: it is blank, or contains a slash, '..' or a control"
+            " character",
+            field="id",
+            hint="The server changed its format, or the base URL leads to something else.",
+        ) from None
 
 
 def _with_origin(error: InvalidResponseError, answer: Answer[Any]) -> InvalidResponseError:

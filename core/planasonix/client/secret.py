@@ -14,6 +14,11 @@ class Secret:
         # A closure, so that generic dumpers which walk attributes find a function and no text.
         self.__reveal = lambda: value
 
+    @classmethod
+    def wrap(cls, value: str | None) -> Secret | None:
+        """The value as a secret; None stays None."""
+        return None if value is None else cls(value)
+
     def reveal(self) -> str:
         """The secret itself."""
         return self.__reveal()

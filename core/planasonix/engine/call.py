@@ -12,6 +12,7 @@ from planasonix.engine.clock import Clock
 from planasonix.engine.deadline import Deadline
 from planasonix.engine.effects import Effect, Emit, Reply, Request, Send, Sleep
 from planasonix.engine.events import GaveUp, Paced, RequestStarted, ResponseReceived, Retrying
+from planasonix.engine.masking import masked
 from planasonix.engine.pacing import Pacer
 from planasonix.engine.policy import Policy, is_unclear
 from planasonix.engine.retry_after import asked_pause
@@ -64,8 +65,8 @@ def call(
     """The steps of one call.
 
     `read` makes a value of a 2xx reply and raises `InvalidResponseError` if it cannot. It runs inside the
-    loop, so that an answer that arrived damaged counts as lost. `secrets` are masked in whatever text a
-    server sends back.
+    loop, so that an answer that arrived damaged counts as lost. `secrets` are masked in whatever a server
+    sends back, before `read` sees it.
 
     Raises the last try's error with all tries in `attempts`. If an earlier try of a write may have had its
     effect, that error's `outcome` is "unknown", whatever the last answer was: a 429 after a lost answer
@@ -143,6 +144,7 @@ class _Call:
             self._pacer.settle(None if reply is None else reply.headers, now=now, wall=self._clock.time())
         if reply is None:
             raise TypeError("a driver must answer Send with a Reply or throw TransportError")
+        reply = masked(reply, self._secrets)
         request_id = request_id_of(reply.headers, self._secrets)
         yield Emit(ResponseReceived(request.operation, reply.status, request_id, number, now - started))
         if not 200 <= reply.status < 300:
@@ -201,5 +203,6 @@ class _Call:
         if self._maybe_done:
             error.outcome = "unknown"
         text = f"{type(error).__name__}: {error.message}"
-        yield Emit(GaveUp(self._request.operation, len(self._failures), text))
+        status = error.status_code if isinstance(error, APIError) else None
+        yield Emit(GaveUp(self._request.operation, len(self._failures), text, status))
         raise error.with_attempts(self._failures)

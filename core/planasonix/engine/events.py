@@ -53,11 +53,12 @@ class Paced:
 
 @dataclass(frozen=True, slots=True)
 class GaveUp:
-    """The call failed for good."""
+    """The call failed for good. `status` is that of the last answer; None if none came."""
 
     operation: str
     attempts: int
     reason: str
+    status: int | None = None
 
 
 Event: TypeAlias = RequestStarted | ResponseReceived | Retrying | Paced | GaveUp

@@ -25,6 +25,11 @@ _BY_STATUS = {
         " poll less often, or use webhooks instead."
     ),
 }
+_NO_ID_404 = (
+    "No id was involved, so the server does not know this path: check the path of the base URL, and"
+    " path_prefixes (or routes) for this tenant. A key of another plan or organization may also be the reason."
+)
+_WITHOUT_ID = frozenset({"openapi", "webhooks.create"})
 _REDIRECT = "Redirects are not followed, so that the key goes to no other host. Correct the base URL."
 _SERVER = (
     "The server failed, perhaps after the request took effect. Sending it again with the same"
@@ -38,6 +43,8 @@ def hint_for(status: int, *, operation: str | None, existing_job_id: str | None)
         return f"Job {existing_job_id} is in the way: wait for it, attach to it, or cancel it."
     if status == 409 and operation == "jobs.results":
         return "The job has not ended yet: wait for it, then read its results."
+    if status == 404 and operation is not None and (operation.endswith(".list") or operation in _WITHOUT_ID):
+        return _NO_ID_404
     if 300 <= status < 400:
         return _REDIRECT
     if status >= 500:

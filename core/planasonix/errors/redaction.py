@@ -7,7 +7,7 @@ from typing import Any, cast
 MASK = "***"
 
 # Shorter strings of the caller's are no secrets, and masking them would tear ordinary words apart.
-_SHORTEST_SECRET = 6
+SHORTEST_SECRET = 6
 
 # Words that follow "Bearer" in a sentence about the scheme, and are no credential.
 _SCHEME_WORD = (
@@ -38,7 +38,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     holder passes it.
     """
     for secret in secrets:
-        if len(secret) >= _SHORTEST_SECRET:
+        if len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, MASK)
     text = _HEADER.sub(rf"\1 {MASK}", text)
     text = _BEARER.sub(rf"\1 {MASK}", text)

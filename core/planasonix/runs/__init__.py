@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from planasonix.runs.outcome import Outcome, RunWarning, TableOutcome, outcome_from_dict
     from planasonix.runs.provenance import Provenance
     from planasonix.runs.record import Record
-    from planasonix.runs.report import headline, raise_for_failure, report
+    from planasonix.runs.reporting import headline, raise_for_failure, report
     from planasonix.runs.requests import BackfillRequest, RunRequest, SyncRequest
     from planasonix.runs.start import Started
 
@@ -112,7 +112,7 @@ __getattr__ = lazy_names(
         ),
         "provenance": ("Provenance",),
         "record": ("Record",),
-        "report": (
+        "reporting": (
             "headline",
             "raise_for_failure",
             "report",

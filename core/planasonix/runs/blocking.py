@@ -16,7 +16,7 @@ from planasonix.runs.intent import new_intent
 from planasonix.runs.ledger import Ledger, MemoryLedger
 from planasonix.runs.outcome import Outcome, fetch_outcome
 from planasonix.runs.provenance import Provenance
-from planasonix.runs.report import raise_for_failure
+from planasonix.runs.reporting import raise_for_failure
 from planasonix.runs.requests import RunRequest
 from planasonix.runs.start import Start, Started
 from planasonix.watch import Interval, WatchedRun

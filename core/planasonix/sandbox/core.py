@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 DEFAULT_API_KEY = "plnx_live_sandbox"
 ROUTES = routes_runs.ROUTES + routes_jobs.ROUTES + routes_webhooks.ROUTES + routes_connections.ROUTES
 _ROUTER = Router(ROUTES)
+_OPERATIONS = frozenset(route.operation for route in ROUTES)
 
 
 class Sandbox:
@@ -68,7 +69,7 @@ class Sandbox:
     def _build(self, switches: Switches) -> None:
         self._state = State(switches, seed=self.seed, clock=self.clock, seed_tenant=self._seed_tenant)
         self._pipeline = Pipeline(self._state, _ROUTER, self._keys)
-        self._faults = Faults(seeding.generator(self.seed, "faults"))
+        self._faults = Faults(seeding.generator(self.seed, "faults"), _OPERATIONS)
         self._journal = Journal(self._keys)
 
     def __repr__(self) -> str:
@@ -162,12 +163,12 @@ class Sandbox:
     # Handles.
 
     def script(self, connection_id: str, outcome: str | None = None, **options: Any) -> None:
-        """Scripts the coming jobs of a connection; see `scripts.Script` and `scripts.Scripts.set`."""
+        """Scripts a connection's coming jobs; see `Script` and `Scripts.set`. ValueError: unknown names."""
         with self._lock:
-            self._state.scripts.set(connection_id, outcome, **options)
+            self._state.script(connection_id, outcome, **options)
 
     def fault(self, operation: str, kind: str = "error", **options: Any) -> Fault:
-        """Lets coming calls go wrong; see `faults.KINDS` and `faults.Fault`."""
+        """Lets coming calls go wrong; see `faults.KINDS` and `faults.Fault`. ValueError: unknown names."""
         with self._lock:
             return self._faults.add(operation, kind, **options)
 

@@ -8,6 +8,8 @@ from fnmatch import fnmatchcase
 from itertools import count
 from typing import Any
 
+from .near import near_or_all
+
 # kind -> where it strikes when the caller does not say
 KINDS = {
     "error": "before",  # an HTTP status, 503 unless given
@@ -53,17 +55,20 @@ class Fault:
 
 @dataclass
 class Faults:
-    """The rules in force, oldest first."""
+    """The rules in force, oldest first. `operations` are the names that a rule can strike."""
 
     rng: random.Random
+    operations: frozenset[str]
     rules: list[Fault] = field(default_factory=list)
     _ids: count[int] = field(default_factory=lambda: count(1))
 
     def add(self, operation: str, kind: str = "error", *, where: str | None = None, **options: Any) -> Fault:
         """Adds a rule. `operation` is a name such as "jobs.get" or a pattern such as "jobs.*".
 
-        Raises ValueError for an unknown kind, place or option.
+        Raises ValueError for an unknown kind, place or option, and when no operation fits the pattern.
         """
+        if not any(fnmatchcase(known, operation) for known in self.operations):
+            raise ValueError(f"no operation fits {operation!r}: {near_or_all(operation, self.operations)}")
         kind = _ALIASES.get(kind, kind)
         if kind.isdigit():
             kind, options["status"] = "error", int(kind)

@@ -12,7 +12,8 @@ from .deliveries import Deliveries
 from .idempotency import IdempotencyStore
 from .jobs import BACKFILL, SYNC, Job, JobBook
 from .limits import RateLimiter
-from .scripts import Script, Scripts
+from .near import near_or_all
+from .scripts import EVERY_CONNECTION, Script, Scripts
 from .switches import Switches
 from .tenant import seeded_connections
 from .timeline import Timeline
@@ -49,6 +50,12 @@ class State:
         """Lets everything happen that is due by now."""
         self.now = max(self.now, self.clock.time())
         self.timeline.settle(self.now)
+
+    def script(self, connection_id: str, outcome: str | None, **options: Any) -> None:
+        """Scripts the coming jobs of a connection. Raises ValueError for one that does not exist now."""
+        if connection_id != EVERY_CONNECTION and connection_id not in self.connections:
+            raise ValueError(f"no connection {connection_id!r} here: {near_or_all(connection_id, self.connections)}")
+        self.scripts.set(connection_id, outcome, **options)
 
     def start_sync(
         self,

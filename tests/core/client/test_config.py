@@ -145,6 +145,22 @@ def test_credential_id_is_stable_and_tells_hosts_and_keys_apart():
     assert one.share_key != Planasonix(KEY, "localhost:1", transport=object()).config.share_key
 
 
+def test_clients_that_see_the_same_runs():
+    one = Planasonix(KEY, "localhost:1", routes={"jobs.get": "GET /a", "jobs.list": "GET /b"})
+    same = AsyncPlanasonix(KEY, "localhost:1", max_tries=1, routes={"jobs.list": "GET /b", "jobs.get": "GET /a"})
+    assert one.config.watch_key == same.config.watch_key
+    assert len({one.config.watch_key, same.config.watch_key}) == 1
+    others = [
+        Planasonix(KEY + "d", "localhost:1", routes=one.config.routes),
+        Planasonix(KEY, "localhost:1", routes=one.config.routes, organization_id="org_1"),
+        Planasonix(KEY, "localhost:1", routes=one.config.routes, transport=object()),
+        one.with_options(routes={}),
+        one.with_options(path_prefixes={"orchestration": "/v1"}),
+    ]
+    assert len({client.config.watch_key for client in (one, *others)}) == 6
+    assert one.config.share_key == others[1].config.share_key
+
+
 def test_repr_shows_the_host_and_nothing_else():
     client = Planasonix(KEY, "acme.planasonixapis.com/v1", proxy="http://u:proxypass1@p:1", organization_id="org_1")
     assert repr(client) == "Planasonix('acme.planasonixapis.com')"

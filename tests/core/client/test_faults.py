@@ -143,6 +143,16 @@ def test_refusals_are_raised_at_once(client, sandbox, status, kind):
     assert sandbox.calls("connections.sync") == 1
 
 
+def test_a_path_that_the_server_does_not_know(make_client, sandbox):
+    client = make_client(DEFAULT_API_KEY, sandbox.url, path_prefixes={"orchestration": "/v7"})
+    with pytest.raises(NotFoundError) as caught:
+        list(client.jobs.list())
+    assert caught.value.hint.startswith("No id was involved")
+    assert "path_prefixes" in caught.value.hint
+    with pytest.raises(NotFoundError, match="Check the id"):
+        client.jobs.get("job_unknown")
+
+
 def test_a_wrong_key(make_client, sandbox):
     with pytest.raises(AuthenticationError):
         make_client("plnx_live_wrong", sandbox.url).jobs.get("job_1")

@@ -245,3 +245,43 @@ def test_a_clock_hours_off_neither_hides_a_job_nor_ends_its_wait(planasonix_sand
     assert started.handle is not None
     assert started.handle.deadline_at - clock.time() > 3500
     assert planasonix_sandbox.jobs_started(CONNECTION) == 1
+
+
+@pytest.mark.planasonix_sandbox(speed=1)
+def test_a_script_that_is_interrupted_leaves_no_job_that_nobody_can_find(planasonix_sandbox: Any) -> None:
+    planasonix_sandbox.script(CONNECTION, outcome="stuck")
+
+    def interrupt(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with connect(planasonix_sandbox) as client, pytest.raises(KeyboardInterrupt):
+        run_to_end(client, SYNC, interval=FAST, on_change=interrupt)
+    assert planasonix_sandbox.cancels() == 1
+
+
+@pytest.mark.planasonix_sandbox(speed=1)
+def test_an_interrupted_script_with_a_ledger_leaves_its_job_to_the_next_call(
+    planasonix_sandbox: Any, tmp_path: Path
+) -> None:
+    planasonix_sandbox.script(CONNECTION, outcome="stuck")
+
+    def interrupt(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with connect(planasonix_sandbox) as client, pytest.raises(KeyboardInterrupt):
+        run_to_end(
+            client, SYNC, intent="one", ledger=SqliteLedger(tmp_path / "l.db", "s"), interval=FAST, on_change=interrupt
+        )
+    assert planasonix_sandbox.cancels() == 0
+
+
+@pytest.mark.planasonix_sandbox(speed=1)
+def test_a_hanging_api_holds_a_wait_little_beyond_its_timeout(planasonix_sandbox: Any) -> None:
+    planasonix_sandbox.script(CONNECTION, outcome="stuck")
+    with connect(planasonix_sandbox) as client:
+        job = client.connections.sync(CONNECTION)
+        planasonix_sandbox.fault("jobs.get", "timeout", times=None, seconds=60)
+        began = time.monotonic()
+        with pytest.raises(PlanasonixError, match="had not ended"):
+            client.jobs.wait(job.id, timeout=2)
+    assert time.monotonic() - began < 15

@@ -173,3 +173,70 @@ def test_results_that_cannot_be_read_do_not_fail_a_run_that_succeeded(planasonix
     assert outcome is not None
     assert outcome.succeeded
     assert [warning.code for warning in outcome.warnings] == ["results_not_read"]
+
+
+def test_an_error_code_that_is_a_number_and_an_endless_duration_are_told() -> None:
+    outcome = build_outcome(HANDLE, job("failed", error={"code": 1205, "message": "deadlock"}), [])
+    assert "Error: 1205: deadlock" in report(outcome)
+    endless = SimpleNamespace(**vars(_bare()), duration_seconds=float("inf"))
+    assert "succeeded" in report(build_outcome(HANDLE, endless, []))
+
+
+def test_what_nobody_could_read_is_not_called_no_change() -> None:
+    outcome = build_outcome(HANDLE, job("succeeded"), [], expected_tables=["public.orders"], all_read=False)
+    assert [(table.name, table.state) for table in outcome.tables] == [("public.orders", "unknown")]
+
+
+def test_a_credential_in_the_apis_words_is_masked() -> None:
+    secret = "plnx_live_0123456789abcdef"
+    error = {"code": "x", "message": f"key {secret} was refused"}
+    outcome = build_outcome(HANDLE, job("failed", error=error), [results(warnings=[{"code": "w", "message": secret}])])
+    assert secret not in report(outcome)
+    assert secret not in str(outcome.to_dict())
+
+
+def _fetch(runs: list[Any], answers: dict[str, Any]) -> tuple[Any, int]:
+    """Drive `fetch_outcome`; returns the outcome and how often it slept."""
+    from planasonix.runs import effects
+    from planasonix.runs.outcome import fetch_outcome
+
+    handle = RunHandle("backfill", "bf_1", "conn_1", True, 0.0, 1.0, "token")
+    steps = fetch_outcome(handle)
+    slept, effect = 0, next(steps)
+    try:
+        while True:
+            if isinstance(effect, effects.Get):
+                effect = steps.send(runs.pop(0) if len(runs) > 1 else runs[0])
+            elif isinstance(effect, effects.Sleep):
+                slept += 1
+                effect = steps.send(None)
+            else:
+                answer = answers.get(effect.job_id)
+                effect = steps.throw(answer) if isinstance(answer, Exception) else steps.send(answer)
+    except StopIteration as end:
+        return end.value, slept
+
+
+def _backfill(status: str) -> Any:
+    return Backfill.read({"id": "bf_1", "status": status, "job_ids": ["j1", "j2", "j3"]})
+
+
+def test_one_unreadable_shard_hides_no_other() -> None:
+    from planasonix.errors import ServerError
+
+    failed = results({"name": "a", "status": "failed"})
+    outcome, _ = _fetch(
+        [_backfill("completed")], {"j1": ServerError("down", status_code=500), "j2": None, "j3": failed}
+    )
+    assert outcome.status == "failed"
+    assert [warning.code for warning in outcome.warnings] == ["results_not_read"]
+    assert "2 of 3" in outcome.warnings[0].message
+
+
+def test_a_replica_that_lags_behind_turns_no_success_into_a_failure() -> None:
+    from planasonix.errors import WaitTimeoutError
+
+    outcome, slept = _fetch([_backfill("running"), _backfill("running"), _backfill("completed")], {})
+    assert (outcome.status, slept) == ("succeeded", 2)
+    with pytest.raises(WaitTimeoutError):
+        _fetch([_backfill("running")], {})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from planasonix.errors import (
 )
 from planasonix.runs.provenance import Provenance
 from planasonix.runs.record import Record
-from planasonix.runs.requests import SyncRequest
+from planasonix.runs.requests import BackfillRequest, SyncRequest
 
 INTENT = "intent-1"
 REQUEST = SyncRequest("conn_1")
@@ -486,3 +488,19 @@ def test_another_request_in_the_same_slot_is_refused_where_asked(world: Any) -> 
         with pytest.raises(ConfigurationError, match="one slot for each request"):
             world.run(other, on_edit="refuse")
     assert world.posts == 0
+
+
+def test_a_job_that_had_ended_before_we_asked_is_not_ours(world: Any) -> None:
+    finished = datetime.fromtimestamp(world.now - 30, UTC)
+    world.add_job("succeeded", age=50, finished_at=finished)
+    assert world.run(sent(world), idempotency="ignored").how == "reattached"
+    assert len(world.jobs) == 2
+
+
+def test_a_backfill_of_other_tables_is_not_ours() -> None:
+    window = {"start_at": datetime(2026, 1, 1, tzinfo=UTC), "end_at": datetime(2026, 2, 1, tzinfo=UTC)}
+    request = BackfillRequest("conn_1", tables=("public.orders",), **window)
+    asked = request.body({})
+    for tables, may in ((["public.orders"], True), (["public.customers"], False), (None, True)):
+        assert request.may_be(asked, SimpleNamespace(tables=tables, **window)) is may
+    assert not request.may_be(asked, SimpleNamespace(tables=None, start_at=window["start_at"], end_at=None))

@@ -131,19 +131,88 @@ def test_the_same_handles_over_http(call, sandbox):
         ("POST", "/sandbox/faults", b"[]", 400),
         ("POST", "/sandbox/faults", b"{", 400),
         ("POST", "/sandbox/faults", {}, 400),
-        ("PUT", "/sandbox/connections/c/script", {"outcom": "failed"}, 400),
+        ("PUT", "/sandbox/connections/conn_hr_people/script", {"outcom": "failed"}, 400),
         ("POST", "/sandbox/clock/advance", {"seconds": -1}, 400),
         ("POST", "/sandbox/clock/advance", {}, 400),
         ("PATCH", "/sandbox/switches", {"busy": "maybe"}, 400),
         ("GET", "/sandbox/jobs/none", None, 404),
         ("GET", "/sandbox/nothing", None, 404),
-        ("GET", "/sandbox", None, 404),
+        ("POST", "/sandbox/connections/conn_shop_orders/script", {}, 404),
     ],
 )
 def test_wrong_control_calls_are_refused(call, method, path, body, expected):
     status, answer = call.call(method, path, body, key=None)
     assert status == expected, answer
     assert answer["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "named"),
+    [
+        ("POST", "faults", {}, "'operation'"),
+        ("POST", "faults", {"kind": "drop"}, "'operation'"),
+        ("POST", "faults", {"operation": 5}, "operation"),
+        ("POST", "faults", {"operation": "jobs.get", "kind": 503}, "kind"),
+        ("POST", "faults", {"operation": "job.get"}, "did you mean jobs.get"),
+        ("PUT", "connections/conn_shop_order/script", {"outcome": "failed"}, "did you mean conn_shop_orders"),
+        ("PUT", "connections/conn_hr_people/script", {"connection_id": "c"}, "connection_id"),
+        ("POST", "clock/advance", {}, "'seconds'"),
+        ("POST", "clock/advance", {"seconds": "soon"}, "seconds"),
+        ("PUT", "clock/speed", {"sped": 3}, "'speed'"),
+    ],
+)
+def test_a_refusal_names_the_field_and_what_was_meant(call, method, path, body, named):
+    status, answer = call.call(method, f"/sandbox/{path}", body, key=None)
+    assert status == 400
+    assert named in answer["error"]["message"]
+    assert "positional" not in answer["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/sandbox", "/sandbox/"])
+def test_the_control_api_lists_itself(call, path):
+    status, listed = call.call("GET", path, key=None)
+    assert status == 200
+    missing = call.call("GET", "/sandbox/nothing", key=None)[1]
+    assert missing["routes"] == listed["routes"]
+    assert missing["error"]["code"] == "not_found"
+    assert all(row["does"] and "\n" not in row["does"] for row in listed["routes"])
+    names = [row["route"] for row in listed["routes"]]
+    assert len(set(names)) == len(names)
+    assert "PUT /sandbox/connections/{id}/script" in names
+
+
+def test_what_the_list_shows_works_as_it_stands(call):
+    ids = {
+        "connections": "conn_shop_orders",
+        "jobs": call.sync()[1]["id"],
+        "backfills": call.backfill("conn_hr_people")[1]["id"],
+    }
+    for row in call.call("GET", "/sandbox/", key=None)[1]["routes"]:
+        method, path = row["route"].split()
+        path = path.replace("{id}", ids.get(path.split("/")[2], ""))
+        status, answer = call.call(method, path, row.get("body"), key=None)
+        assert status == 200, (row, answer)
+
+
+def test_a_script_for_no_connection_is_refused(sandbox, make_sandbox):
+    with pytest.raises(ValueError, match=r"'conn_shop_order' here: did you mean conn_shop_orders"):
+        sandbox.script("conn_shop_order", "failed")
+    with pytest.raises(ValueError, match="known are conn_01jq8"):
+        sandbox.script("zzz", "failed")
+    with pytest.raises(ValueError, match="none is known"):
+        make_sandbox(seed_tenant=False).script("conn_shop_orders", "failed")
+    sandbox.script("*", "napping")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "near"), [("jobs.gett", "jobs.get"), ("connection.*", "connections"), ("q", "known are")]
+)
+def test_a_fault_that_can_strike_nothing_is_refused(sandbox, pattern, near):
+    with pytest.raises(ValueError, match=near):
+        sandbox.fault(pattern)
+    assert sandbox.state()["faults"] == []
+    for known in ("*", "jobs.*", "connections.[sb]*", "webhooks.test"):
+        sandbox.fault(known)
 
 
 def test_the_tenant(call):

@@ -1,5 +1,6 @@
 """The HTTP door, the pytest fixture and the command line."""
 
+import os
 import subprocess
 import sys
 import time
@@ -58,6 +59,31 @@ def test_the_fixture(planasonix_sandbox):
     assert planasonix_sandbox.api_key
     assert planasonix_sandbox.transport()
     assert planasonix_sandbox.jobs_started() == 0
+
+
+CODE_UNDER_TEST = """
+import os
+from planasonix import Planasonix
+
+def test_inside(planasonix_sandbox):
+    assert os.environ["PLANASONIX_BASE_URL"] == planasonix_sandbox.url
+    assert os.environ["PLANASONIX_API_KEY"] == planasonix_sandbox.api_key
+    with Planasonix() as client:
+        client.connections.sync("conn_shop_orders")
+    assert planasonix_sandbox.jobs_started() == 1
+
+def test_afterwards():
+    assert os.environ["PLANASONIX_BASE_URL"] == "https://real.invalid"
+    assert os.environ["PLANASONIX_API_KEY"] == "plnx_live_real"
+"""
+
+
+def test_the_fixture_stands_in_for_every_tenant(tmp_path):
+    (tmp_path / "test_mine.py").write_text(CODE_UNDER_TEST)
+    real = {"PLANASONIX_BASE_URL": "https://real.invalid", "PLANASONIX_API_KEY": "plnx_live_real"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
+    out = subprocess.run(command, cwd=tmp_path, env=os.environ | real, capture_output=True, text=True)
+    assert "2 passed" in out.stdout, out.stdout + out.stderr
 
 
 @pytest.mark.planasonix_sandbox(profile="rich", speed=0, api_keys="k")
@@ -128,9 +154,14 @@ def test_a_missing_extra_is_named():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert out.returncode == 1
     assert "pip install 'planasonix[sandbox]'" in out.stderr
+
+
+@pytest.mark.parametrize(("arguments", "extra"), [("sandbox --port 0", "sandbox"), ("--help", "cli")])
+def test_without_click_the_first_message_names_all_that_is_missing(arguments, extra):
     code = "import sys; sys.modules['click'] = None\nfrom planasonix.cli import main; main()"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "pip install 'planasonix[cli]'" in out.stderr
+    out = subprocess.run([sys.executable, "-c", code, *arguments.split()], capture_output=True, text=True)
+    assert out.returncode == 1
+    assert out.stderr.strip().endswith(f"pip install 'planasonix[{extra}]'")
 
 
 def test_thousands_of_calls():

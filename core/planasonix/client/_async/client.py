@@ -17,6 +17,7 @@ from planasonix.client.config import ClientConfig, resolve
 from planasonix.client.options import CallOptions, changed
 from planasonix.client.reading import one, read_document, read_json
 from planasonix.client.routes import checked_id
+from planasonix.client.secret import Secret
 from planasonix.client.shared import AsyncShared
 from planasonix.client.start_reply import StartReply
 from planasonix.engine import Clock, Event
@@ -82,6 +83,9 @@ class AsyncPlanasonix:
         rng: random.Random | None = None,
         clock: Clock | None = None,
     ) -> None:
+        # Tracebacks may show locals, and the checks below raise: from here on no frame holds the bare texts.
+        hidden_key, hidden_proxy = Secret.wrap(api_key), Secret.wrap(proxy)
+        del api_key, proxy
         settings: dict[str, Any] = {
             "organization_id": organization_id,
             "environment": environment,
@@ -94,7 +98,7 @@ class AsyncPlanasonix:
             "max_tries": max_tries,
             "deadline_seconds": deadline_seconds,
             "max_connections": max_connections,
-            "proxy": proxy,
+            "proxy": hidden_proxy,
             "ssl_context": ssl_context,
             "transport": transport,
             "job_url_template": job_url_template,
@@ -102,7 +106,7 @@ class AsyncPlanasonix:
             "rng": rng,
             "clock": clock,
         }
-        config = resolve(api_key, base_url, settings)
+        config = resolve(hidden_key, base_url, settings)
         self._set_up(config, AsyncShared.open(config), owner=True)
 
     def _set_up(self, config: ClientConfig, shared: AsyncShared, *, owner: bool) -> None:
@@ -149,6 +153,13 @@ class AsyncPlanasonix:
         run = one(answer, Job, "job") if operation == "connections.sync" else one(answer, Backfill, "backfill")
         return StartReply(run, answer.attempts)
 
+    def detached(self, **options: Unpack[CallOptions]) -> Self:
+        """A client with the same settings, changed by the options, and connections of its own: close it."""
+        other = type(self).__new__(type(self))
+        config = changed(self.config, options)
+        other._set_up(config, AsyncShared.open(config), owner=True)
+        return other
+
     @property
     def clock_offset_seconds(self) -> float | None:
         """Server time minus ours, by the `Date` of the last answer; None before one came that had it."""
@@ -175,7 +186,9 @@ class AsyncPlanasonix:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.config.host!r})"
+        # A refused constructor leaves a client without settings, which a traceback with locals shows all the same.
+        config: ClientConfig | None = getattr(self, "config", None)
+        return f"{type(self).__name__}({config.host!r})" if config else f"{type(self).__name__}()"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a client is not pickled, it holds a key and connections: make one where it is needed")

@@ -4,16 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from planasonix.client._sync.calls import Caller
 from planasonix.client.building import query_of, seconds_of
 from planasonix.client.reading import one, page, read_json
 from planasonix.client.routes import checked_id
+from planasonix.client.together import Together
 from planasonix.engine import Page
-from planasonix.errors import NotFoundError, NotPublishedError
+from planasonix.errors import ConflictError, NotFoundError, NotPublishedError, PlanasonixError
 from planasonix.models import Backfill
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 # New shards may appear while the known ones are being cancelled; each round reads the record again.
 _CANCEL_ROUNDS = 20
+_CANCELS_AT_A_TIME = 10
 
 
 class Backfills:
@@ -29,6 +32,7 @@ class Backfills:
     def __init__(self, client: Planasonix, caller: Caller) -> None:
         self._client = client
         self._caller = caller
+        self._together = Together(min(_CANCELS_AT_A_TIME, caller.config.max_connections))
 
     def get(self, backfill_id: str) -> Backfill:
         """The backfill as it is now, with progress and the ids of its jobs. Raises `NotFoundError`."""
@@ -75,25 +79,52 @@ class Backfills:
         a fresh read shows none that was not asked. If your tenant has a path, name it:
         `routes={"backfills.cancel": "POST /..."}`.
 
-        Raises `NotPublishedError` if the backfill runs without any job to cancel, or if the named path does
-        not exist.
+        Up to ten jobs are asked at a time, and one that cannot be cancelled stops none of the others. That the
+        server does not know it, or refuses because of its state (404, 409), is no failure if the job or the
+        whole backfill turns out to have ended.
+
+        Raises the first failure when all jobs were asked, and `NotPublishedError` if the backfill runs without
+        any job to cancel, or if the named path does not exist.
         """
         backfill_id = checked_id("backfill_id", backfill_id)
         if "backfills.cancel" in self._caller.config.routes:
             return self._cancel_by_route(backfill_id)
-        asked: set[str] = set()
+        asked: dict[str, PlanasonixError | None] = {}
         backfill = self.get(backfill_id)
         for _ in range(_CANCEL_ROUNDS):
-            fresh = [job_id for job_id in backfill.job_ids or () if job_id not in asked]
+            fresh = [job_id for job_id in dict.fromkeys(backfill.job_ids or ()) if job_id not in asked]
             if backfill.is_terminal or not fresh:
                 break
-            for job_id in fresh:
-                self._client.jobs.cancel(job_id)
-            asked.update(fresh)
+            failures = self._together.run([partial(self._ask_to_stop, job_id) for job_id in fresh])
+            asked.update(zip(fresh, failures, strict=True))
             backfill = self.get(backfill_id)
-        if not asked and not backfill.is_terminal:
+        if backfill.is_terminal:
+            return backfill
+        if not asked:
             raise _not_cancellable(backfill_id)
+        failed = {job_id: error for job_id, error in asked.items() if error is not None}
+        still = self._together.run([partial(self._still_runs, *item) for item in failed.items()])
+        running = [job_id for job_id, runs in zip(failed, still, strict=True) if runs]
+        if running:
+            raise _with_jobs(failed[running[0]], running, len(asked))
         return backfill
+
+    def _ask_to_stop(self, job_id: str) -> PlanasonixError | None:
+        """The failure of the cancel, None if it went well."""
+        try:
+            self._client.jobs.cancel(job_id)
+        except PlanasonixError as error:
+            return error
+        return None
+
+    def _still_runs(self, job_id: str, error: PlanasonixError) -> bool:
+        """Whether the failure of a job's cancel is one: False if the job turns out to have ended."""
+        if not isinstance(error, NotFoundError | ConflictError):
+            return True
+        try:
+            return not (self._client.jobs.get(job_id)).is_terminal
+        except PlanasonixError:
+            return True
 
     def _cancel_by_route(self, backfill_id: str) -> Backfill:
         try:
@@ -117,6 +148,16 @@ class Backfills:
         backfill_id = checked_id("backfill_id", backfill_id)
         run = wait_blocking(client, "backfill", backfill_id, timeout_seconds=seconds_of(timeout))
         return cast("Backfill", run)
+
+
+def _with_jobs(error: PlanasonixError, running: Sequence[str], asked: int) -> PlanasonixError:
+    """The error, with a hint that says which jobs it leaves running."""
+    shown = ", ".join(running[:5]) + (", ..." if len(running) > 5 else "")
+    told = f"{len(running)} of the backfill's {asked} jobs could not be asked to stop: {shown}."
+    if len(running) < asked:
+        told += " The others were, or had ended."
+    error.hint = " ".join(filter(None, (error.hint, told)))
+    return error
 
 
 def _not_cancellable(backfill_id: str) -> NotPublishedError:
