@@ -111,6 +111,8 @@ class Attempt:
             if_running=operator.if_running,
             timeout_seconds=operator.timeout_seconds,
             cancel_older=operator.cancel_on_kill,
+            # A DAG that was edited between two tries is no mistake; its job of the earlier try goes on.
+            on_edit="keep",
         )
         while True:
             started = start_run(

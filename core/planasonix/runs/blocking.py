@@ -109,8 +109,8 @@ def run_to_end(
 
     Raises `RunFailedError` or `RunCancelledError` with the report, and `WaitTimeoutError` after the deadline, having
     cancelled the run. Whatever else interrupts the wait leaves the run to the next call of the same intent and ledger;
-    without these there is none, and the run is cancelled. With `policy` left out, another request under the same slot
-    and intent is refused (`ConfigurationError`): one ledger slot for each request.
+    without these there is none, and the run is cancelled. Another request under the same slot and
+    intent is refused (`ConfigurationError`): one ledger slot for each request.
 
     >>> from planasonix import Planasonix
     >>> from planasonix.runs import SyncRequest, run_to_end
@@ -119,7 +119,7 @@ def run_to_end(
     >>> run_to_end(client, SyncRequest("conn_shop_orders")).status
     'succeeded'
     """
-    policy = policy or Policy(idempotency=client.config.idempotency, on_edit="refuse")
+    policy = policy or Policy(idempotency=client.config.idempotency)
     # Without either, no later call can find the run again: whatever interrupts the wait gives it up.
     only_call = intent is None and ledger is None
     ledger = ledger or MemoryLedger()

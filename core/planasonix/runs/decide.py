@@ -62,7 +62,7 @@ class Policy:
     missing_after_seconds: float = 120.0
     retire_seconds: float = 300.0
     cancel_older: bool = True
-    on_edit: Literal["keep", "refuse"] = "keep"
+    on_edit: Literal["keep", "refuse"] = "refuse"
 
     def __post_init__(self) -> None:
         _one_of("if_running", self.if_running, get_args(IfRunning))

@@ -73,7 +73,7 @@ class World:
         return job
 
     def run(self, stored: Record | None = None, *, intent: str = "intent-1", **policy: Any) -> Any:
-        policy = {"idempotency": "honoured"} | policy
+        policy = {"idempotency": "honoured", "on_edit": "keep"} | policy
         request = SyncRequest("conn_1")
         start = Start(request, intent, Provenance("test", "a test"), Policy(**policy), lambda: self.now)
         steps = start.steps(stored)
