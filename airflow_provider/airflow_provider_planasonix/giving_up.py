@@ -17,6 +17,7 @@ CANCEL_SECONDS = 2.0
 """Together three seconds: Airflow kills the process five seconds after its signal."""
 
 STAY_SECONDS = 15.0
+"""Longer than Airflow lets the process live."""
 
 
 def given_up_on_signal(task: TaskKey, log: Any, what: str) -> bool:
@@ -46,7 +47,8 @@ def cancel_on_signal(hook: PlanasonixHook, handle: RunHandle, log: Any) -> None:
     def cancel() -> None:
         try:
             with hook.get_client(deadline_seconds=CANCEL_SECONDS, timeout_seconds=CANCEL_SECONDS) as client:
-                log.warning(give_up(client, handle))
+                # One round: a backfill's end is not awaited here, because the process will not live to see it.
+                log.warning(give_up(client, handle, patience_seconds=0.0))
         finally:
             done.set()
 

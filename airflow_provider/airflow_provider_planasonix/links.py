@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_planasonix._compat import BaseOperatorLink
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator
+    from airflow_provider_planasonix._compat import BaseOperator
 
 
 class PlanasonixJobLink(BaseOperatorLink):

@@ -13,4 +13,7 @@ def provenance_of(context: Any) -> Provenance:
     details: dict[str, str | int] = {"dag_id": ti.dag_id, "dag_run_id": ti.run_id, "task_id": ti.task_id}
     if ti.map_index is not None and ti.map_index >= 0:
         details["map_index"] = int(ti.map_index)
+    if link := getattr(ti, "log_url", None):
+        # To the task, not to one of its tries.
+        details["link"] = str(link).partition("?")[0]
     return Provenance("airflow", f"airflow_dag_{ti.dag_id}", details)

@@ -107,13 +107,15 @@ def test_mapped_syncs_are_intents_of_their_own(world: Any) -> None:
     assert [world.jobs(c)[0]["metadata"]["map_index"] for c in connections] == [0, 1, 2]
 
 
-def test_a_backfill_marked_failed_leaves_no_shard_running(world: Any) -> None:
+@modes
+def test_a_backfill_marked_failed_leaves_no_shard_running(world: Any, deferrable: bool) -> None:
     world.script(outcome="stuck")
     run = world.start(
-        f"PlanasonixBackfillOperator(task_id='sync', connection_id='{world.ORDERS}', deferrable=True, {world.FAST}, "
+        f"PlanasonixBackfillOperator(task_id='sync', connection_id='{world.ORDERS}', deferrable={deferrable}, "
+        f"{world.FAST}, "
         "start_at='2026-01-01T00:00:00+00:00', end_at='2026-04-01T00:00:00+00:00')"
     )
-    world.waiting(run, deferrable=True, look="backfills.get")
+    world.waiting(run, deferrable, look="backfills.get")
     assert len(world.jobs()) > 1
     world.airflow.mark(run, "sync", "failed")
     world.airflow.wait_until(

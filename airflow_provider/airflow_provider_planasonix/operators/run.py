@@ -5,9 +5,12 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk import BaseOperator
-
-from airflow_provider_planasonix._compat import AirflowTaskTimeout, TaskDeferralTimeout, default_deferrable
+from airflow_provider_planasonix._compat import (
+    AirflowTaskTimeout,
+    BaseOperator,
+    TaskDeferralTimeout,
+    default_deferrable,
+)
 from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
 from airflow_provider_planasonix.links import PlanasonixJobLink
 from planasonix.errors import ConfigurationError

@@ -20,7 +20,6 @@ from planasonix.watch import Interval
 ON_KILL_SECONDS = 28.0
 """Airflow gives `on_kill` thirty seconds. The first question of a triggerer process alone takes it some five."""
 
-
 DEFERRAL_SECONDS = 8.0
 """No event is fired earlier than this after a deferral (apache/airflow 71580, 72716)."""
 

@@ -22,16 +22,17 @@ def cancel_run(client: Planasonix, handle: RunHandle, *, patience_seconds: float
     return perform(client, cancel(handle.kind, handle.id, patience_seconds=patience_seconds))
 
 
-def give_up(client: Planasonix, handle: RunHandle, *, wanted: bool = True) -> str:
+def give_up(client: Planasonix, handle: RunHandle, *, wanted: bool = True, patience_seconds: float = 30.0) -> str:
     """Cancel the run if that is wanted and it is owned; return a sentence that tells what came of it.
 
-    Never raises: why the run was given up is what the user must see.
+    `patience_seconds` is how long a backfill's end is awaited, in case it starts more jobs. Never raises: why the run
+    was given up is what the user must see.
     """
     name = f"Planasonix {handle.kind} {handle.id}"
     if not wanted:
         return f"{name} goes on."
     try:
-        status = cancel_run(client, handle)
+        status = cancel_run(client, handle, patience_seconds=patience_seconds)
     except PlanasonixError as error:
         return f"{name} could not be cancelled, cancel it by hand: {error}"
     if status is None:

@@ -99,6 +99,9 @@ class Start:
 
     def steps(self, stored: Record | None) -> Steps[Started]:
         """Run the table from what the ledger holds. Raises what the table says."""
+        if stored is not None and stored.intent == self.intent and stored.sent_at is None and stored.run_id is None:
+            # Refused so far: nothing is bound to the bytes that were refused.
+            stored = self._fresh(generation=stored.generation, refusals=stored.refusals, like=stored)
         if stored is not None and stored.intent == self.intent and self.policy.on_edit == "refuse":
             self._refuse_if_edited(stored)
         if stored is not None and not self._is_for(stored):

@@ -504,3 +504,13 @@ def test_a_backfill_of_other_tables_is_not_ours() -> None:
     for tables, may in ((["public.orders"], True), (["public.customers"], False), (None, True)):
         assert request.may_be(asked, SimpleNamespace(tables=tables, **window)) is may
     assert not request.may_be(asked, SimpleNamespace(tables=None, start_at=window["start_at"], end_at=None))
+
+
+@pytest.mark.parametrize("on_edit", ["keep", "refuse"])
+def test_after_a_refusal_the_request_as_it_is_now_is_sent(world: Any, on_edit: str) -> None:
+    world.busy = True
+    world.run()
+    edited = replace(world.stored, key="plnx-of-the-window-then", body='{"metadata":{"edited":1}}')
+    world.busy = False
+    assert world.run(edited, on_edit=on_edit).how == "started"
+    assert "edited" not in world.stored.body
