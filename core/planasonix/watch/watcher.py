@@ -150,7 +150,8 @@ class Watcher:
             for one in (one for one in chosen if one.waiters):
                 pause = self._pause(one, loop.time())
                 one.next_pause(pause)
-                one.due_at = loop.time() + pause
+                # Counted from the round's begin, so that an interval is one; a slow API still gets some rest.
+                one.due_at = max(now + pause, loop.time() + 0.1 * pause)
 
     def _of(self, kind: Kind) -> list[Watched]:
         return [one for one in self._runs.values() if one.kind == kind and not one.is_done and one.waiters]
