@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_a_sync_succeeds_and_tells_the_result(world: Any, deferrable: bool) -> N
     metadata = job["metadata"]
     assert metadata["triggered_by"] == f"airflow_dag_{run.dag_id}"
     assert (metadata["dag_run_id"], metadata["task_id"]) == (run.run_id, "sync")
-    assert metadata["link"].endswith(f"/dags/{run.dag_id}/runs/{run.run_id}/tasks/sync")
+    assert metadata["link"].endswith(f"/dags/{run.dag_id}/runs/{quote(run.run_id)}/tasks/sync")
 
 
 @modes
