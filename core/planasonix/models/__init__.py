@@ -1,7 +1,8 @@
 """The API's own words as pydantic models, which is imported only once a model is asked for."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from planasonix._lazy import lazy_names
 
 if TYPE_CHECKING:
     from planasonix.models.backfills import Backfill as Backfill
@@ -100,17 +101,9 @@ _NAMES_BY_MODULE = {
     "status": ("TERMINAL_PHASES", "Phase", "is_known_status", "phase_of"),
     "webhooks": ("Delivery", "DeliveryReceipt", "Webhook", "WebhookSecret"),
 }
-_MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 
-
-def __getattr__(name: str) -> Any:
-    module = _MODULE_BY_NAME.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{module}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _NAMES_BY_MODULE)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_BY_NAME})
+    return sorted({*globals(), *(name for names in _NAMES_BY_MODULE.values() for name in names)})
