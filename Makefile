@@ -40,7 +40,7 @@ $(VENVS)/prefect/.ready: requirements/prefect.txt requirements/prefect.overrides
 
 .PHONY: pins
 pins: | $(UV)  ## compile requirements/*.in again
-	for env in core airflow dagster; do \
+	for env in core bench airflow dagster; do \
 	  $(UV) pip compile -q --no-header --no-annotate --python-version 3.11 requirements/$$env.in -o requirements/$$env.txt; done
 	$(UV) pip compile -q --no-header --no-annotate --python-version 3.11 --override requirements/prefect.overrides \
 	  requirements/prefect.in -o requirements/prefect.txt
@@ -71,9 +71,13 @@ lint: $(VENVS)/core/.ready $(VENVS)/airflow/.ready  ## ruff, generated code, imp
 scenarios: envs  ## the long exit matrices
 	UV=$(UV) $(CORE)/python -m scripts.test --scenarios
 
+# An environment of its own: what the figures are measured beside is needed by nobody else.
+$(VENVS)/bench/.ready: requirements/bench.txt core/pyproject.toml | $(UV)
+	$(call build_env,bench,,core)
+
 .PHONY: bench
-bench: $(VENVS)/core/.ready  ## the figures of benchmarks/README.md
-	$(CORE)/python -m benchmarks
+bench: $(VENVS)/bench/.ready $(VENVS)/airflow/.ready  ## measure the figures of benchmarks/README.md
+	$(VENVS)/bench/bin/python -m benchmarks
 
 .PHONY: fmt
 fmt: $(VENVS)/core/.ready  ## format, fix what can be fixed, regenerate the sync client

@@ -1,81 +1,108 @@
-"""A typed client call beside the same request with bare httpx."""
+"""A poll and a start through the typed client, and the same two requests with bare httpx.
+
+Bare httpx sends the same bytes and decodes the JSON; it has no retry, no pacing, no model. The server is a process of
+its own.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import statistics
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 
 import httpx
 
+from benchmarks.blocks import Block
+from benchmarks.server import JOB
 from planasonix import AsyncPlanasonix, Planasonix
-from planasonix.sandbox import Sandbox
 
-CALLS = 300
-PAIRS = 5
-
-
-def sync_calls() -> Iterator[tuple[str, str]]:
-    with (
-        Sandbox().serve() as server,
-        httpx.Client(headers=_headers(server.api_key)) as bare,
-        Planasonix(server.api_key, server.url) as client,
-    ):
-        job = client.connections.sync("conn_erp_sap")
-        url = f"{server.url}/api/v1/jobs/{job.id}"
-        theirs, ours = _paired(
-            lambda: _timed(lambda: bare.get(url).json()), lambda: _timed(lambda: client.jobs.get(job.id))
-        )
-    yield from _rows("sync", theirs, ours)
+KEY = "plnx_bench_0123456789"
+HEADERS = {"Authorization": f"Bearer {KEY}"}
+JOB_ID: str = JOB["id"]
+CONNECTION_ID: str = JOB["connection_id"]
+METADATA: dict[str, str] = JOB["metadata"]
+# A key that is made anew for each start costs all of them the same.
+IDEMPOTENCY_KEY = "bench-0123456789abcdef"
 
 
-def async_calls() -> Iterator[tuple[str, str]]:
-    async def measure() -> tuple[list[float], list[float]]:
-        theirs: list[float] = []
-        ours: list[float] = []
-        async with (
-            httpx.AsyncClient(headers=_headers(server.api_key)) as bare,
-            AsyncPlanasonix(server.api_key, server.url) as client,
-        ):
-            job = await client.connections.sync("conn_erp_sap")
-            url = f"{server.url}/api/v1/jobs/{job.id}"
-            for _ in range(PAIRS):
-                theirs.append(await _atimed(lambda: bare.get(url)))
-                ours.append(await _atimed(lambda: client.jobs.get(job.id)))
-        return theirs, ours
-
-    with Sandbox().serve() as server:
-        theirs, ours = asyncio.run(measure())
-    yield from _rows("async", theirs, ours)
+@contextmanager
+def sync_calls(url: str) -> Iterator[dict[str, Block]]:
+    """`httpx get`, `planasonix get`, `httpx start`, `planasonix start`."""
+    with ExitStack() as stack:
+        bare = stack.enter_context(httpx.Client(headers=HEADERS))
+        client = stack.enter_context(Planasonix(KEY, url))
+        job_url, start_url = _addresses(url)
+        yield {
+            "httpx get": repeated(lambda: bare.get(job_url).json()),
+            "planasonix get": repeated(lambda: client.jobs.get(JOB_ID)),
+            "httpx start": repeated(lambda: bare.post(start_url, json=_body(), headers=_key_header()).json()),
+            "planasonix start": repeated(
+                lambda: client.connections.sync(CONNECTION_ID, metadata=METADATA, idempotency_key=IDEMPOTENCY_KEY)
+            ),
+        }
 
 
-def _rows(mode: str, theirs: list[float], ours: list[float]) -> Iterator[tuple[str, str]]:
-    ratio = statistics.median(t / o for t, o in zip(theirs, ours, strict=True))
-    on_top = statistics.median(o - t for t, o in zip(theirs, ours, strict=True)) / CALLS * 1e6
-    yield f"{mode} call, times the calls per second of bare httpx (gate ≥ 0.7)", f"{ratio:.2f}"
-    yield f"{mode} call, on top of bare httpx (goal ≤ 60 µs)", f"{on_top:.0f} µs"
+@asynccontextmanager
+async def async_calls(url: str, run: Callable[[Awaitable[None]], None]) -> AsyncIterator[dict[str, Block]]:
+    """The same four, each block run by `run` on one event loop."""
+    async with AsyncExitStack() as stack:
+        bare = await stack.enter_async_context(httpx.AsyncClient(headers=HEADERS))
+        client = await stack.enter_async_context(AsyncPlanasonix(KEY, url))
+        job_url, start_url = _addresses(url)
+
+        async def bare_get() -> None:
+            (await bare.get(job_url)).json()
+
+        async def bare_start() -> None:
+            (await bare.post(start_url, json=_body(), headers=_key_header())).json()
+
+        yield {
+            "httpx get": arepeated(bare_get, run),
+            "planasonix get": arepeated(lambda: client.jobs.get(JOB_ID), run),
+            "httpx start": arepeated(bare_start, run),
+            "planasonix start": arepeated(
+                lambda: client.connections.sync(CONNECTION_ID, metadata=METADATA, idempotency_key=IDEMPOTENCY_KEY), run
+            ),
+        }
 
 
-def _paired(bare: Callable[[], float], client: Callable[[], float]) -> tuple[list[float], list[float]]:
-    """In turn, so that a machine whose speed drifts is fair to both."""
-    pairs = [(bare(), client()) for _ in range(PAIRS)]
-    return [one for one, _ in pairs], [other for _, other in pairs]
+@contextmanager
+def on_a_loop(url: str, *groups: Callable[..., object]) -> Iterator[dict[str, Block]]:
+    """The contenders of all async `groups`, on one event loop, as blocks like the sync ones."""
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        contenders: dict[str, Block] = {}
+        try:
+            for group in groups:
+                contenders |= runner.run(stack.enter_async_context(group(url, runner.run)))
+            yield contenders
+        finally:
+            runner.run(stack.aclose())
 
 
-def _timed(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    for _ in range(CALLS):
-        call()
-    return time.perf_counter() - began
+def repeated(call: Callable[[], object]) -> Block:
+    def block(calls: int) -> None:
+        for _ in range(calls):
+            call()
+
+    return block
 
 
-async def _atimed(call: Callable[[], Awaitable[object]]) -> float:
-    began = time.perf_counter()
-    for _ in range(CALLS):
-        await call()
-    return time.perf_counter() - began
+def arepeated(call: Callable[[], Awaitable[object]], run: Callable[[Awaitable[None]], None]) -> Block:
+    async def block(calls: int) -> None:
+        for _ in range(calls):
+            await call()
+
+    return lambda calls: run(block(calls))
 
 
-def _headers(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"}
+def _addresses(url: str) -> tuple[str, str]:
+    return f"{url}/api/v1/jobs/{JOB_ID}", f"{url}/api/v1/connections/{CONNECTION_ID}/sync"
+
+
+def _body() -> dict[str, object]:
+    return {"metadata": METADATA}
+
+
+def _key_header() -> dict[str, str]:
+    return {"Idempotency-Key": IDEMPOTENCY_KEY}

@@ -1,28 +1,37 @@
-"""What importing the operators adds to a DAG file that imports `airflow.sdk` anyway."""
+"""What imports cost: in a DAG file that imports `airflow.sdk` anyway, and beside other clients."""
 
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-PYTHON = Path(__file__).resolve().parents[1] / ".venvs" / "airflow" / "bin" / "python"
+from benchmarks.figure import Figure
+
+AIRFLOW = Path(__file__).resolve().parents[1] / ".venvs" / "airflow" / "bin" / "python"
 RUNS = 15
-PROGRAM = """
-import time
-from airflow.sdk import DAG, BaseOperator
-began = time.perf_counter()
-import airflow_provider_planasonix.operators.sync, airflow_provider_planasonix.operators.backfill
-print((time.perf_counter() - began) * 1000)
-"""
+
+OPERATORS = "import airflow_provider_planasonix.operators.sync, airflow_provider_planasonix.operators.backfill"
+CLIENTS = {
+    "planasonix": "from planasonix import Planasonix; Planasonix('nokey')",
+    "openai": "from openai import OpenAI; OpenAI(api_key='nokey')",
+    "stripe": "from stripe import StripeClient; StripeClient('sk_test_nokey')",
+}
 
 
-def airflow_operators() -> Iterator[tuple[str, str]]:
-    if not PYTHON.exists():
-        yield "import of the operators on top of airflow.sdk", "not measured: run make envs first"
-        return
-    times = [
-        float(subprocess.run([PYTHON, "-c", PROGRAM], capture_output=True, text=True, check=True).stdout.split()[-1])
-        for _ in range(RUNS)
-    ]
-    yield f"import of the operators on top of airflow.sdk, minimum of {RUNS} (gate ≤ 60 ms)", f"{min(times):.0f} ms"
+def imports() -> Iterator[Figure]:
+    if AIRFLOW.exists():
+        took = milliseconds(str(AIRFLOW), OPERATORS, before="from airflow.sdk import DAG, BaseOperator")
+        yield Figure("import of the operators on top of `airflow.sdk`", f"{took:.0f} ms", "≤ 60 ms", "≤ 25 ms")
+    took = milliseconds(sys.executable, "import planasonix, planasonix.runs")
+    yield Figure("`import planasonix, planasonix.runs`", f"{took:.1f} ms")
+    for name, program in CLIENTS.items():
+        yield Figure(f"import and make a client: {name}", f"{milliseconds(sys.executable, program):.0f} ms")
+
+
+def milliseconds(python: str, program: str, *, before: str = "") -> float:
+    """What the statements take in a fresh interpreter: the best of several, since noise only ever adds."""
+    code = f"{before}\nimport time\nbegan = time.perf_counter()\n{program}\nprint((time.perf_counter() - began) * 1e3)"
+    runs = (subprocess.run([python, "-c", code], capture_output=True, text=True, check=True) for _ in range(RUNS))
+    return min(float(run.stdout.split()[-1]) for run in runs)

@@ -26,6 +26,8 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"\baclose\b", "close"),
     (r"\badrive\b", "drive"),
     (r"\bwait_shared\b", "wait_blocking"),
+    (r"\bareplaced\b", "replaced"),
+    (r" \(async client: it may be a coroutine function\)", ""),
     (r"\bAsync(?=[A-Z])(\w+)", r"\1"),
     (r"\bclient\._async\b", "client._sync"),
     (r"`send\(request, timeout_seconds\)` \(async client: `asend`\)", "`send(request, timeout_seconds)`"),

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 class PlanasonixHook(BaseHook):
     """Reads an Airflow connection once and makes clients from it.
 
+    A key that was rotated meanwhile is read again when the server refuses the one in use, so that a wait of hours, on
+    a worker or in a triggerer, outlives it.
+
     :param planasonix_conn_id: connection of type `planasonix`: host is the base URL, password the API key.
 
         with PlanasonixHook("planasonix_default").get_client() as client:
@@ -66,7 +69,7 @@ class PlanasonixHook(BaseHook):
         """
         from planasonix import Planasonix
 
-        settings = {**self._read(), **options}
+        settings = {"reload_api_key": self._reload_api_key, **self._read(), **options}
         try:
             return Planasonix(**settings)
         except ConfigurationError as error:
@@ -82,7 +85,7 @@ class PlanasonixHook(BaseHook):
         if self._settings is None:
             connection, extra = await aconnection_and_extra(self.planasonix_conn_id)
             self._settings = settings_of(connection, extra)
-        settings = {**self._settings, **options}
+        settings = {"reload_api_key": self._areload_api_key, **self._settings, **options}
         try:
             return AsyncPlanasonix(**settings)
         except ConfigurationError as error:
@@ -106,12 +109,38 @@ class PlanasonixHook(BaseHook):
 
     def _read(self) -> dict[str, Any]:
         if self._settings is None:
-            connection = self.get_connection(self.planasonix_conn_id)
-            for secret in (connection.password, connection.extra_dejson.get("proxy")):
-                if secret:
-                    mask_secret(secret)
-            self._settings = settings_of(connection, connection.extra_dejson)
+            self._settings = self._read_now()
         return self._settings
+
+    def _read_now(self) -> dict[str, Any]:
+        connection = self.get_connection(self.planasonix_conn_id)
+        for secret in (connection.password, connection.extra_dejson.get("proxy")):
+            if secret:
+                mask_secret(secret)
+        return settings_of(connection, connection.extra_dejson)
+
+    def _reload_api_key(self) -> str:
+        return self._key_of(self._read_now())
+
+    async def _areload_api_key(self) -> str:
+        connection, extra = await aconnection_and_extra(self.planasonix_conn_id)
+        return self._key_of(settings_of(connection, extra))
+
+    def _key_of(self, settings: dict[str, Any]) -> str:
+        """The key of the connection as it is now, for clients that are in use.
+
+        A connection that names another server or proxy by now has a key for that one: the server that the clients
+        talk to must not get to see it.
+        """
+        before = self._settings
+        if before is not None and any(settings.get(name) != before.get(name) for name in ("base_url", "proxy")):
+            raise ConfigurationError(
+                f"Airflow connection {self.planasonix_conn_id!r} names another host or proxy now",
+                field="host",
+                hint="What waits with the old one ends in five minutes; its retry uses the new one.",
+            )
+        self._settings = settings
+        return settings["api_key"]
 
 
 def _explained(error: PlanasonixError) -> str:

@@ -3,6 +3,9 @@
 httpx's pool searches its whole queue for every waiter, which is quadratic under thousands of them: a
 semaphore in front of it lets in only as many callers as there are connections. No httpx exception leaves
 this module, neither raised nor as the cause of another one: some of them quote request headers.
+
+It uses httpx's transports, not its clients: redirects must not be followed, cookies must not be kept, and the
+client's work for them is a quarter of a call.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from planasonix.client.config import ClientConfig
+from planasonix.client.environment_proxy import proxy_of_environment
 from planasonix.engine import Reply, Request
 from planasonix.errors import ConfigurationError, PlanasonixError, TransportError
 
@@ -34,13 +38,13 @@ _KEEP_ALIVE_SECONDS = 4.0
 
 @dataclass
 class _SyncPool:
-    client: httpx.Client
+    transport: httpx.HTTPTransport
     gate: threading.BoundedSemaphore
 
 
 @dataclass
 class _AsyncPool:
-    client: httpx.AsyncClient
+    transport: httpx.AsyncHTTPTransport
     gate: asyncio.Semaphore
 
 
@@ -83,32 +87,31 @@ class _HttpxBase:
         import httpx
 
         config = self._config
-        options: dict[str, Any] = {
+        return {
             "limits": httpx.Limits(
                 max_connections=config.max_connections,
                 max_keepalive_connections=config.max_connections,
                 keepalive_expiry=_KEEP_ALIVE_SECONDS,
             ),
-            # The key must not follow a redirect to another host.
-            "follow_redirects": False,
-            "headers": config.headers(),
+            "proxy": proxy_of_environment(config.base_url) if config.proxy is None else config.proxy.reveal(),
+            "verify": config.ssl_context
+            or _default_ssl_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
         }
-        if config.proxy is not None:
-            options["proxy"] = config.proxy.reveal()
-        options["verify"] = config.ssl_context or _default_ssl_context(
-            os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-        )
-        return options
 
-    def _build(self, client: Any, request: Request, timeout_seconds: float) -> httpx.Request:
+    def _build(self, request: Request, timeout_seconds: float) -> httpx.Request:
         import httpx
 
         url = self._config.base_url + request.path
         if request.query:
             url += "?" + urlencode(request.query, quote_via=quote)
         timeout = httpx.Timeout(timeout_seconds, connect=min(self._config.connect_timeout_seconds, timeout_seconds))
-        return client.build_request(
-            request.method, url, headers=dict(request.headers), content=request.body, timeout=timeout
+        return httpx.Request(
+            request.method,
+            url,
+            # Made anew for each request: the key may have been replaced.
+            headers={**self._config.headers(), "accept-encoding": "gzip, deflate", **request.headers},
+            content=request.body,
+            extensions={"timeout": timeout.as_dict()},
         )
 
     def _no_free_connection(self, request: Request, timeout_seconds: float) -> TransportError:
@@ -155,7 +158,7 @@ class HttpxTransport(_HttpxBase):
         if not pool.gate.acquire(timeout=timeout_seconds):
             raise self._no_free_connection(request, timeout_seconds)
         try:
-            return self._exchange(pool.client, request, max(give_up_at - time.monotonic(), 0.001))
+            return self._exchange(pool.transport, request, max(give_up_at - time.monotonic(), 0.001))
         except PlanasonixError:
             raise
         except Exception as error:
@@ -169,11 +172,11 @@ class HttpxTransport(_HttpxBase):
         """Close the pool. Later calls raise `ConfigurationError`."""
         process, self._closed = self._process, True
         if process.pid == os.getpid() and process.sync_pool is not None:
-            process.sync_pool.client.close()
+            process.sync_pool.transport.close()
 
-    def _exchange(self, client: httpx.Client, request: Request, timeout_seconds: float) -> Reply:
+    def _exchange(self, transport: httpx.HTTPTransport, request: Request, timeout_seconds: float) -> Reply:
         stop_at = time.monotonic() + timeout_seconds
-        response = client.send(self._build(client, request, timeout_seconds), stream=True)
+        response = transport.handle_request(self._build(request, timeout_seconds))
         try:
             chunks: list[bytes] = []
             for chunk in response.iter_bytes():
@@ -192,11 +195,11 @@ class HttpxTransport(_HttpxBase):
                 process.sync_pool = _SyncPool(self._open(), threading.BoundedSemaphore(self._config.max_connections))
             return process.sync_pool
 
-    def _open(self) -> httpx.Client:
+    def _open(self) -> httpx.HTTPTransport:
         import httpx
 
         try:
-            return httpx.Client(**self._options())
+            return httpx.HTTPTransport(**self._options())
         except (ValueError, TypeError, ImportError, OSError, httpx.InvalidURL) as error:
             reason = type(error).__name__
         raise _unusable(reason)
@@ -214,7 +217,7 @@ class AsyncHttpxTransport(_HttpxBase):
         try:
             async with asyncio.timeout(timeout_seconds), pool.gate:
                 admitted = True
-                return await self._exchange(pool.client, request, timeout_seconds)
+                return await self._exchange(pool.transport, request, timeout_seconds)
         except PlanasonixError:
             raise
         except Exception as error:
@@ -233,15 +236,18 @@ class AsyncHttpxTransport(_HttpxBase):
         here = asyncio.get_running_loop()
         for loop, pool in list(process.async_pools.items()):
             if loop is here:
-                await pool.client.aclose()
+                await pool.transport.aclose()
             elif loop.is_running():
                 # A connection can only be closed on its own loop; nobody waits for it here.
                 with contextlib.suppress(RuntimeError):
-                    asyncio.run_coroutine_threadsafe(pool.client.aclose(), loop)
+                    asyncio.run_coroutine_threadsafe(pool.transport.aclose(), loop)
 
-    async def _exchange(self, client: httpx.AsyncClient, request: Request, timeout_seconds: float) -> Reply:
-        response = await client.send(self._build(client, request, timeout_seconds))
-        return Reply(response.status_code, dict(response.headers.items()), response.content)
+    async def _exchange(self, transport: httpx.AsyncHTTPTransport, request: Request, timeout_seconds: float) -> Reply:
+        response = await transport.handle_async_request(self._build(request, timeout_seconds))
+        try:
+            return Reply(response.status_code, dict(response.headers.items()), await response.aread())
+        finally:
+            await response.aclose()
 
     def _pool(self) -> _AsyncPool:
         process, loop = self._here(), asyncio.get_running_loop()
@@ -252,11 +258,11 @@ class AsyncHttpxTransport(_HttpxBase):
                 process.async_pools[loop] = pool
             return pool
 
-    def _open(self) -> httpx.AsyncClient:
+    def _open(self) -> httpx.AsyncHTTPTransport:
         import httpx
 
         try:
-            return httpx.AsyncClient(**self._options())
+            return httpx.AsyncHTTPTransport(**self._options())
         except (ValueError, TypeError, ImportError, OSError, httpx.InvalidURL) as error:
             reason = type(error).__name__
         raise _unusable(reason)

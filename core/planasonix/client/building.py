@@ -27,7 +27,7 @@ def build(
 
     A keyed operation without a key gets a random one, so that its own retries are recognised. If the server
     ignores keys (`idempotency="ignored"`), or with `retry_unknown=False`, it is not repeated once it may
-    have had its effect.
+    have had its effect; nor, unless keys are `honoured`, if no key is documented for it.
     """
     route, method, path = config.endpoint(operation, parameters)
     headers: dict[str, str] = {}
@@ -38,6 +38,8 @@ def build(
         headers[config.idempotency_header.lower()] = checked_idempotency_key(idempotency_key or uuid.uuid4().hex)
         if config.idempotency == "ignored":
             repeat = "unsafe"
+        elif config.idempotency == "honoured":
+            repeat = "safe"
     if not retry_unknown:
         repeat = "unsafe"
     request = Request(

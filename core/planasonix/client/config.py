@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from planasonix.client.api_key import ApiKey, AsyncReloadApiKey, checked_key
 from planasonix.client.base_url import host_of, normalize_base_url
 from planasonix.client.routes import DEFAULT_PREFIXES, METHODS, ROUTES, Route, path_of
 from planasonix.client.secret import Secret
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import ssl
 
 Idempotency: TypeAlias = Literal["honoured", "unproven", "ignored"]
+RunVariablesField: TypeAlias = Literal["variables", "parameters"]
 
 DEFAULT_BASE_URL = "https://api.planasonix.com"
 
@@ -29,10 +31,11 @@ DEFAULT_BASE_URL = "https://api.planasonix.com"
 class ClientConfig:
     """The settings of a client, complete and checked. Its `repr` shows no secret."""
 
-    api_key: Secret
+    api_key: ApiKey
     base_url: str
     organization_id: str | None = None
     environment: str | None = None
+    run_variables_field: RunVariablesField = "variables"
     idempotency_header: str = "Idempotency-Key"
     idempotency: Idempotency = "unproven"
     path_prefixes: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_PREFIXES))
@@ -61,7 +64,7 @@ class ClientConfig:
     @property
     def credential_id(self) -> str:
         """A stable name of key and host, from which neither can be computed back; the same in every
-        process.
+        process. Another one once the key was replaced.
         """
         digest = hashlib.sha256(b"planasonix\0" + self.base_url.encode() + b"\0" + self.api_key.reveal().encode())
         return digest.hexdigest()[:16]
@@ -74,10 +77,10 @@ class ClientConfig:
     @property
     def watch_key(self) -> Hashable:
         """Clients with an equal one see the same runs: same credential and way to the API, same organization,
-        same paths.
+        same paths. Who can reload the key is kept apart from who cannot: one looks for all who share this.
         """
         paths = tuple(sorted(self.path_prefixes.items())), tuple(sorted(self.routes.items()))
-        return self.share_key, self.organization_id, *paths
+        return self.share_key, self.api_key.can_be_reloaded, self.organization_id, *paths
 
     def endpoint(self, operation: str, parameters: Mapping[str, str]) -> tuple[Route, str, str]:
         """Route, method and path of an operation, with the configured prefix or the configured replacement."""
@@ -110,13 +113,27 @@ def package_version() -> str:
         return "0"
 
 
-def resolve(api_key: Secret | None, base_url: str | None, settings: Mapping[str, Any]) -> ClientConfig:
+def resolve(
+    api_key: Secret | None,
+    base_url: str | None,
+    settings: Mapping[str, Any],
+    reload_api_key: AsyncReloadApiKey | None = None,
+) -> ClientConfig:
     """The configuration from arguments, with `PLANASONIX_API_KEY` and `PLANASONIX_BASE_URL` for what is None.
 
     Key and proxy come wrapped, because tracebacks may show the locals of every frame. Raises
     `ConfigurationError`, naming the field and the remedy.
     """
-    key = checked_key(api_key, "the argument api_key") if api_key is not None else _key_of_environment()
+    if reload_api_key is not None and not callable(reload_api_key):
+        raise ConfigurationError(
+            "reload_api_key is no function",
+            field="reload_api_key",
+            hint="Pass a function without arguments that returns the key.",
+        )
+    if api_key is not None:
+        key = ApiKey(checked_key(api_key, "the argument api_key"), reload_api_key)
+    else:
+        key = ApiKey(_key_of_environment(), reload_api_key or (lambda: _key_of_environment().reveal()))
     url = base_url if base_url is not None else os.environ.get("PLANASONIX_BASE_URL") or DEFAULT_BASE_URL
     given: dict[str, Any] = {
         name: value for name, value in settings.items() if value is not None or name == "deadline_seconds"
@@ -126,41 +143,12 @@ def resolve(api_key: Secret | None, base_url: str | None, settings: Mapping[str,
     return ClientConfig(api_key=key, base_url=normalize_base_url(url), **given)
 
 
-def checked_key(key: Secret, origin: str) -> Secret:
-    """The API key without surrounding blanks. Its prefix is not checked: the documents know three (facts
-    §4.2, C8).
-
-    `origin` says for the message where the key came from. No local of this frame, or of one below it, holds
-    the bare key while an error is raised.
-    """
-    trouble = _trouble_with(key.reveal())
-    if trouble is not None:
-        message, remedy = trouble
-        raise ConfigurationError(message, field="api_key", hint=f"It came from {origin}. {remedy}")
-    return Secret(key.reveal().strip())
-
-
 def _key_of_environment() -> Secret:
     if "PLANASONIX_API_KEY" not in os.environ:
         raise ConfigurationError(
             "no API key", field="api_key", hint="Pass api_key=..., or set the environment variable PLANASONIX_API_KEY."
         )
     return checked_key(Secret(os.environ["PLANASONIX_API_KEY"]), "the environment variable PLANASONIX_API_KEY")
-
-
-def _trouble_with(key: object) -> tuple[str, str] | None:
-    """What is wrong with a key, and the remedy; None if nothing is."""
-    if not isinstance(key, str):
-        return f"the API key is no text, but {type(key).__name__}", "Pass it as a string."
-    key = key.strip()
-    if not key:
-        return "the API key is empty", "Check where that value is set; a secret that could not be read is often empty."
-    if not key.isascii() or not key.isprintable() or " " in key:
-        return (
-            "the API key contains blanks, line breaks or characters that no HTTP header may carry",
-            "Copy the key again, without quotes and line breaks.",
-        )
-    return None
 
 
 def checked_prefixes(prefixes: Mapping[str, str]) -> dict[str, str]:
@@ -197,6 +185,12 @@ def check(config: ClientConfig) -> None:
             "idempotency must be 'honoured', 'unproven' or 'ignored'",
             field="idempotency",
             hint="'honoured' only where your tenant is known to recognise a repeated key; 'unproven' is the default.",
+        )
+    if config.run_variables_field not in ("variables", "parameters"):
+        raise ConfigurationError(
+            "run_variables_field must be 'variables' or 'parameters'",
+            field="run_variables_field",
+            hint="'variables' is the documented name; 'parameters' is that of the vendor's own clients.",
         )
     for name in ("idempotency_header", "organization_id"):
         value = getattr(config, name)

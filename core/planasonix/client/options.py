@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypedDict
 
-from planasonix.client.config import ClientConfig, Idempotency, checked_prefixes
+from planasonix.client.config import ClientConfig, Idempotency, RunVariablesField, checked_prefixes
 from planasonix.engine import Clock, Event
 from planasonix.errors import ConfigurationError
 
@@ -16,6 +16,7 @@ class CallOptions(TypedDict, total=False):
     """The settings that do not concern the connections themselves."""
 
     environment: str | None
+    run_variables_field: RunVariablesField
     idempotency_header: str
     idempotency: Idempotency
     path_prefixes: Mapping[str, str]

@@ -24,6 +24,20 @@ def read_json(reply: Reply) -> Any:
         raise error.with_attempts((), request_id=request_id_of(reply.headers)) from None
 
 
+def read_log(reply: Reply) -> Any:
+    """The decoded body of a log as an object: a text gives its lines, an address stands alone (facts §1.4)."""
+    content_type = reply.headers.get("content-type") or ""
+    if content_type.lower().startswith("text/plain"):
+        text: Any = reply.body.decode("utf-8", errors="replace")
+    else:
+        text = read_json(reply)
+    if not isinstance(text, str):
+        return text
+    if text.strip().startswith(("https://", "http://")) and len(text.split()) == 1:
+        return {"url": text.strip()}
+    return {"lines": text.splitlines()}
+
+
 def read_nothing(reply: Reply) -> None:
     """For answers whose status says it all."""
 
@@ -42,7 +56,7 @@ def one(answer: Answer[Any], model: type[ModelT], key: str | None = None) -> Mod
     """The single object of an answer. Raises `InvalidResponseError`."""
     try:
         found = model.read(models.unwrap_one(answer.value, key))
-        if isinstance(found, models.Job | models.Backfill):
+        if isinstance(found, models.Job | models.Backfill | models.PipelineRun):
             _check_run_id(found.id)
         return found
     except InvalidResponseError as error:

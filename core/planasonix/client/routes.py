@@ -10,10 +10,10 @@ from urllib.parse import quote
 from planasonix.engine import Priority, Repeat
 from planasonix.errors import ConfigurationError
 
-Family: TypeAlias = Literal["orchestration", "connections"]
+Family: TypeAlias = Literal["orchestration", "connections", "pipelines"]
 
 # The documents disagree about prefixes (facts §4.2, C9), so each family's can be set on its own.
-DEFAULT_PREFIXES: Mapping[str, str] = {"orchestration": "/api/v1", "connections": "/api"}
+DEFAULT_PREFIXES: Mapping[str, str] = {"orchestration": "/api/v1", "connections": "/api", "pipelines": "/api"}
 
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
@@ -24,8 +24,10 @@ class Route:
 
     `path` follows the family's prefix and names its parameters in braces. `repeat` is what may be repeated
     when an answer is lost; `keyed` says that the request carries an idempotency key, without which it
-    counts as `unsafe`. `request` and `response` name models of `planasonix.models`. `source` is where the
-    path is documented; a route that is `assumed` is documented nowhere.
+    counts as `unsafe`. A route that is both keyed and `unsafe` is a start for which no key is documented:
+    only `idempotency="honoured"` makes it `safe`. `request` and `response` name models of
+    `planasonix.models`. `source` is where the path is documented; a route that is `assumed` is documented
+    nowhere.
     """
 
     operation: str
@@ -47,6 +49,7 @@ def _table(*routes: Route) -> Mapping[str, Route]:
 
 _V1 = "facts §1.1"
 _PUB = "facts §1.5"
+_RUNS = "facts §1.4"
 
 # fmt: off  (a table is read by rows)
 ROUTES: Mapping[str, Route] = _table(
@@ -126,6 +129,25 @@ ROUTES: Mapping[str, Route] = _table(
         response="Backfill",
         assumed=True,
     ),
+    Route("pipelines.list", "GET", "/pipelines", "pipelines", "read", "other", _RUNS, response="Pipeline"),
+    Route("pipelines.get", "GET", "/pipelines/{pipeline_id}", "pipelines", "read", "other", _RUNS, response="Pipeline"),
+    Route(
+        "pipelines.run",
+        "POST",
+        "/pipelines/{pipeline_id}/run",
+        "pipelines",
+        "unsafe",
+        "start",
+        _RUNS,
+        request="PipelineRunRequestBody",
+        response="PipelineRun",
+        keyed=True,
+    ),
+    Route("runs.list", "GET", "/runs", "pipelines", "read", "poll", _RUNS, response="PipelineRun"),
+    Route("runs.get", "GET", "/runs/{run_id}", "pipelines", "read", "poll", _RUNS, response="PipelineRun"),
+    Route("runs.nodes", "GET", "/runs/{run_id}/nodes", "pipelines", "read", "other", _RUNS, response="RunNodes"),
+    Route("runs.logs", "GET", "/runs/{run_id}/logs", "pipelines", "read", "other", _RUNS, response="RunLogs"),
+    Route("runs.cancel", "DELETE", "/runs/{run_id}", "pipelines", "safe", "cancel", _RUNS, response="PipelineRun"),
     Route("webhooks.list", "GET", "/webhooks", "orchestration", "read", "other", _V1, response="Webhook"),
     Route(
         "webhooks.create",

@@ -7,7 +7,7 @@ library only.
 """
 
 from planasonix.engine.backoff import Backoff
-from planasonix.engine.budget import RetryBudget
+from planasonix.engine.budget import RetryBudget, budget_for
 from planasonix.engine.call import Answer, Steps, call
 from planasonix.engine.clock import SYSTEM_CLOCK, Clock, SystemClock
 from planasonix.engine.deadline import Deadline
@@ -46,6 +46,7 @@ __all__ = [
     "Steps",
     "SystemClock",
     "adrive",
+    "budget_for",
     "call",
     "drive",
     "pacer_for",

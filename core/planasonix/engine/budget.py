@@ -1,10 +1,11 @@
-"""A limit on how much a client's retries may add to a server's load during an outage."""
+"""A limit on how much the retries of a credential may add to a server's load during an outage."""
 
 from __future__ import annotations
 
 import os
 import threading
 import weakref
+from collections.abc import Hashable
 
 
 class RetryBudget:
@@ -20,7 +21,8 @@ class RetryBudget:
         self._ratio = ratio
         self._burst = burst
         self._purse = burst
-        self._lock = threading.Lock()
+        # Reentrant, because a signal's handler may make calls: see `Pacer`.
+        self._lock = threading.RLock()
         _budgets.add(self)
 
     def deposit(self) -> None:
@@ -38,13 +40,29 @@ class RetryBudget:
 
     def renew_lock(self) -> None:
         """After a fork: the lock may have been held by a thread that does not exist in the child."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 _budgets: weakref.WeakSet[RetryBudget] = weakref.WeakSet()
+_registry: weakref.WeakValueDictionary[Hashable, RetryBudget] = weakref.WeakValueDictionary()
+_registry_lock = threading.RLock()
+
+
+def budget_for(key: Hashable) -> RetryBudget:
+    """The process's one retry budget for `key` (a credential's fingerprint), as long as somebody holds it.
+
+    Were it each client's own, a process with a client for each waiter would have a burst for each waiter.
+    """
+    with _registry_lock:
+        budget = _registry.get(key)
+        if budget is None:
+            budget = _registry[key] = RetryBudget()
+        return budget
 
 
 def _after_fork() -> None:
+    global _registry_lock
+    _registry_lock = threading.RLock()
     for budget in list(_budgets):
         budget.renew_lock()
 

@@ -141,7 +141,8 @@ class _Call:
             reply = yield Send(request, min(self._policy.timeout_seconds, self._deadline.remaining(started)))
         finally:
             now = self._clock.monotonic()
-            self._pacer.settle(None if reply is None else reply.headers, now=now, wall=self._clock.time())
+            headers = None if reply is None else reply.headers
+            self._pacer.settle(headers, now=now, wall=self._clock.time(), admitted_at=started)
         if reply is None:
             raise TypeError("a driver must answer Send with a Reply or throw TransportError")
         reply = masked(reply, self._secrets)
@@ -181,7 +182,7 @@ class _Call:
             yield from self._give_up("the next try would come after its deadline")
         # A 429 is no outage: the server is well and said when to come back.
         if self._budget is not None and not isinstance(error, RateLimitError) and not self._budget.withdraw():
-            yield from self._give_up("too many of this client's recent calls were retries")
+            yield from self._give_up("too many recent calls with this API key were retries")
         last = self._failures[-1]
         self._failures[-1] = replace(last, slept_seconds=delay)
         yield Emit(

@@ -43,12 +43,15 @@ class Pacer:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: a signal's handler runs between two steps of the main thread, maybe inside these very
+        # sections, and whoever is asked to stop there cancels a job with the same credential.
+        self._lock = threading.RLock()
         self._paused_until = -math.inf
         self._limit: int | None = None
         self._remaining: int | None = None
         self._reset_at: float | None = None
         self._window_seconds: float | None = None
+        self._renewed_at = -math.inf
         self._next_poll_at = -math.inf
         self._in_flight = 0
 
@@ -65,15 +68,17 @@ class Pacer:
             self._in_flight += 1
             return None
 
-    def settle(self, headers: Mapping[str, str] | None, *, now: float, wall: float) -> None:
-        """The admitted call is over; `headers` of its answer, or None if there was none. `wall` in epoch
-        seconds.
+    def settle(
+        self, headers: Mapping[str, str] | None, *, now: float, wall: float, admitted_at: float = math.inf
+    ) -> None:
+        """The call that was admitted at `admitted_at` is over; `headers` of its answer, or None if there was
+        none. `wall` in epoch seconds.
         """
         with self._lock:
             self._in_flight = max(0, self._in_flight - 1)
             state = read_rate_headers(headers, wall) if headers else None
             if state is not None:
-                self._learn(state, now)
+                self._learn(state, now, admitted_at)
 
     def pause(self, seconds: float, now: float) -> None:
         """Nobody is admitted for this long. A running longer pause stays."""
@@ -84,14 +89,16 @@ class Pacer:
         """After a fork: the lock may have been held, and calls made, by threads that do not exist in the
         child.
         """
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._in_flight = 0
 
     def _budget_delay(self, priority: Priority, now: float) -> Delay | None:
         if self._limit is None or self._remaining is None:
             return None
         if self._reset_at is not None and now >= self._reset_at:
-            self._remaining = self._limit
+            # What is still on its way may be counted in the new window.
+            self._remaining = max(0, self._limit - self._in_flight)
+            self._renewed_at = now
             self._next_poll_at = -math.inf
             self._reset_at = None if self._window_seconds is None else now + self._window_seconds
         # At least one call of the limit stays usable, whatever its priority: with a limit of 1, polls still
@@ -108,7 +115,7 @@ class Pacer:
             self._next_poll_at = now + (self._reset_at - now) / usable
         return None
 
-    def _learn(self, state: RateState, now: float) -> None:
+    def _learn(self, state: RateState, now: float, admitted_at: float) -> None:
         # The server has not counted what is still on its way to it.
         remaining = max(0, state.remaining - self._in_flight)
         limit = state.limit or max(state.remaining, self._limit or 1)
@@ -116,10 +123,15 @@ class Pacer:
             self._limit, self._remaining, self._reset_at = limit, remaining, None
             return
         reset_at = now + state.reset_in_seconds
+        # A late answer to a call of the window before would end this window early.
+        if admitted_at < self._renewed_at and self._reset_at is not None and reset_at < self._reset_at - 1.0:
+            return
         # Within one window the budget only shrinks, so an answer that was overtaken by another cannot
         # enlarge it. Whole seconds in the headers make the same moment wobble by up to one second.
         if self._remaining is not None and self._reset_at is not None and abs(reset_at - self._reset_at) < 1.0:
             remaining = min(remaining, self._remaining)
+        if self._reset_at is not None and reset_at >= self._reset_at + 1.0:
+            self._renewed_at = now
         if limit != self._limit:
             self._window_seconds = None
         self._limit, self._remaining, self._reset_at = limit, remaining, reset_at
@@ -127,7 +139,7 @@ class Pacer:
 
 
 _registry: weakref.WeakValueDictionary[Hashable, Pacer] = weakref.WeakValueDictionary()
-_registry_lock = threading.Lock()
+_registry_lock = threading.RLock()
 
 
 def pacer_for(key: Hashable) -> Pacer:
@@ -143,7 +155,7 @@ def pacer_for(key: Hashable) -> Pacer:
 
 def _after_fork() -> None:
     global _registry_lock
-    _registry_lock = threading.Lock()
+    _registry_lock = threading.RLock()
     for pacer in list(_registry.values()):
         pacer.renew_lock()
 

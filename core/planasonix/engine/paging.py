@@ -10,6 +10,10 @@ from planasonix.errors import PagingError
 
 RowT = TypeVar("RowT")
 
+# A server that filters while it scans sends many empty pages in a row; one that runs in a circle under cursors that
+# are never the same sends nothing else for ever.
+_MOST_BARREN_PAGES = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[RowT]):
@@ -47,13 +51,14 @@ class PageWalk(Generic[RowT]):
         self._max_pages = max_pages
         self._followed: set[str] = set()
         self._seen_rows: set[Hashable] = set()
+        self._barren_pages = 0
 
     def advance(self) -> bool:
         """Turn to the next page, to be fetched with `cursor`; False at the end.
 
-        Raises `PagingError` if that cursor was followed before (directly or in a circle), or if the list
-        goes on after `max_pages` pages. It is asked after the rows of the page before were given out, so
-        none of them is lost.
+        Raises `PagingError` if that cursor was followed before (directly or in a circle), if the list goes on
+        after `max_pages` pages, or after a thousand pages in a row without a row that was not given out yet.
+        It is asked after the rows of the page before were given out, so none of them is lost.
         """
         if self.pages and self.cursor is None:
             return False
@@ -61,6 +66,11 @@ class PageWalk(Generic[RowT]):
             raise PagingError(
                 f"the list goes on after {self.pages} pages, the most that max_pages allows",
                 hint="Narrow the filters, or raise max_pages.",
+            )
+        if self._barren_pages >= _MOST_BARREN_PAGES:
+            raise PagingError(
+                f"the last {self._barren_pages} pages of the list held no new row, and it still goes on",
+                hint="What was listed so far may be incomplete. Narrow the filters, or try again.",
             )
         if self.cursor is not None:
             if self.cursor in self._followed:
@@ -75,7 +85,9 @@ class PageWalk(Generic[RowT]):
     def take(self, rows: Iterable[RowT], cursor: str | None) -> list[RowT]:
         """Account for the fetched page and its cursor; its rows that were not given out before."""
         self.cursor = cursor or None
-        return [row for row in rows if self._is_fresh(row)]
+        fresh = [row for row in rows if self._is_fresh(row)]
+        self._barren_pages = 0 if fresh else self._barren_pages + 1
+        return fresh
 
     def _is_fresh(self, row: RowT) -> bool:
         row_id = self._row_id(row)

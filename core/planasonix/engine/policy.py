@@ -17,7 +17,7 @@ class Policy:
 
     `repeat` is a property of the operation, not of the HTTP method:
 
-    - `read`: repeating changes nothing. Repeated on every passing failure, within the client's retry budget.
+    - `read`: repeating changes nothing. Repeated on every passing failure, within the credential's retry budget.
     - `safe`: a write whose repetition has the effect of one (a POST with an idempotency key, a cancel, PUT,
       DELETE). Repeated on every passing failure; the budget never stops it.
     - `unsafe`: a write whose repetition may have its effect twice. Repeated only when it certainly had

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from planasonix.models.backfills import Backfill as Backfill
     from planasonix.models.base import WireModel as WireModel
     from planasonix.models.bodies import BackfillRequestBody as BackfillRequestBody
+    from planasonix.models.bodies import PipelineRunRequestBody as PipelineRunRequestBody
     from planasonix.models.bodies import RequestBody as RequestBody
     from planasonix.models.bodies import SyncRequestBody as SyncRequestBody
     from planasonix.models.bodies import WebhookCreateBody as WebhookCreateBody
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from planasonix.models.enums import JobStatus as JobStatus
     from planasonix.models.enums import JobType as JobType
     from planasonix.models.enums import OpenEnum as OpenEnum
+    from planasonix.models.enums import PipelineRunStatus as PipelineRunStatus
+    from planasonix.models.enums import PipelineStatus as PipelineStatus
     from planasonix.models.enums import Priority as Priority
     from planasonix.models.enums import TableType as TableType
     from planasonix.models.enums import WebhookEvent as WebhookEvent
@@ -43,10 +46,20 @@ if TYPE_CHECKING:
     from planasonix.models.jobs import Job as Job
     from planasonix.models.jobs import JobMetrics as JobMetrics
     from planasonix.models.jobs import RunError as RunError
+    from planasonix.models.pipelines import Pipeline as Pipeline
+    from planasonix.models.pipelines import PipelineEdge as PipelineEdge
+    from planasonix.models.pipelines import PipelineNode as PipelineNode
     from planasonix.models.resources import Resource as Resource
     from planasonix.models.results import JobResults as JobResults
     from planasonix.models.results import ResultWarning as ResultWarning
     from planasonix.models.results import TableResult as TableResult
+    from planasonix.models.runs import LogLine as LogLine
+    from planasonix.models.runs import PipelineRun as PipelineRun
+    from planasonix.models.runs import RunLogs as RunLogs
+    from planasonix.models.runs import RunMetrics as RunMetrics
+    from planasonix.models.runs import RunNode as RunNode
+    from planasonix.models.runs import RunNodes as RunNodes
+    from planasonix.models.runs import RunTrigger as RunTrigger
     from planasonix.models.status import TERMINAL_PHASES as TERMINAL_PHASES
     from planasonix.models.status import Phase as Phase
     from planasonix.models.status import is_known_status as is_known_status
@@ -61,6 +74,7 @@ _NAMES_BY_MODULE = {
     "base": ("WireModel",),
     "bodies": (
         "BackfillRequestBody",
+        "PipelineRunRequestBody",
         "RequestBody",
         "SyncRequestBody",
         "WebhookCreateBody",
@@ -90,14 +104,18 @@ _NAMES_BY_MODULE = {
         "JobStatus",
         "JobType",
         "OpenEnum",
+        "PipelineRunStatus",
+        "PipelineStatus",
         "Priority",
         "TableType",
         "WebhookEvent",
     ),
     "envelopes": ("Rows", "read_json", "unwrap_one", "unwrap_page"),
     "jobs": ("Job", "JobMetrics", "RunError"),
+    "pipelines": ("Pipeline", "PipelineEdge", "PipelineNode"),
     "resources": ("Resource",),
     "results": ("JobResults", "ResultWarning", "TableResult"),
+    "runs": ("LogLine", "PipelineRun", "RunLogs", "RunMetrics", "RunNode", "RunNodes", "RunTrigger"),
     "status": ("TERMINAL_PHASES", "Phase", "is_known_status", "phase_of"),
     "webhooks": ("Delivery", "DeliveryReceipt", "Webhook", "WebhookSecret"),
 }

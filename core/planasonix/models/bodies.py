@@ -6,7 +6,7 @@ the fix; pydantic's own error never gets out.
 
 import json
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -34,6 +34,8 @@ _FIXES = {
     "tables": "Give a list of table names with their schema, as in ['public.orders'], or None for all tables.",
     "priority": "Give one of the server's words, as in 'low' or 'normal', or None.",
     "metadata": "Give a dictionary of JSON values: texts, numbers, true or false, None, lists, dictionaries.",
+    "variables": "Give a dictionary of JSON values by the names of the pipeline's variables.",
+    "environment_id": "Give the id of an environment, or None for the default one.",
     "url": "Give an absolute URL, as in https://hooks.example.com/planasonix.",
     "events": "Give a list of event names, as in ['job.succeeded', 'job.failed'].",
 }
@@ -156,6 +158,24 @@ class BackfillRequestBody(RequestBody):
         if start_at is not None and start_at >= end_at:
             raise _Misfit("must be after start_at", fix="Give a window that ends later than it starts.")
         return end_at
+
+
+class PipelineRunRequestBody(RequestBody):
+    """Body of `POST /api/pipelines/{id}/run`; may be empty.
+
+    `variables_field` is not sent: it is the name under which the variables are. The documents call it
+    `variables`, the backend `parameters` (facts §4.2, C18).
+    """
+
+    what = "pipeline run"
+    variables: Metadata | None = None
+    environment_id: Name | None = Field(default=None, serialization_alias="environmentId")
+    variables_field: Literal["variables", "parameters"] = Field(default="variables", exclude=True)
+
+    def to_wire(self) -> dict[str, Any]:
+        data = self.model_dump(mode="json", by_alias=True)
+        data[self.variables_field] = data.pop("variables")
+        return {name: value for name, value in data.items() if value is not None}
 
 
 def _web_address(url: str) -> str:

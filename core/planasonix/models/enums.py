@@ -88,6 +88,27 @@ class BackfillStatus(OpenEnum):
     CANCELLED = _Word("cancelled")
 
 
+class PipelineRunStatus(OpenEnum):
+    """Status of a pipeline run. `cancel_requested` appears in the answer to a cancel only. Facts §4.1."""
+
+    QUEUED = _Word("queued")
+    RUNNING = _Word("running")
+    SUCCEEDED = _Word("succeeded")
+    FAILED = _Word("failed")
+    CANCELED = _Word("canceled")
+    CANCEL_REQUESTED = _Word("cancel_requested")
+
+
+class PipelineStatus(OpenEnum):
+    """Where a pipeline is in its life: the documents' words, then the backend's others. Facts §4.1."""
+
+    DRAFT = _Word("draft")
+    ACTIVE = _Word("active")
+    ARCHIVED = _Word("archived")
+    PAUSED = _Word("paused")
+    ERROR = _Word("error")
+
+
 class Priority(OpenEnum):
     """Priority of a start. `high` may need the Enterprise plan. Facts §4.1."""
 

@@ -16,18 +16,6 @@ from .replies import Answer, Refusal, SandboxReply, encode
 if TYPE_CHECKING:
     from .core import Sandbox
 
-_MAX_TEXT = 10_000
-
-
-def json_or_text(body: bytes) -> Any:
-    """A body for the journal: parsed if it is JSON, else its beginning as text."""
-    if not body:
-        return None
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return body[:_MAX_TEXT].decode("utf-8", "replace")
-
 
 def handle(sandbox: Sandbox, method: str, path: str, query: dict[str, str], body: bytes) -> SandboxReply:
     segments = path.strip("/").split("/")

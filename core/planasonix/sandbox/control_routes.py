@@ -86,6 +86,14 @@ def _backfill(asked: Asked) -> Any:
     return asked.sandbox.backfill(asked.params["id"])
 
 
+def _runs(asked: Asked) -> Any:
+    return {"runs": asked.sandbox.runs(asked.query.get("pipeline_id"))}
+
+
+def _run(asked: Asked) -> Any:
+    return asked.sandbox.run(asked.params["id"])
+
+
 def _journal(asked: Asked) -> Any:
     since, operation = int(asked.query.get("since_seq", 0)), asked.query.get("operation")
     entries = [
@@ -115,8 +123,9 @@ def _clear_faults(asked: Asked) -> Any:
 
 
 def _script(asked: Asked) -> Any:
-    if "connection_id" in asked.body:
-        raise ValueError("connection_id stands in the path, not in the body")
+    for name in ("connection_id", "pipeline_id", "target_id"):
+        if name in asked.body:
+            raise ValueError(f"{name} stands in the path, not in the body")
     asked.sandbox.script(asked.params["id"], **asked.body)
     return {"ok": True}
 
@@ -141,6 +150,11 @@ def _finish(asked: Asked) -> Any:
     return _job(asked)
 
 
+def _finish_run(asked: Asked) -> Any:
+    asked.sandbox.finish(asked.params["id"], asked.body.get("outcome", "succeeded"))
+    return _run(asked)
+
+
 def _forget(asked: Asked) -> Any:
     asked.sandbox.forget(asked.params["id"])
     return {"ok": True}
@@ -156,20 +170,22 @@ CONTROL_ROUTES = (
     ControlRoute(
         "GET",
         "/sandbox/state",
-        "connections, jobs with metadata, backfills, webhooks, deliveries, calls",
+        "connections, jobs with metadata, backfills, pipelines, runs, webhooks, deliveries, calls",
         _state,
         query=("limit",),
     ),
     ControlRoute("GET", "/sandbox/jobs", "all jobs, oldest first", _jobs, query=("connection_id",)),
     ControlRoute("GET", "/sandbox/jobs/{id}", "one job with everything that is known", _job),
     ControlRoute("GET", "/sandbox/backfills/{id}", "one backfill", _backfill),
+    ControlRoute("GET", "/sandbox/runs", "all pipeline runs, oldest first", _runs, query=("pipeline_id",)),
+    ControlRoute("GET", "/sandbox/runs/{id}", "one pipeline run with everything that is known", _run),
     ControlRoute(
         "GET", "/sandbox/journal", "every call of the API", _journal, query=("since_seq", "operation", "limit")
     ),
     ControlRoute(
         "GET",
         "/sandbox/counts",
-        "how many syncs, backfills, cancels and calls there were",
+        "how many syncs, backfills, pipeline runs, cancels and calls there were",
         _counts,
         query=("connection_id",),
     ),
@@ -179,6 +195,13 @@ CONTROL_ROUTES = (
         "scripts the coming jobs of a connection (* for all); fields of Script, with kind and sequence",
         _script,
         sample={"outcome": "failed", "duration_seconds": 2},
+    ),
+    ControlRoute(
+        "PUT",
+        "/sandbox/pipelines/{id}/script",
+        "scripts the coming runs of a pipeline; fields of Script, with sequence",
+        _script,
+        sample={"outcome": "failed", "failed_node": "n_source"},
     ),
     ControlRoute("GET", "/sandbox/faults", "the faults in force", _faults),
     ControlRoute(
@@ -202,5 +225,9 @@ CONTROL_ROUTES = (
     ),
     ControlRoute("POST", "/sandbox/jobs/{id}/finish", "ends a job now", _finish, sample={"outcome": "succeeded"}),
     ControlRoute("POST", "/sandbox/jobs/{id}/forget", "makes a job answer 404", _forget),
+    ControlRoute(
+        "POST", "/sandbox/runs/{id}/finish", "ends a pipeline run now", _finish_run, sample={"outcome": "failed"}
+    ),
+    ControlRoute("POST", "/sandbox/runs/{id}/forget", "makes a pipeline run answer 404", _forget),
     ControlRoute("POST", "/sandbox/reset", "back to the first state; the clock runs on", _reset),
 )

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from . import control, routes_connections, routes_jobs, routes_runs, routes_webhooks, seeding, snapshot
+from . import control, seeding, snapshot
 from .access import keys_from
 from .calls import Router
-from .clock import VirtualClock, to_text
+from .clock import VirtualClock
 from .courier import Courier, post
 from .faults import Fault, Faults
 from .journal import Entry, Journal
-from .pipeline import Pipeline, Trace
+from .pipeline import Pipeline
 from .replies import SandboxReply
+from .routes import ROUTES
 from .state import State
 from .switches import Switches, changed, switches_for
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from .server import RunningSandbox
 
 DEFAULT_API_KEY = "plnx_live_sandbox"
-ROUTES = routes_runs.ROUTES + routes_jobs.ROUTES + routes_webhooks.ROUTES + routes_connections.ROUTES
 _ROUTER = Router(ROUTES)
 _OPERATIONS = frozenset(route.operation for route in ROUTES)
 
@@ -93,40 +92,14 @@ class Sandbox:
             self._state.settle()
             pairs = list(query)
             reply, trace = self._pipeline.answer(method, path, pairs, lowered, body, self._faults.strike)
-            entry = self._record(method, path, pairs, lowered, body, reply, trace)
+            entry = self._journal.note(
+                self._state.now, method, path, pairs, lowered, body, reply.status, trace, seed=self.seed
+            )
             if self._state.switches.request_id_header:
                 reply.headers["x-request-id"] = entry.request_id
             if self._state.webhooks.by_id:
                 self._courier.ensure_running()
         return reply
-
-    def _record(
-        self,
-        method: str,
-        path: str,
-        query: list[tuple[str, str]],
-        headers: Mapping[str, str],
-        body: bytes,
-        reply: SandboxReply,
-        trace: Trace,
-    ) -> Entry:
-        request_id = headers.get("x-request-id") or f"req_{self.seed}_{sum(self._journal.calls.values()) + 1}"
-        return self._journal.add(
-            at=to_text(self._state.now) or "",
-            real_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            method=method,
-            path=path,
-            operation=trace.operation,
-            query=query,
-            request_id=request_id,
-            status=reply.status,
-            connection_id=trace.connection_id,
-            idempotency_key=trace.idempotency_key,
-            body=control.json_or_text(body),
-            fault=trace.fault,
-            effect=trace.effect,
-            replayed=trace.replayed,
-        )
 
     # Doors.
 
@@ -162,10 +135,13 @@ class Sandbox:
 
     # Handles.
 
-    def script(self, connection_id: str, outcome: str | None = None, **options: Any) -> None:
-        """Scripts a connection's coming jobs; see `Script` and `Scripts.set`. ValueError: unknown names."""
+    def script(self, target_id: str, outcome: str | None = None, **options: Any) -> None:
+        """Scripts the coming jobs of a connection, or runs of a pipeline; see `Script` and `Scripts.set`.
+
+        Raises ValueError for unknown names.
+        """
         with self._lock:
-            self._state.script(connection_id, outcome, **options)
+            self._state.script(target_id, outcome, **options)
 
     def fault(self, operation: str, kind: str = "error", **options: Any) -> Fault:
         """Lets coming calls go wrong; see `faults.KINDS` and `faults.Fault`. ValueError: unknown names."""
@@ -194,16 +170,21 @@ class Sandbox:
         self._courier.wake()
 
     def finish(self, job_id: str, outcome: str = "succeeded") -> None:
-        """Ends a job now. Raises KeyError for an unknown one."""
+        """Ends a job or a pipeline run now. Raises KeyError for an unknown one."""
         with self._lock:
-            self._state.settle()
-            self._state.jobs.finish(self._state.jobs.shelf.by_id[job_id], self._state.now, outcome)
+            state = self._state
+            state.settle()
+            if run := state.runs.shelf.by_id.get(job_id):
+                state.runs.finish(run, state.now, outcome)
+            else:
+                state.jobs.finish(state.jobs.shelf.by_id[job_id], state.now, outcome)
         self._courier.wake()
 
     def forget(self, job_id: str) -> None:
-        """Lets a job answer 404 and vanish from lists, as after the end of its retention."""
+        """Lets a job or a pipeline run answer 404 and vanish from lists, as after the end of its retention."""
         with self._lock:
             self._state.jobs.hidden.add(job_id)
+            self._state.runs.hidden.add(job_id)
 
     def reset(self) -> None:
         """Back to the first state: no jobs, scripts, faults, webhooks, journal; first switches. The clock runs on."""
@@ -264,18 +245,22 @@ class Sandbox:
         with self._lock:
             return self._journal.effect_count("job_cancelled", connection_id)
 
+    def runs_started(self, pipeline_id: str | None = None) -> int:
+        """How many pipeline runs were started; replays and refusals do not count."""
+        with self._lock:
+            return self._journal.effect_count("run_started", pipeline_id)
+
+    def run_cancels(self, pipeline_id: str | None = None) -> int:
+        """How many cancel calls stopped a pipeline run; those on an ended or stopping one do not count."""
+        with self._lock:
+            return self._journal.effect_count("run_cancelled", pipeline_id)
+
     def counts(self, connection_id: str | None = None) -> dict[str, Any]:
         with self._lock:
-            return {
-                "jobs_started": self.jobs_started(connection_id),
-                "backfills_started": self.backfills_started(connection_id),
-                "cancels": self.cancels(connection_id),
-                "calls": sum(self._journal.calls.values()),
-                "calls_by_operation": dict(self._journal.calls),
-            }
+            return snapshot.counts(self._journal, connection_id)
 
     def state(self, *, limit: int = 50) -> dict[str, Any]:
-        """Connections, jobs with their metadata, backfills, deliveries and calls, the newest `limit` of each."""
+        """All that there is; of jobs, backfills, runs, deliveries and calls the newest `limit` of each."""
         with self._lock:
             self._state.settle()
             return snapshot.state(self._state, self._journal, self._faults, self.profile, limit)
@@ -290,10 +275,23 @@ class Sandbox:
         """All jobs, oldest first, as `job` shows them."""
         with self._lock:
             self._state.settle()
-            rows = list(self._state.jobs.shelf.walk(connection_id=connection_id))
+            rows = list(self._state.jobs.shelf.walk(owner=connection_id))
             return [snapshot.job(row, self._state) for row in reversed(rows)]
 
     def backfill(self, backfill_id: str) -> dict[str, Any]:
         with self._lock:
             self._state.settle()
             return snapshot.backfill(self._state.backfills.shelf.by_id[backfill_id], self._state)
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """Everything about one pipeline run, its nodes included. Raises KeyError for an unknown one."""
+        with self._lock:
+            self._state.settle()
+            return snapshot.run(self._state.runs.shelf.by_id[run_id], self._state)
+
+    def runs(self, pipeline_id: str | None = None) -> list[dict[str, Any]]:
+        """All pipeline runs, oldest first, as `run` shows them."""
+        with self._lock:
+            self._state.settle()
+            rows = list(self._state.runs.shelf.walk(owner=pipeline_id))
+            return [snapshot.run(row, self._state) for row in reversed(rows)]

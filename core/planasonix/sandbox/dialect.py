@@ -7,15 +7,19 @@ from typing import Any
 from .replies import Answer
 
 _WORDS = {"succeeded": "completed"}
+# The backend knows three words for a run (facts §4.1); none of them is published for a cancelled one.
+_RUN_WORDS = {"succeeded": "success", "queued": "running"}
 
 
 def vendor(operation: str, answer: Answer) -> Answer:
-    """The same answer in the flat dialect: `job_id`, `completed`, `{jobs, total}`, `streams`, errors as plain text."""
+    """The same answer in the flat dialect: `job_id`, `completed`, `{jobs, total}`, `streams`, errors as plain text; for
+    pipelines and runs that of the backend: bare lists, `success`, `endedAt`, `recordsWritten`.
+    """
     body = answer.body
     if not isinstance(body, dict) or operation.startswith(("connections.list", "webhooks.")):
         return answer
     translate = _TRANSLATIONS.get(operation)
-    if "error" in body and isinstance(body["error"], dict):
+    if answer.status >= 400:
         flat = _error(body["error"])
     elif translate is not None:
         flat = translate(body)
@@ -56,7 +60,30 @@ def _page(body: dict[str, Any]) -> dict[str, Any]:
     return {"jobs": rows, "total": len(rows), "meta": body["meta"]}
 
 
+def _run(run: dict[str, Any]) -> dict[str, Any]:
+    flat = {
+        "id": run["id"],
+        "pipelineId": run["pipelineId"],
+        "status": _RUN_WORDS.get(run["status"], run["status"]),
+        "startedAt": run["startedAt"],
+        "endedAt": run["finishedAt"],
+    }
+    if "metrics" in run:
+        flat["recordsWritten"] = run["metrics"]["rowsWritten"]
+        error = run["error"]
+        flat["errorMessage"] = error.get("message") if isinstance(error, dict) else error
+    return flat
+
+
+def _pipelines(body: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{name: row[name] for name in ("id", "name", "status")} for row in body["data"]]
+
+
 _TRANSLATIONS = {
+    "pipelines.list": _pipelines,
+    "pipelines.run": lambda body: {"success": True, "message": "Pipeline run started", "runId": body["runId"]},
+    "runs.get": _run,
+    "runs.list": lambda body: {**body, "data": [_run(row) for row in body["data"]]},
     "connections.sync": lambda body: _job(body["data"]["job"]),
     "connections.backfill": lambda body: _backfill(body["data"]["backfill"]),
     "jobs.get": lambda body: _job(body["data"]),

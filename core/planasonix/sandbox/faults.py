@@ -27,7 +27,11 @@ _PLACES = ("before", "after")
 
 @dataclass
 class Fault:
-    """One rule. The first rule that matches, has strikes left and wins its draw strikes."""
+    """One rule. The first rule that matches, has strikes left and wins its draw strikes.
+
+    `retry_after` is a number of seconds, written as the switch `retry_after_format` says or, if given here, as a
+    "date" or as "seconds"; or a text, sent as it is.
+    """
 
     operation: str
     kind: str
@@ -38,6 +42,7 @@ class Fault:
     connection_id: str | None = None
     status: int | None = None
     retry_after: float | str | None = None
+    retry_after_format: str | None = None
     seconds: float = 0.0
     body: str | None = None
     id: int = 0
@@ -84,6 +89,8 @@ class Faults:
             kind = "reset"
         if where not in _PLACES:
             raise ValueError(f"where must be 'before' or 'after' the effect, not {where!r}")
+        if options.get("retry_after_format") not in (None, "seconds", "date"):
+            raise ValueError(f"retry_after_format must be seconds or date, not {options['retry_after_format']!r}")
         if kind == "error":
             options.setdefault("status", 502 if where == "after" else 503)
             options["status"] = options["status"] or 503

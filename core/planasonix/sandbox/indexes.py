@@ -1,4 +1,4 @@
-"""Records in order of creation, found by status or connection without a scan."""
+"""Records in order of creation, found by status or by what they belong to without a scan."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ class Record(Protocol):
     def seq(self) -> int: ...
     @property
     def created(self) -> float: ...
-    @property
-    def connection_id(self) -> str: ...
 
     status: str
 
@@ -24,12 +22,13 @@ R = TypeVar("R", bound=Record)
 
 
 class Shelf(Generic[R]):
-    """Records by id, plus sorted sequence numbers per status and per connection.
+    """Records by id, plus sorted sequence numbers per status and per owner, which the field `owner_field` names.
 
     A status change costs O(log n) comparisons and one short memory move; a page costs what it looks at.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, owner_field: str = "connection_id") -> None:
+        self._owner_field = owner_field
         self.by_id: dict[str, R] = {}
         self._all: list[R] = []
         self._groups: dict[tuple[str, str], list[int]] = {}
@@ -43,7 +42,10 @@ class Shelf(Generic[R]):
         self._all.append(record)
         self.by_id[record.id] = record
         self._groups.setdefault(("status", record.status), []).append(record.seq)
-        self._groups.setdefault(("connection", record.connection_id), []).append(record.seq)
+        self._groups.setdefault(("owner", self._owner_of(record)), []).append(record.seq)
+
+    def _owner_of(self, record: R) -> str:
+        return getattr(record, self._owner_field)
 
     def set_status(self, record: R, status: str) -> None:
         old = self._groups[("status", record.status)]
@@ -62,7 +64,7 @@ class Shelf(Generic[R]):
         *,
         below: int | None = None,
         status: str | None = None,
-        connection_id: str | None = None,
+        owner: str | None = None,
         since: float | None = None,
         until: float | None = None,
     ) -> Iterator[R]:
@@ -71,18 +73,18 @@ class Shelf(Generic[R]):
         if until is not None:
             top = min(top, bisect_right(self._all, until, key=_created_second))
         bottom = 0 if since is None else bisect_left(self._all, since, key=_created_second)
-        for seq in self._narrowest(status, connection_id, bottom, top):
+        for seq in self._narrowest(status, owner, bottom, top):
             record = self._all[seq]
             if status is not None and record.status != status:
                 continue
-            if connection_id is not None and record.connection_id != connection_id:
+            if owner is not None and self._owner_of(record) != owner:
                 continue
             yield record
 
-    def _narrowest(self, status: str | None, connection_id: str | None, bottom: int, top: int) -> Iterator[int]:
+    def _narrowest(self, status: str | None, owner: str | None, bottom: int, top: int) -> Iterator[int]:
         lists = [
             self._groups.get((name, value), [])
-            for name, value in (("status", status), ("connection", connection_id))
+            for name, value in (("status", status), ("owner", owner))
             if value is not None
         ]
         if not lists:

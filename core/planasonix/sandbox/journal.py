@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from .clock import to_text
+
+if TYPE_CHECKING:
+    from .pipeline import Trace
 
 REDACTED = "[redacted]"
+_MAX_TEXT = 10_000
 _SECRET_NAMES = re.compile(r"secret|passw|token|authorization|api_?key|private_?key", re.IGNORECASE)
 
 
 @dataclass(slots=True)
 class Entry:
-    """One call. `at` and `real_at` are UTC texts in virtual and real time; `effect` names what the call
-    started or cancelled.
+    """One call. `at` and `real_at` are UTC texts in virtual and real time; `connection_id` is the connection, or
+    the pipeline, that it is about; `effect` names what the call started or cancelled.
     """
 
     seq: int
@@ -47,6 +55,37 @@ class Journal:
         self.effects: Counter[tuple[str, str | None]] = Counter()
         self._secrets = tuple(secrets)
         self._seq = 0
+
+    def note(
+        self,
+        now: float,
+        method: str,
+        path: str,
+        query: list[tuple[str, str]],
+        headers: Mapping[str, str],
+        body: bytes,
+        status: int,
+        trace: Trace,
+        *,
+        seed: int,
+    ) -> Entry:
+        """Writes a call down as it went; a call without a request id gets one."""
+        return self.add(
+            at=to_text(now) or "",
+            real_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            method=method,
+            path=path,
+            operation=trace.operation,
+            query=query,
+            request_id=headers.get("x-request-id") or f"req_{seed}_{self._seq + 1}",
+            status=status,
+            connection_id=trace.connection_id,
+            idempotency_key=trace.idempotency_key,
+            body=json_or_text(body),
+            fault=trace.fault,
+            effect=trace.effect,
+            replayed=trace.replayed,
+        )
 
     def add(self, **values: Any) -> Entry:
         self._seq += 1
@@ -83,3 +122,13 @@ class Journal:
 
     def _value(self, name: str, value: Any, depth: int = 0) -> Any:
         return REDACTED if _SECRET_NAMES.search(name) else self.scrub(value, depth)
+
+
+def json_or_text(body: bytes) -> Any:
+    """A body for the journal: parsed if it is JSON, else its beginning as text."""
+    if not body:
+        return None
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return body[:_MAX_TEXT].decode("utf-8", "replace")

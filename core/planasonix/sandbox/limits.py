@@ -34,12 +34,12 @@ class RateLimiter:
                 "x-ratelimit-reset": str(ceil(clock.caller_time() + wait)),
             }
         if not within:
-            headers["retry-after"] = retry_after(wait, clock, switches)
+            headers["retry-after"] = retry_after(wait, clock, switches.retry_after_format)
         return headers, within
 
 
-def retry_after(seconds: float, clock: VirtualClock, switches: Switches) -> str:
+def retry_after(seconds: float, clock: VirtualClock, written_as: str) -> str:
     """The hint, rounded up so that obeying it is always enough."""
-    if switches.retry_after_format == "date":
+    if written_as == "date":
         return formatdate(ceil(clock.caller_time() + seconds), usegmt=True)
     return str(max(1, ceil(seconds)))

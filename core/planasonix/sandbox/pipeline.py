@@ -15,6 +15,7 @@ from .idempotency import Saved, fingerprint
 from .limits import retry_after
 from .reading import Query
 from .replies import Answer, Refusal, SandboxReply, encode, invalid
+from .run_views import started_run
 from .state import State
 from .views import started_backfill, started_job
 
@@ -92,7 +93,8 @@ class Pipeline:
         state, switches = self._state, self._state.switches
         key = call.headers.get(switches.idempotency_header.lower())
         trace.idempotency_key = call.idempotency_key = key
-        if key is None or switches.idempotency == "ignored":
+        habit = switches.run_idempotency if route.operation == "pipelines.run" else switches.idempotency
+        if key is None or habit == "ignored":
             return self._run(route, call, trace, out_headers)
         if not _KEY.fullmatch(key):
             raise invalid(switches.idempotency_header, "malformed")
@@ -117,6 +119,8 @@ class Pipeline:
             return Answer(saved.reply.status, started_job(job, self._state))
         if backfill := self._state.backfills.get(saved.effect.get("backfill_started", "")):
             return Answer(saved.reply.status, started_backfill(backfill, self._state))
+        if run := self._state.runs.get(saved.effect.get("run_started", "")):
+            return Answer(saved.reply.status, started_run(run))
         return None
 
     def _run(self, route: Route, call: Call, trace: Trace, out_headers: dict[str, str]) -> SandboxReply:
@@ -153,7 +157,9 @@ class Pipeline:
         if isinstance(fault.retry_after, str):
             headers["retry-after"] = fault.retry_after
         elif fault.retry_after is not None:
-            headers["retry-after"] = retry_after(fault.retry_after, state.clock, state.switches)
+            headers["retry-after"] = retry_after(
+                fault.retry_after, state.clock, fault.retry_after_format or state.switches.retry_after_format
+            )
         if fault.body is not None:
             # Gateways answer in their own words.
             spoiled = SandboxReply(status, {"content-type": "text/html"} | headers, fault.body.encode())
@@ -163,7 +169,7 @@ class Pipeline:
         return spoiled
 
     def _connection_of(self, route: Route, params: dict[str, str], query: list[tuple[str, str]]) -> str | None:
-        """The connection that a call is about, also when it names a job or a backfill."""
+        """The connection or pipeline that a call is about, also when it names a job, a backfill or a run."""
         if "connectionId" in params:
             return params["connectionId"]
         if "jobId" in params:
@@ -172,6 +178,10 @@ class Pipeline:
         if "backfillId" in params:
             backfill = self._state.backfills.get(params["backfillId"])
             return backfill.connection_id if backfill else None
-        if route.operation.startswith("connections.") and "id" in params:
+        if route.operation.startswith(("connections.", "pipelines.")) and "id" in params:
             return params["id"]
-        return dict(query).get("connection_id")
+        if route.operation.startswith("runs.") and "id" in params:
+            run = self._state.runs.get(params["id"])
+            return run.pipeline_id if run else None
+        asked = dict(query)
+        return asked.get("connection_id") or asked.get("pipelineId")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from . import views
 from .backfills import Backfill
 from .calls import Call, Route
-from .indexes import R, Shelf
 from .jobs import Job
+from .listing import walk as walk_shelf
 from .paging import cut_page
 from .reading import not_found
 from .replies import Answer, Refusal
@@ -40,7 +40,8 @@ def list_jobs(call: Call) -> Answer:
     pipeline_id, job_type = filters["pipeline_id"], filters["type"]
 
     def walk(below: int | None) -> Iterator[Job]:
-        rows = _walk(call, call.state.jobs.shelf, below, filters["status"], filters["connection_id"], since, until)
+        shelf = call.state.jobs.shelf
+        rows = walk_shelf(call.state, shelf, below, filters["status"], filters["connection_id"], since, until)
         for job in rows:
             if pipeline_id is not None and job.pipeline_id != pipeline_id:
                 continue
@@ -62,35 +63,6 @@ def list_jobs(call: Call) -> Answer:
     )
     data = [views.job_row(job, call.state) for job in rows]
     return Answer(200, {"data": data, "meta": {"page": {"limit": limit, "cursor": cursor}}})
-
-
-def _walk(
-    call: Call,
-    shelf: Shelf[R],
-    below: int | None,
-    status: str | None,
-    connection_id: str | None,
-    since: float | None = None,
-    until: float | None = None,
-) -> Iterator[R]:
-    """Newest first; with a stale list, as things stood that many seconds ago."""
-    staleness = call.state.switches.list_staleness_seconds
-    whole_seconds = (None if since is None else since // 1, None if until is None else until // 1)
-    rows = shelf.walk(
-        below=below,
-        status=None if staleness else status,
-        connection_id=connection_id,
-        since=whole_seconds[0],
-        until=whole_seconds[1],
-    )
-    if not staleness:
-        yield from rows
-        return
-    then = call.state.now - staleness
-    for record in rows:
-        shown = views.status_at(record, then)  # pyright: ignore[reportArgumentType]
-        if shown is not None and status in (None, shown):
-            yield record
 
 
 def results(call: Call) -> Answer:
@@ -125,7 +97,7 @@ def list_backfills(call: Call) -> Answer:
     status = query.choice("status", BACKFILL_STATUSES)
 
     def walk(below: int | None) -> Iterator[Backfill]:
-        return _walk(call, call.state.backfills.shelf, below, status, connection_id)
+        return walk_shelf(call.state, call.state.backfills.shelf, below, status, connection_id)
 
     limit = query.limit(call.state.switches)
     rows, cursor = cut_page(

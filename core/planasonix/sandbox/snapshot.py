@@ -11,7 +11,10 @@ from .connections import Connection
 from .faults import Faults
 from .jobs import Job
 from .journal import Journal
+from .pipeline_runs import PipelineRun
 from .routes_webhooks import delivery_row
+from .run_views import log_lines
+from .run_views import nodes as node_views
 from .state import State
 
 
@@ -68,6 +71,46 @@ def backfill(backfill: Backfill, state: State) -> dict[str, Any]:
     }
 
 
+def run(run: PipelineRun, state: State) -> dict[str, Any]:
+    of = state.pipelines.get(run.pipeline_id)
+    return {
+        "id": run.id,
+        "status": run.status,
+        "is_terminal": run.is_terminal,
+        "pipeline_id": run.pipeline_id,
+        "pipeline_name": of.name if of else None,
+        "trigger": run.trigger,
+        "variables": run.variables,
+        "environment_id": run.environment_id,
+        "idempotency_key": run.idempotency_key,
+        "queued_at": to_text(run.created),
+        "started_at": to_text(run.started),
+        "cancel_requested_at": to_text(run.cancel_requested),
+        "finished_at": to_text(run.finished),
+        "progress_percent": run.progress_percent(state.now),
+        "metrics": run.metrics(state.now),
+        "nodes": node_views(run, state)["nodes"],
+        "log": [line for _, line in log_lines(run, state.now)],
+        "error": run.error,
+        "history": [{"at": to_text(at), "status": status} for at, status in run.history],
+    }
+
+
+_COUNTED = {
+    "jobs_started": "job_started",
+    "backfills_started": "backfill_started",
+    "cancels": "job_cancelled",
+    "runs_started": "run_started",
+    "run_cancels": "run_cancelled",
+}
+
+
+def counts(journal: Journal, connection_id: str | None) -> dict[str, Any]:
+    """The effects of all calls, or of those about one connection or pipeline; and all calls."""
+    effects = {name: journal.effect_count(effect, connection_id) for name, effect in _COUNTED.items()}
+    return effects | {"calls": sum(journal.calls.values()), "calls_by_operation": dict(journal.calls)}
+
+
 def state(state: State, journal: Journal, faults: Faults, profile: str, limit: int) -> dict[str, Any]:
     recent = list(journal.entries)[-limit:] if limit else []
     deliveries = [
@@ -84,12 +127,15 @@ def state(state: State, journal: Journal, faults: Faults, profile: str, limit: i
             "connections": len(state.connections),
             "jobs": len(state.jobs.shelf),
             "backfills": len(state.backfills.shelf),
+            "runs": len(state.runs.shelf),
             "calls": sum(journal.calls.values()),
         },
         "switches": asdict(state.switches),
         "connections": [_connection(each, state) for each in state.connections.values()],
         "jobs": [job(each, state) for each in state.jobs.shelf.newest(limit)],
         "backfills": [backfill(each, state) for each in state.backfills.shelf.newest(limit)],
+        "pipelines": [{"id": each.id, "name": each.name, "status": each.status} for each in state.pipelines.values()],
+        "runs": [run(each, state) for each in state.runs.shelf.newest(limit)],
         "webhooks": [
             {"id": hook.id, "url": hook.url, "events": hook.events, "enabled": hook.enabled}
             for hook in state.webhooks.by_id.values()

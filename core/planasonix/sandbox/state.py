@@ -1,7 +1,8 @@
-"""Everything one sandbox knows, and the two acts that create work in it."""
+"""Everything one sandbox knows, and the acts that create work in it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from . import seeding
@@ -13,7 +14,9 @@ from .idempotency import IdempotencyStore
 from .jobs import BACKFILL, SYNC, Job, JobBook
 from .limits import RateLimiter
 from .near import near_or_all
-from .scripts import EVERY_CONNECTION, Script, Scripts
+from .pipeline_runs import PipelineRun, RunBook
+from .pipelines import Pipeline, seeded_pipelines
+from .scripts import EVERYTHING, Script, Scripts
 from .switches import Switches
 from .tenant import seeded_connections
 from .timeline import Timeline
@@ -36,9 +39,12 @@ class State:
         # The present of the call at hand: one instant for everything that the call does.
         self.now = clock.time()
         self.connections: dict[str, Connection] = seeded_connections(seed, self.now) if seed_tenant else {}
-        self.scripts = Scripts({each.id: each.habits for each in self.connections.values()})
+        self.pipelines: dict[str, Pipeline] = seeded_pipelines(seed, self.now) if seed_tenant else {}
+        habits = {each.id: each.habits for each in self.connections.values()}
+        self.scripts = Scripts(habits | {each.id: each.habits for each in self.pipelines.values()})
         self.jobs = JobBook(self.timeline)
         self.backfills = BackfillBook(self.jobs)
+        self.runs = RunBook(self.timeline)
         self.webhooks = WebhookBook()
         self.deliveries = Deliveries(self)
         self.idempotency = IdempotencyStore()
@@ -51,11 +57,24 @@ class State:
         self.now = max(self.now, self.clock.time())
         self.timeline.settle(self.now)
 
-    def script(self, connection_id: str, outcome: str | None, **options: Any) -> None:
-        """Scripts the coming jobs of a connection. Raises ValueError for one that does not exist now."""
-        if connection_id != EVERY_CONNECTION and connection_id not in self.connections:
-            raise ValueError(f"no connection {connection_id!r} here: {near_or_all(connection_id, self.connections)}")
-        self.scripts.set(connection_id, outcome, **options)
+    def script(self, target_id: str, outcome: str | None, **options: Any) -> None:
+        """Scripts the coming work of a connection or pipeline. Raises ValueError for one that does not exist now."""
+        known = self.connections.keys() | self.pipelines.keys()
+        if target_id != EVERYTHING and target_id not in known:
+            raise ValueError(f"no connection or pipeline {target_id!r} here: {near_or_all(target_id, known)}")
+        self._check_that_it_strikes(target_id, options)
+        self.scripts.set(target_id, outcome, **options)
+
+    def _check_that_it_strikes(self, target_id: str, options: Mapping[str, Any]) -> None:
+        """Raises ValueError for a script that could never have an effect."""
+        kind, pipeline = options.get("kind"), self.pipelines.get(target_id)
+        if kind is not None and target_id != EVERYTHING and (kind == "run") != (pipeline is not None):
+            raise ValueError(f"{target_id} never starts a {kind}")
+        nodes = {node.id for node in pipeline.nodes} if pipeline else None
+        for step in (options, *(options.get("sequence") or ())):
+            failed_node = step.get("failed_node")
+            if failed_node is not None and nodes is not None and failed_node not in nodes:
+                raise ValueError(f"{target_id} has no node {failed_node!r}: {near_or_all(failed_node, nodes)}")
 
     def start_sync(
         self,
@@ -108,6 +127,30 @@ class State:
         for job in backfill.jobs:
             self.jobs.add(job, in_line=False)
         return backfill
+
+    def start_run(
+        self,
+        pipeline: Pipeline,
+        *,
+        variables: dict[str, Any] | None,
+        environment_id: str | None,
+        idempotency_key: str | None,
+    ) -> PipelineRun:
+        run_id = self.ids.new("run")
+        run = PipelineRun(
+            id=run_id,
+            seq=len(self.runs.shelf),
+            pipeline_id=pipeline.id,
+            created=self.now,
+            plan=self.scripts.next(pipeline.id, "run"),
+            nodes=pipeline.nodes,
+            rows=seeding.between(pipeline.rows // 2, pipeline.rows, self.seed, run_id),
+            variables=variables,
+            environment_id=environment_id,
+            idempotency_key=idempotency_key,
+        )
+        self.runs.add(run)
+        return run
 
     def _seconds_until_free(self, connection_id: str) -> float:
         """With `busy="queue"`, how long the backfills before this one are planned to take."""

@@ -20,6 +20,8 @@ class Switches:
     idempotency_header: str = "Idempotency-Key"
     idempotency_ttl_seconds: float = 86_400.0
     idempotency_replay: Literal["saved", "live"] = "saved"
+    # For the start of a pipeline run no key is documented.
+    run_idempotency: Literal["honoured", "ignored"] = "ignored"
     # A second sync (or backfill) of a connection while one is active.
     busy: Literal["409", "queue", "parallel"] = "409"
     telling_conflicts: bool = False  # codes that say why, and `existing_job_id`
@@ -29,6 +31,8 @@ class Switches:
     results_before_end: Literal["409", "stub"] = "409"
     cancel_outcome: Literal["cancelled", "succeeded", "failed"] = "cancelled"
     cancel_seconds: float = 2.0
+    ended_run_cancel: Literal["409", "400"] = "409"  # cancelling a pipeline run that has ended
+    run_logs: Literal["lines", "text", "url"] = "lines"
     unknown_tables: Literal["accept", "reject"] = "accept"
     backfill_shard_days: float = 30.0
     backfill_concurrency: int = 4
@@ -66,6 +70,7 @@ PROFILES: dict[str, Switches] = {
     "strict": Switches(),
     "rich": Switches(
         idempotency_replay="live",
+        run_idempotency="honoured",
         telling_conflicts=True,
         echo_metadata=True,
         table_status=True,

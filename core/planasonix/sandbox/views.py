@@ -8,6 +8,7 @@ from .backfills import Backfill
 from .clock import to_text
 from .connections import Connection
 from .jobs import Job
+from .listing import status_at
 from .samples import keys_of, project
 from .state import State
 
@@ -76,16 +77,6 @@ def job_row(job: Job, state: State) -> dict[str, Any]:
         row["status"] = status_at(job, then) or "queued"
         row["started_at"] = to_text(job.started) if job.started is not None and job.started <= then else None
     return row
-
-
-def status_at(record: Job | Backfill, then: float) -> str | None:
-    """The status that a record had at an earlier instant; None before its creation."""
-    found = None
-    for at, status in record.history:
-        if at > then:
-            break
-        found = status
-    return found
 
 
 def results(job: Job, state: State) -> dict[str, Any]:

@@ -8,6 +8,7 @@ Standard library only. The package sits below the client and sees it through the
 `interval`                when to look again
 `blocking`                `wait_blocking`: one run, one thread
 `round`                   one round of looking for many runs: GET each, or list pages and compare
+`group`, `agenda`         the runs of one kind, when each is due, and the loop of rounds
 `watcher`, `shared`       `wait_shared`: one `Watcher` per event loop and credential, shared by every waiter
 ========================  =========================================================================================
 """

@@ -46,6 +46,7 @@ class TimeIsUp(Exception):
 
 def look_until_ended(
     *,
+    run_id: str,
     deadline: float | None,
     interval: Interval,
     now: Callable[[], float],
@@ -57,20 +58,27 @@ def look_until_ended(
     """The I/O-free loop: look, judge, pause, until the run ends.
 
     `deadline` and `now` are seconds of one clock, `age` is how old the run is already. A last look is always taken at
-    the deadline itself, so that a run that ended in time is never reported late. Raises `TimeIsUp` past it, or the
-    error that `Patience` gives up with.
+    the deadline itself, so that a run that ended in time is never reported late. An answer about another run than the
+    one asked for (`run_id`) says nothing. Raises `TimeIsUp` past the deadline, or the error that `Patience` gives up
+    with.
     """
     patience = patience or Patience()
     began, status = now() - age, None
     while True:
+        run: WatchedRun | None = None
         last_look = deadline is not None and now() >= deadline
         try:
             left = LOOK_SECONDS if deadline is None else deadline - now()
-            run: WatchedRun = yield Look(min(LOOK_SECONDS, max(LAST_LOOK_SECONDS, left)))
+            seen: WatchedRun = yield Look(min(LOOK_SECONDS, max(LAST_LOOK_SECONDS, left)))
         except PlanasonixError as error:
-            if given_up := patience.failed(error, now()):
-                raise given_up from error
+            if patience.failed(error, now()):
+                raise
         else:
+            if seen.id == run_id:
+                run = seen
+            else:
+                log.warning("asked for %s, the API answered for %s; looking again", run_id, seen.id)
+        if run is not None:
             patience.answered()
             if on_change is not None and run.status != status:
                 try:
@@ -99,9 +107,15 @@ def wait_until_ended(
     age_seconds: float = 0.0,
     on_change: Callable[[WatchedRun], None] | None = None,
 ) -> WatchedRun:
-    """Block until the run has ended, well or not, and return it. Raises as `wait_blocking`, but not for its status."""
+    """Block until the run has ended, well or not, and return it. Raises as `wait_blocking`, but not for its status.
+
+    The time is that of the monotonic clock: a wall clock that is set, in either direction, while the wait goes on moves
+    no deadline. Exceptions that are not the client's pass through, because orchestrators stop a task by raising one in
+    its thread.
+    """
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     loop = look_until_ended(
+        run_id=run_id,
         deadline=deadline,
         interval=interval or Interval(),
         now=time.monotonic,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Hashable
 from datetime import datetime
 from weakref import WeakKeyDictionary
@@ -11,7 +12,9 @@ from planasonix.errors import PlanasonixError
 from planasonix.watch.conclude import raise_unless_succeeded, timed_out
 from planasonix.watch.interval import Interval
 from planasonix.watch.protocols import ENDED_PHASES, AsyncWatchClient, Kind, WatchedRun, reader_of
-from planasonix.watch.watcher import Watcher
+from planasonix.watch.watcher import LOOK_SECONDS, Watcher
+
+log = logging.getLogger(__name__)
 
 _watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Watcher]] = WeakKeyDictionary()
 
@@ -21,10 +24,25 @@ def watcher_for(client: AsyncWatchClient) -> Watcher:
     loop = asyncio.get_running_loop()
     key = client.config.watch_key
     of_loop = _watchers.setdefault(loop, {})
-    if key not in of_loop:
-        # An idle watcher is forgotten: it refers to its loop, which would otherwise never be freed.
-        of_loop[key] = Watcher(on_idle=lambda: of_loop.pop(key, None))
-    return of_loop[key]
+    watcher = of_loop.get(key)
+    if watcher is None or watcher.watch_key not in (None, key):
+        # A watcher whose credential was replaced is found under the new one from now on.
+        watcher = next((one for one in of_loop.values() if one.watch_key == key), None) or _new_watcher(of_loop)
+        of_loop[key] = watcher
+    return watcher
+
+
+def _new_watcher(of_loop: dict[Hashable, Watcher]) -> Watcher:
+    def forget() -> None:
+        for key in [key for key, one in of_loop.items() if one is watcher]:
+            del of_loop[key]
+
+    for ref in _watchers.keyrefs():
+        # A watcher refers to its loop. One that was closed under its waits would never be freed.
+        if (loop := ref()) is not None and loop.is_closed():
+            _watchers.pop(loop, None)
+    watcher = Watcher(on_idle=forget)
+    return watcher
 
 
 async def watch_shared(
@@ -44,30 +62,33 @@ async def watch_shared(
     when it is missing for two minutes; `AuthenticationError` or `PermissionDeniedError` when the key is refused for
     five. The run goes on in all these cases. `age_seconds`: how old the run is; the adaptive pause follows it.
     """
-    last: list[WatchedRun] = []
+    status: str | None = None
 
     def note(run: WatchedRun) -> None:
-        last[:] = [run]
+        nonlocal status
+        status = str(run.status)
         if on_change is not None:
             on_change(run)
 
-    waiting = watcher_for(client).wait(
-        client,
-        kind,
-        run_id,
-        created_at=created_at,
-        interval=interval,
-        age_seconds=age_seconds,
-        on_change=note,
-    )
+    deadline = asyncio.timeout(timeout_seconds)
     try:
-        return await asyncio.wait_for(waiting, timeout_seconds)
+        async with deadline:
+            return await watcher_for(client).wait(
+                client,
+                kind,
+                run_id,
+                created_at=created_at,
+                interval=interval,
+                age_seconds=age_seconds,
+                on_change=note,
+            )
     except TimeoutError:
-        final = await _read(client, kind, run_id)
-        if final is not None and final.phase in ENDED_PHASES:
-            return final
-        status = str(final.status) if final is not None else str(last[0].status) if last else None
-        raise timed_out(kind, run_id, status, timeout_seconds) from None
+        if not deadline.expired():
+            raise
+    final = await _read(client, kind, run_id)
+    if final is not None and final.phase in ENDED_PHASES:
+        return final
+    raise timed_out(kind, run_id, status if final is None else str(final.status), timeout_seconds)
 
 
 async def wait_shared(
@@ -81,6 +102,12 @@ async def wait_shared(
 
 async def _read(client: AsyncWatchClient, kind: Kind, run_id: str) -> WatchedRun | None:
     try:
-        return await reader_of(client, kind).get(run_id)
-    except PlanasonixError:
+        async with asyncio.timeout(LOOK_SECONDS):
+            run = await reader_of(client, kind).get(run_id)
+    except (PlanasonixError, TimeoutError):
         return None
+    except Exception:
+        # A defect in reading must not hide that the time is up.
+        log.exception("the last look at %s %s failed", kind, run_id)
+        return None
+    return run if run.id == run_id else None

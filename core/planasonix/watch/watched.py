@@ -1,9 +1,25 @@
-"""One run under watch, and those who wait for it."""
+"""One run under watch, and those who wait for it.
+
+What a list says is never the end of a wait. Lists lag behind, come from caches, and may show a run as ended that was
+taken up again, or as running that has ended:
+
+==================================  ======================================================================
+a list shows the run                what follows
+==================================  ======================================================================
+active                              nothing: no GET this round, for `LIST_BELIEVED_SECONDS` after the last one
+ended                               one GET now; no other one for the same word if the GET finds it alive
+not at all                          a GET, more and more rarely while it finds the run alive
+==================================  ======================================================================
+
+So a wait ends with what a GET of that very run answered, at the latest half an hour after it became true, whatever
+lists say. An answer about another run than the one asked for says nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,8 +32,16 @@ from planasonix.watch.protocols import ENDED_PHASES, Kind, WatchedRun
 
 log = logging.getLogger(__name__)
 
+LIST_BELIEVED_SECONDS = 1800.0
+"""How long lists alone may say that a run goes on. Longer than most runs: the GET costs long ones two calls an hour."""
 
-@dataclass(eq=False)
+
+def _believed_seconds() -> float:
+    # Waits that began together must not all be read in the same round.
+    return LIST_BELIEVED_SECONDS * random.uniform(0.5, 1.0)
+
+
+@dataclass(eq=False, slots=True)
 class Waiter:
     """One call of `wait`: its answer, and what it brought along."""
 
@@ -27,7 +51,7 @@ class Waiter:
     on_change: Callable[[WatchedRun], None] | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Watched:
     """A run, its waiters, and what was seen of it. Times are seconds of the loop's clock."""
 
@@ -38,9 +62,12 @@ class Watched:
     patience: Patience = field(default_factory=Patience)
     last: WatchedRun | None = None
     due_at: float = inf
+    believed_seconds: float = field(default_factory=_believed_seconds)
+    read_at: float = 0.0
+    _listed_end: str | None = None
     _absences: int = 0
     _confirm_at: float = 0.0
-    _base_pause: float = 1.0
+    pause_seconds: float = 1.0
 
     @property
     def is_done(self) -> bool:
@@ -48,20 +75,16 @@ class Watched:
         return all(waiter.answer.done() for waiter in self.waiters)
 
     def seen(self, run: WatchedRun) -> None:
-        """A list or a GET showed the run."""
+        """A GET answered."""
+        if run.id != self.run_id:
+            log.warning("asked for %s %s, the API answered for %s; looking again", self.kind, self.run_id, run.id)
+            return
         self.patience.answered()
-        changed = self.last is None or self.last.status != run.status
-        self.last = run
-        self.created_at = self.created_at or run.created_at
-        for waiter in self.waiters:
-            if changed and waiter.on_change is not None:
-                try:
-                    waiter.on_change(run)
-                except Exception:
-                    # One waiter's listener must not keep the news from the others.
-                    log.exception("a listener of %s %s failed", self.kind, self.run_id)
-            if run.phase in ENDED_PHASES and not waiter.answer.done():
-                waiter.answer.set_result(run)
+        self._tell(run)
+        if run.phase in ENDED_PHASES:
+            for waiter in self.waiters:
+                if not waiter.answer.done():
+                    waiter.answer.set_result(run)
 
     def unreadable(self, error: PlanasonixError, now: float) -> None:
         """A GET failed; all waiters give up together once patience ends."""
@@ -72,6 +95,21 @@ class Watched:
             if not waiter.answer.done():
                 waiter.answer.set_exception(given_up)
 
+    def listed(self, row: WatchedRun, now: float) -> bool:
+        """A list showed the run; whether that is enough for this round."""
+        if row.phase in ENDED_PHASES:
+            if self._listed_end != str(row.status):
+                self._listed_end = str(row.status)
+                self.listed_alive()
+            return False
+        self.listed_alive()
+        self._listed_end = None
+        self._tell(row)
+        if now - self.read_at >= self.believed_seconds:
+            return False
+        self.patience.answered()
+        return True
+
     def listed_alive(self) -> None:
         self._absences = 0
         self._confirm_at = 0.0
@@ -81,10 +119,20 @@ class Watched:
 
     def confirmed(self, now: float, at_most_every: int) -> None:
         """A GET found the run alive though a list did not show it: ask more rarely, up to every nth round."""
+        self.read_at = now
         self._absences += 1
         rounds = min(2 ** (self._absences - 1), at_most_every)
         # Half a pause of slack keeps the confirm in the intended round in spite of jitter.
-        self._confirm_at = now + (rounds - 0.5) * self._base_pause
+        self._confirm_at = now + (rounds - 0.5) * self.pause_seconds
 
-    def next_pause(self, pause: float) -> None:
-        self._base_pause = pause
+    def _tell(self, run: WatchedRun) -> None:
+        changed = self.last is None or self.last.status != run.status
+        self.last = run
+        self.created_at = self.created_at or run.created_at
+        for waiter in self.waiters if changed else ():
+            if waiter.on_change is not None:
+                try:
+                    waiter.on_change(run)
+                except Exception:
+                    # One waiter's listener must not keep the news from the others.
+                    log.exception("a listener of %s %s failed", self.kind, self.run_id)

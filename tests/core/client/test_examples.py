@@ -12,8 +12,8 @@ import pytest
 import planasonix
 from planasonix.sandbox import DEFAULT_API_KEY
 
-MODULES = ("client", "connections", "jobs", "backfills", "webhooks")
-SAMPLE_JOB = "job_01jq8syncabc"
+MODULES = ("client", "connections", "jobs", "backfills", "pipelines", "runs", "webhooks")
+SAMPLE_JOB, SAMPLE_RUN = "job_01jq8syncabc", "run_01j8k2m4"
 
 
 def examples_in(docstring):
@@ -41,26 +41,28 @@ def collect(package):
 
 
 @pytest.fixture
-def finished_job(sandbox, monkeypatch):
+def with_finished(sandbox, monkeypatch):
+    """Puts the ids of a finished job and a finished run into an example."""
     monkeypatch.setenv("PLANASONIX_API_KEY", DEFAULT_API_KEY)
     monkeypatch.setenv("PLANASONIX_BASE_URL", sandbox.url)
     with planasonix.Planasonix() as client:
         job = client.connections.sync("conn_shop_orders")
+        run = client.pipelines.run("pl_01hqxyz")
     sandbox.advance(60)
-    return job.id
+    return lambda code: code.replace(SAMPLE_JOB, job.id).replace(SAMPLE_RUN, run.id)
 
 
 @pytest.mark.parametrize(
     "code", [*collect("_sync"), *(pytest.param(c, id="package") for c in examples_in(planasonix.__doc__))]
 )
-def test_blocking_examples(code, finished_job):
+def test_blocking_examples(code, with_finished):
     with planasonix.Planasonix() as client:
-        exec(code.replace(SAMPLE_JOB, finished_job), {"client": client, "Planasonix": planasonix.Planasonix})
+        exec(with_finished(code), {"client": client, "Planasonix": planasonix.Planasonix})
 
 
 @pytest.mark.parametrize("code", [*collect("_async")])
-def test_async_examples(code, finished_job):
-    source = f"async def example(client):\n{textwrap.indent(code.replace(SAMPLE_JOB, finished_job), '    ')}"
+def test_async_examples(code, with_finished):
+    source = f"async def example(client):\n{textwrap.indent(with_finished(code), '    ')}"
     names = {"AsyncPlanasonix": planasonix.AsyncPlanasonix}
     exec(source, names)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
+from email.utils import formatdate
 
 import pytest
 
-from planasonix.engine import Pacer, Reply, pacer_for
+from planasonix.engine import Pacer, Reply, RetryBudget, budget_for, pacer_for
 
 WALL = 1_700_000_000.0
 
@@ -33,6 +35,12 @@ def admitted(pacer, priority, now, at_most=1000):
     return count
 
 
+def settle(pacer, count, now):
+    """The answers to so many calls come, without rate headers."""
+    for _ in range(count):
+        pacer.settle({}, now=now, wall=WALL + now)
+
+
 def test_without_headers_nobody_waits():
     assert admitted(learned({}), "poll", 0.0) == 1000
 
@@ -44,6 +52,7 @@ def test_the_budget_ends_where_the_server_says():
     assert delay is not None
     assert delay.reason == "rate_limit"
     assert delay.seconds == pytest.approx(30.0)
+    settle(pacer, 40, 29.0)
     assert admitted(pacer, "start", 30.0) == 100
 
 
@@ -58,6 +67,7 @@ def test_polls_leave_a_reserve_for_cancels_and_those_for_starts():
 def test_a_limit_of_one_still_moves():
     pacer = learned(limits(1, 1, int(WALL) + 10))
     assert admitted(pacer, "poll", 0.0) == 1
+    settle(pacer, 1, 1.0)
     assert admitted(pacer, "poll", 5.0) == 0
     assert admitted(pacer, "poll", 10.0) == 1
 
@@ -111,6 +121,22 @@ def test_an_overtaken_answer_does_not_enlarge_the_budget():
     pacer.settle(limits(100, 3, int(WALL) + 60), now=0.0, wall=WALL)
     pacer.settle(limits(100, 50, int(WALL) + 60), now=0.0, wall=WALL)
     assert admitted(pacer, "start", 0.0) == 2
+
+
+def test_calls_that_are_on_their_way_when_the_budget_is_renewed_may_be_counted_in_the_new_window():
+    pacer = learned(limits(20, 20, int(WALL) + 60))
+    assert admitted(pacer, "start", 59.0, at_most=5) == 5
+    assert admitted(pacer, "start", 60.0) == 15
+
+
+def test_a_late_answer_of_the_window_before_does_not_end_the_new_one():
+    pacer = learned(limits(20, 20, int(WALL) + 60))
+    assert admitted(pacer, "start", 59.0, at_most=1) == 1
+    assert admitted(pacer, "start", 60.0) == 19
+    # Its Date says that it was written in the old window, of which a moment was left.
+    late = limits(20, 19, int(WALL) + 60, date=formatdate(WALL + 59, usegmt=True))
+    pacer.settle(late, now=60.5, wall=WALL + 60.5, admitted_at=59.0)
+    assert admitted(pacer, "start", 62.0) == 0
 
 
 def test_a_longer_pause_stays():
@@ -167,10 +193,53 @@ def test_threads_share_the_budget():
     assert sum(counts) == 300
 
 
+def test_one_retry_budget_for_a_credential_while_somebody_holds_it():
+    first = budget_for("credential")
+    assert budget_for("credential") is first
+    while first.withdraw():
+        pass
+    del first
+    gc.collect()
+    assert budget_for("credential").withdraw()
+
+
+@pytest.mark.timeout(10)
+def test_a_signal_handler_may_call_while_the_thread_that_it_interrupts_is_inside():
+    """Who stops a task by a signal has the handler cancel the job, with the credential of the interrupted call."""
+    pacer, budget, answers = pacer_for("signals"), RetryBudget(), []
+
+    def handler(number, frame):
+        answers.append(pacer_for("signals").admit("cancel", 0.0))
+        pacer.settle({}, now=0.0, wall=WALL)
+        answers.append(budget.withdraw())
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with pacer._lock, budget._lock:
+            signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert answers == [None, True]
+
+
 def test_a_forked_child_gets_a_free_lock():
-    pacer = pacer_for("fork")
-    with pacer._lock:
-        child = os.fork()
-        if child == 0:
-            os._exit(0 if pacer.admit("start", 0.0) is None else 1)
+    """The locks are held by another thread at the moment of the fork, which the child does not have."""
+    pacer, budget = pacer_for("fork"), budget_for("fork")
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with pacer._lock, budget._lock:
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(5)
+        usable = pacer.admit("start", 0.0) is None and budget.withdraw() and pacer_for("fork") is pacer
+        os._exit(0 if usable else 1)
+    done.set()
+    thread.join()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

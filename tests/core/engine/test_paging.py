@@ -62,6 +62,19 @@ def test_the_page_cap():
         walk_over(pages, max_pages=2)
 
 
+def test_a_circle_under_cursors_that_are_never_the_same_ends_too():
+    pages = {None if n == 0 else str(n): (["a", "b"], str(n + 1)) for n in range(2_000)}
+    rows = []
+    with pytest.raises(PagingError, match="no new row"):
+        walk_over(pages, rows=rows)
+    assert rows == ["a", "b"]
+
+
+def test_a_long_scan_without_rows_may_still_find_some():
+    pages = {None if n == 0 else str(n): ([], str(n + 1)) for n in range(900)} | {"900": (["a"], None)}
+    assert walk_over(pages)[0] == ["a"]
+
+
 def test_rows_that_move_between_pages_come_once():
     pages = {None: (["a", "b"], "1"), "1": (["b", "c"], None)}
     assert walk_over(pages)[0] == ["a", "b", "c"]

@@ -16,6 +16,8 @@ from planasonix.errors import (
     RateLimitError,
     ServerError,
     error_from_reply,
+    redact,
+    request_id_of,
     retry_after_seconds_of,
 )
 
@@ -162,6 +164,27 @@ def test_the_request_id_is_found_and_shown(name):
     error = reply(400, DOCUMENTED, {name: "req_1"})
     assert error.request_id == "req_1"
     assert "[request req_1]" in str(error)
+
+
+@given(st.from_regex(r"(?:req_)?[A-Za-z0-9-]{1,128}", fullmatch=True))
+def test_nothing_is_masked_in_a_plain_request_id(value):
+    # So it need not be searched for credentials, which every answer would pay for.
+    assert redact(value) == value
+    assert request_id_of({"x-request-id": value}) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "secrets", "shown"),
+    [
+        ("my-own-key-1", ("my-own-key-1",), "***"),
+        ("req_my-own-key-1x", ("my-own-key-1",), "req_***x"),
+        ("plnx_live_0123456789", (), "plnx_***"),
+        ("a1 \n", (), "a1"),
+        ("x" * 300, (), "x" * 197 + "..."),
+    ],
+)
+def test_any_other_request_id_is_searched_for_secrets(value, secrets, shown):
+    assert request_id_of({"x-request-id": value}, secrets) == shown
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,17 @@ import sys
 
 import pytest
 
-from planasonix.models import TERMINAL_PHASES, Backfill, Job, JobResults, JobStatus, is_known_status, phase_of
+from planasonix.models import (
+    TERMINAL_PHASES,
+    Backfill,
+    Job,
+    JobResults,
+    JobStatus,
+    PipelineRun,
+    RunNode,
+    is_known_status,
+    phase_of,
+)
 
 # Every word of facts §4.1, whatever it is the status of, with its phase if it came as that of a job. A word that no
 # source gives to a run (None) is unknown: active without an end, failed with one.
@@ -82,10 +92,13 @@ def test_models_follow_the_same_rule(word, phase):
     ended = Job.read({"id": "job_1", "status": word, "finished_at": "2025-03-27T14:22:10Z"})
     backfill = Backfill.read({"id": "bf_1", "status": word, "progress_percent": 100})
     results = JobResults.read({"job_id": "job_1", "status": word})
+    pipeline_run = PipelineRun.read({"id": "run_1", "status": word})
+    ended_run = PipelineRun.read({"id": "run_1", "status": word, "endedAt": "2025-03-27T14:22:10Z"})
+    node = RunNode.read({"nodeId": "n_1", "status": word, "finishedAt": "2025-03-27T14:22:10Z"})
 
-    assert job.phase == backfill.phase == results.phase == (phase or "active")
-    assert ended.phase == (phase or "failed")
-    for run in (job, ended, backfill):
+    assert job.phase == backfill.phase == results.phase == pipeline_run.phase == (phase or "active")
+    assert ended.phase == ended_run.phase == node.phase == (phase or "failed")
+    for run in (job, ended, backfill, pipeline_run, ended_run):
         assert run.is_terminal is (run.phase in TERMINAL_PHASES)
     assert results.is_final is (results.phase in TERMINAL_PHASES)
 

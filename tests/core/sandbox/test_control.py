@@ -186,6 +186,8 @@ def test_what_the_list_shows_works_as_it_stands(call):
         "connections": "conn_shop_orders",
         "jobs": call.sync()[1]["id"],
         "backfills": call.backfill("conn_hr_people")[1]["id"],
+        "pipelines": "pl_daily_revenue",
+        "runs": call.post("/api/pipelines/pl_daily_revenue/run")[1]["runId"],
     }
     for row in call.call("GET", "/sandbox/", key=None)[1]["routes"]:
         method, path = row["route"].split()

@@ -93,6 +93,10 @@ def test_hints_and_foreign_bodies(running, http):
     running.fault("jobs.list", "error", retry_after="soon", body="<h1>Bad gateway</h1>")
     answer = http.get("/api/v1/jobs")
     assert (answer.headers["retry-after"], answer.headers["content-type"]) == ("soon", "text/html")
+    running.fault("jobs.list", "rate_limit", retry_after=7, retry_after_format="date")
+    assert http.get("/api/v1/jobs").headers["retry-after"].endswith(" GMT")
+    with pytest.raises(ValueError, match="retry_after_format must be seconds or date"):
+        running.fault("jobs.list", "rate_limit", retry_after=7, retry_after_format="days")
 
 
 def test_which_call_is_struck(call, sandbox):

@@ -110,7 +110,7 @@ def test_unknown_script_options_are_refused(sandbox):
     with pytest.raises(ValueError, match="unknown script option 'duration'"):
         sandbox.script("conn_shop_orders", duration=3)
     with pytest.raises(ValueError, match="kind must be"):
-        sandbox.script("conn_shop_orders", kind="run")
+        sandbox.script("conn_shop_orders", kind="jobs")
 
 
 def test_cancelling_takes_its_time_and_is_idempotent(call, sandbox):

@@ -139,3 +139,19 @@ def test_a_backfill_has_a_page_too(page, served, caller):
     assert backfill["id"] in text
     assert "replay" in text
     assert part.locator("a[href^='#/jobs/']").count() >= 2
+
+
+def test_a_pipeline_run_is_listed_and_has_a_page(page, served, caller):
+    served.script("pl_daily_revenue", "failed", failed_node="n_join")
+    _, run = caller(served.sandbox).post("/api/pipelines/pl_daily_revenue/run", {"variables": {"note": NASTY}})
+    served.advance(60)
+    page.goto(served.url)
+    row = page.locator("[data-part=runs] tr", has_text=run["runId"])
+    expect(row).to_contain_text("failed")
+    expect(row).to_contain_text("daily_revenue")
+    row.get_by_role("link").click()
+    part = page.locator("[data-part=run]")
+    for text in (run["runId"], NASTY, "n_join", "source_unavailable", "Started transform.join"):
+        expect(part).to_contain_text(text)
+    page.goto(served.job_url_template.format(kind="run", id="job_none"))
+    expect(page.locator("main")).to_contain_text("No such run")

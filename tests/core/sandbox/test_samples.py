@@ -9,8 +9,16 @@ import pytest
 from planasonix.sandbox import Sandbox
 
 SAMPLES = json.loads(files("planasonix.sandbox").joinpath("samples.json").read_text(encoding="utf-8"))
-PAGES = ("orchestration-api", "introduction", "connections")
-ROWS = [(index, row) for index, row in enumerate(SAMPLES) if row["page"] in PAGES]
+PAGES = ("orchestration-api", "introduction", "connections", "runs")
+# Of the page of pipelines, what is needed to run one.
+OF_PIPELINES = {("GET", "/api/pipelines"), ("POST", "/api/pipelines/{id}/run")}
+
+
+def is_emulated(row):
+    return row["page"] in PAGES or (row["page"] == "pipelines" and (row["method"], row["path"]) in OF_PIPELINES)
+
+
+ROWS = [(index, row) for index, row in enumerate(SAMPLES) if is_emulated(row)]
 CALLS = [(index, row) for index, row in ROWS if row["path"]]
 SHAPES = [(index, row) for index, row in ROWS if not row["path"]]
 
@@ -20,6 +28,8 @@ NULLABLE = {
     ("GET", "/api/v1/backfills"): {"meta.page.cursor"},
     ("GET", "/api/v1/jobs/{jobId}"): {"data.pipeline_id", "data.started_at"},
     ("GET", "/api/v1/webhooks/{id}"): {"data.last_delivery_at"},
+    ("GET", "/api/runs"): {"meta.cursor"},
+    ("GET", "/api/runs/{id}"): {"trigger.scheduleId"},
 }
 
 
@@ -110,7 +120,11 @@ def answer(prepared, method, path):
             query = {"table": "fct_orders"}
         if method == "DELETE":
             params = params | {"id": "conn_hr_people"}
-    if path.endswith("/results"):
+    if path.startswith("/api/pipelines"):
+        params = params | {"id": "pl_02hqabc"}
+    if path.startswith("/api/runs"):
+        params = params | {"id": call.post("/api/pipelines/pl_02hqabc/run")[1]["runId"]}
+    if path.endswith("/results") or (path.startswith("/api/runs") and method == "GET"):
         call.sandbox.advance(60)
     if path.endswith("/deliveries"):
         _failed_and_delivered(call, params["id"])
@@ -173,8 +187,8 @@ def test_documented_envelope(prepared, row):
 
 
 def test_no_row_is_left_out():
-    assert len(CALLS) + len(SHAPES) == sum(row["page"] in PAGES for row in SAMPLES)
-    assert {row["page"] for _, row in ROWS} == set(PAGES)
+    assert len(CALLS) + len(SHAPES) == sum(row["page"] in PAGES for row in SAMPLES) + len(OF_PIPELINES)
+    assert {row["page"] for _, row in ROWS} == {*PAGES, "pipelines"}
 
 
 def test_shape_differences_can_tell():

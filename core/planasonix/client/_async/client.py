@@ -12,7 +12,10 @@ from planasonix.client._async.backfills import AsyncBackfills
 from planasonix.client._async.calls import AsyncCaller
 from planasonix.client._async.connections import AsyncConnections
 from planasonix.client._async.jobs import AsyncJobs
+from planasonix.client._async.pipelines import AsyncPipelines
+from planasonix.client._async.runs import AsyncRuns
 from planasonix.client._async.webhooks import AsyncWebhooks
+from planasonix.client.api_key import AsyncReloadApiKey
 from planasonix.client.config import ClientConfig, resolve
 from planasonix.client.options import CallOptions, changed
 from planasonix.client.reading import one, read_document, read_json
@@ -31,9 +34,14 @@ class AsyncPlanasonix:
     (else https://api.planasonix.com). All settings can be changed for a copy with `with_options`, unless
     marked (*):
 
+    - (*) `reload_api_key`: a function that returns the key of now, asked again when the server refuses the one
+      in force, so that a wait outlives its rotation (async client: it may be a coroutine function). A key from
+      the environment is read again from there.
     - (*) `organization_id`: sent as `X-Organization-ID`; `environment`: the default one of pipeline runs.
+    - `run_variables_field="parameters"` if the server takes a run's variables under that name.
     - `idempotency_header`: the name is not published; `idempotency="ignored"` if the server ignores keys:
-      then a start is not repeated once it may have had its effect.
+      then a start is not repeated once it may have had its effect. A pipeline run, for which no key is
+      documented, is repeated with `idempotency="honoured"` alone.
     - `path_prefixes`: per family, e.g. `{"orchestration": "/v1"}`; `routes`: per operation, e.g.
       `{"jobs.get": "GET /api/v1/jobs/{job_id}"}`.
     - `timeout_seconds` bounds one try, `deadline_seconds` the whole call with its tries, pauses and
@@ -57,6 +65,8 @@ class AsyncPlanasonix:
     connections: AsyncConnections
     jobs: AsyncJobs
     backfills: AsyncBackfills
+    pipelines: AsyncPipelines
+    runs: AsyncRuns
     webhooks: AsyncWebhooks
 
     def __init__(
@@ -64,8 +74,10 @@ class AsyncPlanasonix:
         api_key: str | None = None,
         base_url: str | None = None,
         *,
+        reload_api_key: AsyncReloadApiKey | None = None,
         organization_id: str | None = None,
         environment: str | None = None,
+        run_variables_field: Literal["variables", "parameters"] = "variables",
         idempotency_header: str = "Idempotency-Key",
         idempotency: Literal["honoured", "unproven", "ignored"] = "unproven",
         path_prefixes: Mapping[str, str] | None = None,
@@ -89,6 +101,7 @@ class AsyncPlanasonix:
         settings: dict[str, Any] = {
             "organization_id": organization_id,
             "environment": environment,
+            "run_variables_field": run_variables_field,
             "idempotency_header": idempotency_header,
             "idempotency": idempotency,
             "path_prefixes": path_prefixes,
@@ -106,7 +119,7 @@ class AsyncPlanasonix:
             "rng": rng,
             "clock": clock,
         }
-        config = resolve(hidden_key, base_url, settings)
+        config = resolve(hidden_key, base_url, settings, reload_api_key)
         self._set_up(config, AsyncShared.open(config), owner=True)
 
     def _set_up(self, config: ClientConfig, shared: AsyncShared, *, owner: bool) -> None:
@@ -117,6 +130,8 @@ class AsyncPlanasonix:
         self.connections = AsyncConnections(self, caller)
         self.jobs = AsyncJobs(self, caller)
         self.backfills = AsyncBackfills(self, caller)
+        self.pipelines = AsyncPipelines(caller)
+        self.runs = AsyncRuns(self, caller)
         self.webhooks = AsyncWebhooks(caller)
 
     def with_options(self, **options: Unpack[CallOptions]) -> Self:

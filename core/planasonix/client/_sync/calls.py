@@ -11,8 +11,10 @@ from planasonix.client.building import build
 from planasonix.client.config import ClientConfig
 from planasonix.client.fetching import Fetch
 from planasonix.client.listening import listener
+from planasonix.client.secret import Secret
 from planasonix.client.shared import Shared
-from planasonix.engine import Answer, Deadline, PageWalk, Reply, drive, call
+from planasonix.engine import Answer, Deadline, PageWalk, Policy, Reply, Request, drive, call
+from planasonix.errors import AuthenticationError, PermissionDeniedError, PlanasonixError
 
 T = TypeVar("T")
 
@@ -37,9 +39,8 @@ class Caller:
         retry_unknown: bool = True,
     ) -> Answer[T]:
         """Make the call within the client's deadline, and read its answer."""
-        config, shared = self.config, self.shared
         request, policy = build(
-            config,
+            self.config,
             operation,
             parameters,
             query=query,
@@ -47,20 +48,46 @@ class Caller:
             idempotency_key=idempotency_key,
             retry_unknown=retry_unknown,
         )
+        deadline = Deadline.after(self.config.deadline_seconds, self.config.clock)
+        key = self.config.api_key.in_force
+        try:
+            return self._call_once(request, read, policy, deadline)
+        except (AuthenticationError, PermissionDeniedError) as error:
+            refusal = error
+        # A start that may have had its effect before the refusal is not sent with another key: whether the server
+        # knows its idempotency key again, then, nobody has said.
+        if refusal.outcome != "refused" or not self._key_was_replaced(key, deadline):
+            raise refusal
+        try:
+            return self._call_once(request, read, policy, deadline)
+        except PlanasonixError as error:
+            raise error.with_attempts([*refusal.attempts, *error.attempts]) from None
+
+    def _call_once(
+        self, request: Request, read: Callable[[Reply], T], policy: Policy, deadline: Deadline
+    ) -> Answer[T]:
+        config, shared = self.config, self.shared
+        shared.follow(config)
         steps = call(
             request,
             read,
             policy=policy,
-            deadline=Deadline.after(config.deadline_seconds, config.clock),
+            deadline=deadline,
             pacer=shared.pacer,
             clock=config.clock,
             rng=config.rng,
             budget=shared.budget,
-            secrets=(config.api_key.reveal(),),
+            secrets=config.api_key.to_mask,
         )
         answer = drive(steps, shared.transport, config.clock, self._listen)
         shared.server_clock.note(answer.reply.headers, config.clock.time())
         return answer
+
+    def _key_was_replaced(self, refused: Secret, deadline: Deadline) -> bool:
+        clock = self.config.clock
+        if not self.config.api_key.replaced(refused, clock, deadline.remaining(clock.monotonic())):
+            return False
+        return deadline.remaining(clock.monotonic()) > 0.0
 
     def walk(
         self, fetch: Fetch[T], row_id: Callable[[T], Hashable | None], max_pages: int | None

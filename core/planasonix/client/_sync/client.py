@@ -14,7 +14,10 @@ from planasonix.client._sync.backfills import Backfills
 from planasonix.client._sync.calls import Caller
 from planasonix.client._sync.connections import Connections
 from planasonix.client._sync.jobs import Jobs
+from planasonix.client._sync.pipelines import Pipelines
+from planasonix.client._sync.runs import Runs
 from planasonix.client._sync.webhooks import Webhooks
+from planasonix.client.api_key import ReloadApiKey
 from planasonix.client.config import ClientConfig, resolve
 from planasonix.client.options import CallOptions, changed
 from planasonix.client.reading import one, read_document, read_json
@@ -33,9 +36,14 @@ class Planasonix:
     (else https://api.planasonix.com). All settings can be changed for a copy with `with_options`, unless
     marked (*):
 
+    - (*) `reload_api_key`: a function that returns the key of now, asked again when the server refuses the one
+      in force, so that a wait outlives its rotation. A key from
+      the environment is read again from there.
     - (*) `organization_id`: sent as `X-Organization-ID`; `environment`: the default one of pipeline runs.
+    - `run_variables_field="parameters"` if the server takes a run's variables under that name.
     - `idempotency_header`: the name is not published; `idempotency="ignored"` if the server ignores keys:
-      then a start is not repeated once it may have had its effect.
+      then a start is not repeated once it may have had its effect. A pipeline run, for which no key is
+      documented, is repeated with `idempotency="honoured"` alone.
     - `path_prefixes`: per family, e.g. `{"orchestration": "/v1"}`; `routes`: per operation, e.g.
       `{"jobs.get": "GET /api/v1/jobs/{job_id}"}`.
     - `timeout_seconds` bounds one try, `deadline_seconds` the whole call with its tries, pauses and
@@ -59,6 +67,8 @@ class Planasonix:
     connections: Connections
     jobs: Jobs
     backfills: Backfills
+    pipelines: Pipelines
+    runs: Runs
     webhooks: Webhooks
 
     def __init__(
@@ -66,8 +76,10 @@ class Planasonix:
         api_key: str | None = None,
         base_url: str | None = None,
         *,
+        reload_api_key: ReloadApiKey | None = None,
         organization_id: str | None = None,
         environment: str | None = None,
+        run_variables_field: Literal["variables", "parameters"] = "variables",
         idempotency_header: str = "Idempotency-Key",
         idempotency: Literal["honoured", "unproven", "ignored"] = "unproven",
         path_prefixes: Mapping[str, str] | None = None,
@@ -91,6 +103,7 @@ class Planasonix:
         settings: dict[str, Any] = {
             "organization_id": organization_id,
             "environment": environment,
+            "run_variables_field": run_variables_field,
             "idempotency_header": idempotency_header,
             "idempotency": idempotency,
             "path_prefixes": path_prefixes,
@@ -108,7 +121,7 @@ class Planasonix:
             "rng": rng,
             "clock": clock,
         }
-        config = resolve(hidden_key, base_url, settings)
+        config = resolve(hidden_key, base_url, settings, reload_api_key)
         self._set_up(config, Shared.open(config), owner=True)
 
     def _set_up(self, config: ClientConfig, shared: Shared, *, owner: bool) -> None:
@@ -119,6 +132,8 @@ class Planasonix:
         self.connections = Connections(self, caller)
         self.jobs = Jobs(self, caller)
         self.backfills = Backfills(self, caller)
+        self.pipelines = Pipelines(caller)
+        self.runs = Runs(self, caller)
         self.webhooks = Webhooks(caller)
 
     def with_options(self, **options: Unpack[CallOptions]) -> Self:
