@@ -28,6 +28,7 @@ __all__ = [
     "BaseOperatorLink",
     "TaskDeferralTimeout",
     "aconnection_and_extra",
+    "api_base_url",
     "default_deferrable",
     "mask_secret",
 ]
@@ -43,6 +44,12 @@ async def aconnection_and_extra(conn_id: str) -> tuple[Connection, dict[str, Any
 
     connection = await get_async_connection(conn_id)
     return connection, await get_async_extra_dejson(connection)
+
+
+def api_base_url() -> str:
+    """Airflow's `[api] base_url`, as the users' browsers see it."""
+    conf: Any = configuration.conf  # type: ignore[attr-defined]  # as below
+    return conf.get("api", "base_url", fallback="")
 
 
 def default_deferrable() -> bool:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_planasonix._compat import AirflowFailException, AirflowSkipException
+from airflow_provider_planasonix.book import TaskStateBook
 from airflow_provider_planasonix.giving_up import cancel_on_signal, given_up_on_signal
 from airflow_provider_planasonix.ledger import TaskStateLedger
 from airflow_provider_planasonix.links import PlanasonixJobLink
@@ -15,11 +16,13 @@ from airflow_provider_planasonix.provenance import provenance_of
 from airflow_provider_planasonix.task_state import TaskKey
 from planasonix.errors import RunCancelledError, WaitTimeoutError
 from planasonix.runs import (
+    BackfillRequest,
     Policy,
     RunHandle,
     RunRequest,
     Started,
     busy_pause_seconds,
+    cancel_stages,
     end_at_deadline,
     give_up,
     headline,
@@ -38,6 +41,20 @@ if TYPE_CHECKING:
 
 FRAMEWORK_SLACK = timedelta(minutes=10)
 """How much later than ours Airflow's own deadline of a deferral is: ours can cancel and tell why."""
+
+
+def policy_of(operator: PlanasonixRunOperator, client: Planasonix) -> Policy:
+    """How the run engine behaves for this task."""
+    return Policy(
+        idempotency=client.config.idempotency,
+        if_running=operator.if_running,
+        timeout_seconds=operator.timeout_seconds,
+        cancel_older=operator.cancel_on_kill,
+        # A DAG that was edited between two tries is no mistake; its job of the earlier try goes on.
+        on_edit="keep",
+        # What nobody would cancel while the task lives, reconcile leaves alone afterwards.
+        leave_running=not operator.cancel_on_kill or not operator.wait_for_completion,
+    )
 
 
 class Attempt:
@@ -67,6 +84,7 @@ class Attempt:
     def finish(self, client: Planasonix, handle: RunHandle, expected_tables: tuple[str, ...]) -> dict[str, Any]:
         """Report the ended run: return its outcome, or raise with the whole story."""
         outcome = outcome_of(client, handle, expected_tables=expected_tables)
+        self._note_end(handle, outcome.api_status)
         try:
             raise_for_failure(outcome)
         except RunCancelledError as error:
@@ -85,7 +103,7 @@ class Attempt:
             return
         self.given_up = True
         if handle is not None and handle.owned:
-            cancel_on_signal(self.operator.hook, handle, self.log)
+            cancel_on_signal(self.operator.hook, [handle], self.log)
         # Without a handle a start is under way. Breaking it off would lose the id: its next step sees the flag.
 
     def stop_if_given_up(self) -> None:
@@ -106,14 +124,8 @@ class Attempt:
     def _start(self, client: Planasonix, request: RunRequest) -> tuple[RunHandle, bool]:
         """The run of this wish, and whether it has ended already. Waits while the connection is busy."""
         operator = self.operator
-        policy = Policy(
-            idempotency=client.config.idempotency,
-            if_running=operator.if_running,
-            timeout_seconds=operator.timeout_seconds,
-            cancel_older=operator.cancel_on_kill,
-            # A DAG that was edited between two tries is no mistake; its job of the earlier try goes on.
-            on_edit="keep",
-        )
+        policy = policy_of(operator, client)
+        self._end_stages(client, request, policy)
         while True:
             started = start_run(
                 client,
@@ -138,6 +150,12 @@ class Attempt:
         where = f"of connection {handle.connection_id}" + (f": {link}" if link else "")
         self.log.info("%s Planasonix %s %s %s", started.how, handle.kind, handle.id, where)
         return handle, started.run is not None and started.run.phase not in ("active", "cancelling")
+
+    def _end_stages(self, client: Planasonix, request: RunRequest, policy: Policy) -> None:
+        """The DAG was edited: before, the task loaded its window in stages, and some of them may still run."""
+        if isinstance(request, BackfillRequest) and self.ledger.has_history and policy.cancel_older:
+            for sentence in cancel_stages(client, TaskStateBook(self.context), policy=policy):
+                self.log.warning(sentence)
 
     def _wait_while_busy(self, client: Planasonix, started: Started, request: RunRequest) -> None:
         operator = self.operator
@@ -190,6 +208,16 @@ class Attempt:
             method_name="execute_complete",
             timeout=timedelta(seconds=max(0.0, handle.deadline_at - now)) + FRAMEWORK_SLACK,
         )
+
+    def _note_end(self, handle: RunHandle, api_status: str) -> None:
+        """Tell reconcile that this end was seen. How the task ends does not hang on that note."""
+        record = self.ledger.read()
+        if record is None or record.run_id != handle.id:
+            return
+        try:
+            self.ledger.write(replace(record, ended_as=api_status))
+        except Exception as error:
+            self.log.warning("the end of %s %s could not be noted: %r", handle.kind, handle.id, error)
 
     def _wait_here(self, client: Planasonix, handle: RunHandle) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_planasonix.task_state import TaskKey, is_given_up, state_within
@@ -35,23 +36,27 @@ def given_up_on_signal(task: TaskKey, log: Any, what: str) -> bool:
     return False
 
 
-def cancel_on_signal(hook: PlanasonixHook, handle: RunHandle, log: Any) -> None:
-    """Cancel the run of a task that a user ended, then let Airflow end the process.
+def cancel_on_signal(hook: PlanasonixHook, handles: Sequence[RunHandle], log: Any) -> None:
+    """Cancel the runs of a task that a user ended, then let Airflow end the process.
 
-    The call runs in a thread, because the signal may have come while this one held a lock that the call needs. Once it
-    is done nothing more may happen here: returning would let `execute` go on and report an ending of its own, which
+    The calls run in threads, because the signal may have come while this one held a lock that a call needs. Once they
+    are done nothing more may happen here: returning would let `execute` go on and report an ending of its own, which
     calls the failure callbacks of a task that was marked success.
     """
+    left = list(handles)
     done = threading.Event()
 
-    def cancel() -> None:
+    def cancel(handle: RunHandle) -> None:
         try:
             with hook.get_client(deadline_seconds=CANCEL_SECONDS, timeout_seconds=CANCEL_SECONDS) as client:
                 # One round: a backfill's end is not awaited here, because the process will not live to see it.
                 log.warning(give_up(client, handle, patience_seconds=0.0))
         finally:
-            done.set()
+            left.remove(handle)
+            if not left:
+                done.set()
 
-    threading.Thread(target=cancel, name="planasonix-cancel", daemon=True).start()
+    for handle in handles:
+        threading.Thread(target=cancel, args=(handle,), name="planasonix-cancel", daemon=True).start()
     if done.wait(CANCEL_SECONDS + 0.5):
         time.sleep(STAY_SECONDS)

@@ -30,15 +30,29 @@ class TaskStateLedger:
         self._stored: dict[str, Any] | None = stored if isinstance(stored, dict) else None
         mark = TryMark.of(context["ti"], context["task"], context["dag_run"])
         self.intent = intent_of(self._stored, mark)
-        same_wish = self._stored is not None and self._stored.get("intent") == self.intent
+        before = self._stored or {}
+        same_wish = before.get("intent") == self.intent
+        same_try = same_wish and (before.get("mark") or {}).get("try_number") == mark.try_number
         self._entry: dict[str, Any] = {
             "version": VERSION,
             "intent": self.intent,
             "mark": mark.to_dict(),
             # When the connection was first found busy, for as long as it is: bounds the wait over all resumptions.
-            "busy_since": (self._stored or {}).get("busy_since") if same_wish else None,
-            "record": (self._stored or {}).get("record"),
+            "busy_since": before.get("busy_since") if same_wish else None,
+            # When this try began: a deferred task is resumed in the same one.
+            "began_at": (before.get("began_at") if same_try else None) or time.time(),
+            "record": before.get("record"),
         }
+
+    @property
+    def has_history(self) -> bool:
+        """Whether an earlier try, or phase of this one, left an entry."""
+        return self._stored is not None
+
+    @property
+    def began_at(self) -> float:
+        """When this try began, its waits included; seconds since the epoch."""
+        return float(self._entry["began_at"])
 
     def busy_since(self) -> float:
         """When this wish first found the connection busy: now, if it is the first time; seconds since the epoch."""
@@ -58,6 +72,11 @@ class TaskStateLedger:
         if record.run_id is not None:
             self._entry["busy_since"] = None
         self._entry["record"] = record.to_dict()
+        self.note_this_try()
+
+    def forget(self) -> None:
+        """Its run has been put an end to, and what comes next is kept elsewhere."""
+        self._entry["record"] = None
         self.note_this_try()
 
     def note_this_try(self) -> None:

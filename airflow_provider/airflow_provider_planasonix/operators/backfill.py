@@ -1,31 +1,58 @@
-"""Load a past window of a connection again and wait for it."""
+"""Load a past window of a connection again and wait for it, at once or in stages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_planasonix.operators.run import PlanasonixRunOperator
 from planasonix.errors import ConfigurationError
 from planasonix.runs.requests import BackfillRequest
 
+# Imported on use: only a DAG file with stages pays for them.
+if TYPE_CHECKING:
+    from planasonix.runs.partitions import Overlap
+    from planasonix.runs.stages import OnClear, StagedBackfill
+    from planasonix.runs.windows import Stage
+
+_ANY_DAY = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
+
 
 class PlanasonixBackfillOperator(PlanasonixRunOperator):
-    """Starts one backfill of the half-open window [`start_at`, `end_at`) and waits for it (facts §1.1).
+    """Loads the half-open window [`start_at`, `end_at`) again and waits for it (facts §1.1).
 
     Without `start_at` and `end_at` the window is the DAG run's data interval, so that Airflow's own backfill of a DAG
     loads each of its intervals once. Retries, clears and the other parameters behave as in `PlanasonixSyncOperator`.
+
+    With `stage` or `partitions` the window is loaded in stages, each a Planasonix backfill of its own. A retry starts
+    only the stages that are not loaded; so does a clear, unless all were loaded (`on_clear`). `timeout_seconds` is then
+    the deadline of each stage's backfill, and `execution_timeout` bounds the whole try, its waits included.
 
     :param connection_id: the Planasonix connection. Templated.
     :param start_at: start of the window, inclusive: an aware datetime, or ISO 8601 text with an offset. Templated.
     :param end_at: end of the window, exclusive; as `start_at`. Templated.
     :param tables: only these tables, schema-qualified; all when left out. Templated.
+    :param stage: the length of a stage: `"6h"`, `"1d"`, `"1w"`, `"3mo"`, or a timedelta of whole hours or days; cut at
+        the calendar's own boundaries. Templated.
+    :param partitions: the stages themselves, as (start, end) pairs, in the place of window and `stage`. Templated.
+    :param overlap: where two of `partitions` overlap: `refuse` (the default), `skip` what an earlier one covers,
+        `merge` them, or `overwrite`: load it twice.
+    :param stage_timezone: the time zone whose days, weeks and months are meant, for example `Europe/Berlin`.
+    :param max_active_stages: how many stages run at a time. Many tenants run one backfill of a connection at a time.
+    :param stop_after_failures: after so many failed stages in a row no other starts; None tries them all.
+    :param on_clear: what clearing the task means: `resume` loads what is missing, `restart` everything; left out:
+        resume, unless all stages had been loaded.
 
-    Returns the outcome as `PlanasonixSyncOperator` does, with `window_start` and `window_end`.
+    Returns the outcome as `PlanasonixSyncOperator` does, with `window_start` and `window_end`. In stages:
+    `connection_id`, `status`, `window_start`, `window_end`, `rows_loaded`, `tables` (each `name`, `state`,
+    `rows_loaded`) and `stages`, each with `name`, `start_at`, `end_at`, `state`, `id`, `rows_loaded`,
+    `duration_seconds`, `error_code`, `error_message`, `warnings`, `link`.
+
+    Raises `planasonix.errors.ConfigurationError`, which names the parameter, before anything is sent.
     """
 
-    template_fields = (*PlanasonixRunOperator.template_fields, "start_at", "end_at", "tables")
+    template_fields = (*PlanasonixRunOperator.template_fields, "start_at", "end_at", "tables", "stage", "partitions")
 
     def __init__(
         self,
@@ -34,16 +61,60 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
         start_at: datetime | str | None = None,
         end_at: datetime | str | None = None,
         tables: Sequence[str] | None = None,
+        stage: str | timedelta | None = None,
+        partitions: Sequence[Sequence[datetime | str]] | None = None,
+        overlap: Overlap = "refuse",
+        stage_timezone: str = "UTC",
+        max_active_stages: int = 1,
+        stop_after_failures: int | None = 3,
+        on_clear: OnClear | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(connection_id=connection_id, **kwargs)
         self.start_at = start_at
         self.end_at = end_at
         self.tables = tables
+        self.stage = stage
+        self.partitions = partitions
+        self.overlap: Overlap = overlap
+        self.stage_timezone = stage_timezone
+        self.max_active_stages = max_active_stages
+        self.stop_after_failures = stop_after_failures
+        self.on_clear: OnClear | None = on_clear
+        self._check()
 
-    def run_request(self, context: Any) -> BackfillRequest:
-        start_at, end_at = self._window(context)
-        return BackfillRequest(self.connection_id, start_at, end_at, tables=self.tables, priority=self.priority)  # type: ignore[arg-type]  # a list is taken as a tuple
+    def run_request(self, context: Any) -> BackfillRequest | StagedBackfill:
+        stages = self._stages(context)
+        start_at, end_at = (stages[0].start_at, stages[0].end_at) if stages else self._window(context)
+        request = BackfillRequest(self.connection_id, start_at, end_at, tables=self.tables, priority=self.priority)  # type: ignore[arg-type]  # a list is taken as a tuple
+        return self._staged(request, stages) if stages else request
+
+    def new_attempt(self, context: Any) -> Any:
+        if not self._in_stages:
+            return super().new_attempt(context)
+        from airflow_provider_planasonix.staged_attempt import StagedAttempt
+
+        return StagedAttempt(self, context)
+
+    # --- what is to be loaded -------------------------------------------------------------------------------------
+
+    @property
+    def _in_stages(self) -> bool:
+        return self.stage is not None or self.partitions is not None
+
+    def _stages(self, context: Any) -> tuple[Stage, ...]:
+        from planasonix.runs import plan_partitions, plan_stages
+
+        if self.partitions is not None:
+            return plan_partitions(self.partitions, overlap=self.overlap)
+        if self.stage is not None:
+            return plan_stages(*self._window(context), self.stage, timezone=self.stage_timezone)
+        return ()
+
+    def _staged(self, request: BackfillRequest, stages: tuple[Stage, ...]) -> StagedBackfill:
+        from planasonix.runs import StagedBackfill
+
+        return StagedBackfill(request, stages, self.max_active_stages, self.stop_after_failures, self.on_clear)
 
     def _window(self, context: Any) -> tuple[Any, Any]:
         if (self.start_at is None) != (self.end_at is None):
@@ -60,3 +131,24 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
                 'CronDataIntervalTimetable("@daily", timezone="UTC"): a plain cron text has had none since Airflow 3.',
             )
         return start, end
+
+    def _check(self) -> None:
+        """A wrong word or number is an error of the DAG file, not of tonight's run; templates are not known yet."""
+        if not self._in_stages:
+            return
+        from planasonix.runs import plan_partitions, plan_stages
+
+        if not self.wait_for_completion:
+            raise ConfigurationError(
+                "A backfill in stages has to be waited for: the next stage starts when one has ended.",
+                field="wait_for_completion",
+                hint="Leave it out, or load the window at once.",
+            )
+        if self.partitions is not None and (self.stage, self.start_at, self.end_at) != (None, None, None):
+            raise ConfigurationError(
+                "partitions say what is loaded: leave out stage, start_at and end_at.", field="partitions"
+            )
+        stage = "1d" if self.stage is None or (isinstance(self.stage, str) and "{{" in self.stage) else self.stage
+        some = plan_stages(*_ANY_DAY, stage, timezone=self.stage_timezone)
+        self._staged(BackfillRequest("any", *_ANY_DAY), some)
+        plan_partitions([_ANY_DAY], overlap=self.overlap)

@@ -20,7 +20,7 @@ from planasonix.watch.interval import Interval
 # What runs on a worker is imported there: a DAG file only makes operators.
 if TYPE_CHECKING:
     from airflow_provider_planasonix.attempt import Attempt
-    from planasonix.runs import RunRequest
+    from planasonix.runs import RunRequest, StagedBackfill
 
 
 class PlanasonixRunOperator(BaseOperator):
@@ -70,17 +70,21 @@ class PlanasonixRunOperator(BaseOperator):
     def hook(self) -> PlanasonixHook:
         return PlanasonixHook(self.planasonix_conn_id)
 
-    def run_request(self, context: Any) -> RunRequest:
+    def run_request(self, context: Any) -> RunRequest | StagedBackfill:
         """The request of this task, from its rendered fields. Raises `ConfigurationError` before anything is sent."""
         raise TypeError(f"{type(self).__name__} does not say what to run")
+
+    def new_attempt(self, context: Any) -> Any:
+        """One execution of this task: see `attempt`."""
+        from airflow_provider_planasonix.attempt import Attempt
+
+        return Attempt(self, context)
 
     # --- the phases, each on a worker -----------------------------------------------------------------------------
 
     def execute(self, context: Any) -> dict[str, Any]:
-        from airflow_provider_planasonix.attempt import Attempt
-
         request = self.run_request(context)
-        attempt = self._attempt = Attempt(self, context)
+        attempt = self._attempt = self.new_attempt(context)
         with self.hook.get_client() as client:
             try:
                 return attempt.run(client, request)
@@ -89,8 +93,14 @@ class PlanasonixRunOperator(BaseOperator):
                 raise
 
     def execute_again(self, context: Any, event: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Resumed after waiting for a busy connection: the whole of `execute`, under the same intent."""
-        del event
+        """Resumed after waiting for a busy connection or a stage: the whole of `execute`, under the same intent.
+
+        What the event says is a hint: the API itself is asked again, unless the trigger was not let in.
+        """
+        if event is not None and event.get("end") == "gave_up":
+            from airflow_provider_planasonix.events import WaitEnd
+
+            raise WaitEnd.from_payload(event).as_error()
         return self.execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -117,14 +127,9 @@ class PlanasonixRunOperator(BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout:
-            from airflow_provider_planasonix.ledger import TaskStateLedger
-            from planasonix.runs import RunHandle, give_up
-
-            record = TaskStateLedger(context).read()
-            if record is not None and record.run_id is not None:
-                with self.hook.get_client() as client:
-                    handle = RunHandle.of(record, reattached=True)
-                    self.log.warning(give_up(client, handle, wanted=self.cancel_on_kill))
+            attempt = self.new_attempt(context)
+            with self.hook.get_client() as client:
+                attempt.cancel_what_was_started(client)
             raise
 
     def on_kill(self) -> None:
@@ -135,6 +140,6 @@ class PlanasonixRunOperator(BaseOperator):
     def _expected_tables(self, context: Any) -> tuple[str, ...]:
         """Those of the request; none if the DAG was edited meanwhile into one that could not be sent."""
         try:
-            return self.run_request(context).expected_tables
+            return getattr(self.run_request(context), "expected_tables", ())
         except ConfigurationError:
             return ()

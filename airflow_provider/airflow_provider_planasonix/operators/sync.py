@@ -25,7 +25,7 @@ class PlanasonixSyncOperator(PlanasonixRunOperator):
     :param if_running: when the connection is busy: `wait` (the default), `attach` to the one running job of this type,
         `skip` the task, or `fail`.
     :param timeout_seconds: the job's deadline, from its creation; past it the job is cancelled and the task fails.
-    :param poll_interval_seconds: a fixed pause between looks; left out, it follows the job's age (2 to 30 s).
+    :param poll_interval_seconds: a fixed pause between looks; left out, it follows the job's age (2 to 18 s).
     :param cancel_on_kill: cancel the job when the task is killed, cleared, or marked failed or success.
     :param deferrable: wait in the triggerer; default from `[operators] default_deferrable`.
 

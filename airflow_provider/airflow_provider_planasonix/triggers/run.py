@@ -10,15 +10,11 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_planasonix.events import WaitEnd
-from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
-from airflow_provider_planasonix.task_state import TaskKey, current_state, is_given_up
+from airflow_provider_planasonix.triggers.killing import cancel_if_given_up
 from airflow_provider_planasonix.triggers.patience import client_with_patience
 from planasonix.errors import PlanasonixError, WaitTimeoutError
-from planasonix.runs import RunHandle, acancel_run, await_run
+from planasonix.runs import RunHandle, await_run
 from planasonix.watch import Interval
-
-ON_KILL_SECONDS = 28.0
-"""Airflow gives `on_kill` thirty seconds. The first question of a triggerer process alone takes it some five."""
 
 DEFERRAL_SECONDS = 8.0
 """No event is fired earlier than this after a deferral (apache/airflow 71580, 72716)."""
@@ -97,45 +93,9 @@ class PlanasonixRunTrigger(BaseTrigger):
             return WaitEnd("ended", handle.to_dict(), status=str(run.status))
 
     async def on_kill(self) -> None:
-        """Cancel the run if the user gave the task up; leave it where that is not certain.
-
-        Airflow calls this for a trigger whose row is gone, and in 3.3 also for one that was given to another
-        triggerer. So the task is asked first: while it is alive, somebody else is waiting on. A new attempt after a
-        fast Clear is alive too; it cancels the job of the older intent itself, before it starts its own.
-        """
-        handle = RunHandle.from_dict(self.handle)
-        if not self.cancel_on_kill or not handle.owned:
-            return
-        # The triggerer repeats its cancel every second until the trigger has ended: the work goes on in a task of
-        # its own, bounded in time, and those cancels are not its business.
-        work = asyncio.create_task(asyncio.wait_for(self._cancel_if_given_up(handle), ON_KILL_SECONDS))
-        while not work.done():
-            try:
-                await asyncio.shield(work)
-            except asyncio.CancelledError:
-                if work.cancelled():
-                    break
-            except Exception as error:
-                self.log.warning("%s %s may go on, cancel it by hand: %r", handle.kind, handle.id, error)
-
-    async def _cancel_if_given_up(self, handle: RunHandle) -> None:
-        try:
-            from asgiref.sync import sync_to_async
-
-            state = await sync_to_async(current_state)(TaskKey(**self.task_key))
-        except Exception as error:
-            self.log.warning("%s %s is left running: the task's state is not known (%s)", handle.kind, handle.id, error)
-            return
-        if not is_given_up(state):
-            self.log.info("%s %s is left to the task's next try: the task is %s", handle.kind, handle.id, state)
-            return
-        try:
-            # The client of `run` is closed by now: cancelling has its own.
-            async with await PlanasonixHook(self.planasonix_conn_id).get_async_client() as client:
-                status = await acancel_run(client, handle, patience_seconds=20.0)
-        except PlanasonixError as error:
-            self.log.warning("%s %s could not be cancelled: %s", handle.kind, handle.id, error)
-        else:
-            self.log.info("the task is %s: cancelled %s %s (%s)", state or "cleared", handle.kind, handle.id, status)
+        """Cancel the run if the user gave the task up; see `killing`."""
+        if self.cancel_on_kill:
+            handles = [RunHandle.from_dict(self.handle)]
+            await cancel_if_given_up(handles, self.task_key, self.planasonix_conn_id, self.log)
 
     # No cleanup() that cancels: it runs at every restart of the triggerer.

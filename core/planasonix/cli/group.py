@@ -8,6 +8,8 @@ import click
 
 # command -> (module, one line of help)
 COMMANDS = {
+    "backfill": ("planasonix.cli.backfill", "Load a window's history, stage by stage."),
+    "reconcile": ("planasonix.cli.reconcile", "Find and cancel jobs whose owner has ended."),
     "sandbox": ("planasonix.cli.sandbox", "Serve an emulated Planasonix tenant."),
 }
 

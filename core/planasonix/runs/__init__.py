@@ -19,40 +19,76 @@ if TYPE_CHECKING:
         wait_for_run,
         wait_while_busy,
     )
+    from planasonix.runs.book import Book, MemoryBook, SqliteBook
     from planasonix.runs.decide import IfRunning, Policy
+    from planasonix.runs.findings import Entry, Finding, Unreadable
     from planasonix.runs.giving_up import cancel_run, end_at_deadline, give_up
     from planasonix.runs.handle import RunHandle
     from planasonix.runs.intent import idempotency_key, new_intent
     from planasonix.runs.ledger import Ledger, MemoryLedger, SqliteLedger
+    from planasonix.runs.ledger_sources import LedgerSource, SqliteSource, read_record, source_named
     from planasonix.runs.outcome import Outcome, RunWarning, TableOutcome, outcome_from_dict
+    from planasonix.runs.partitions import plan_partitions
     from planasonix.runs.provenance import Provenance
+    from planasonix.runs.reconciling import Reconciliation, reconcile_ledger
     from planasonix.runs.record import Record
     from planasonix.runs.reporting import headline, raise_for_failure, report
     from planasonix.runs.requests import BackfillRequest, RunRequest, SyncRequest
+    from planasonix.runs.staged_plan import PlannedStage, planned, wish_of
+    from planasonix.runs.staged_progress import StagedProgress
+    from planasonix.runs.staged_result import StagedOutcome, StageOutcome, raise_for_stages, report_stages
+    from planasonix.runs.staged_runs import (
+        advance_stages,
+        busy_until,
+        cancel_stages,
+        run_stages_to_end,
+        staged_outcome,
+        wait_for_any,
+    )
+    from planasonix.runs.stages import StagedBackfill
     from planasonix.runs.start import Started
+    from planasonix.runs.windows import Stage, plan_stages
 
 __all__ = [
     "BackfillRequest",
+    "Book",
+    "Entry",
+    "Finding",
     "IfRunning",
     "Ledger",
+    "LedgerSource",
+    "MemoryBook",
     "MemoryLedger",
     "Outcome",
+    "PlannedStage",
     "Policy",
     "Provenance",
+    "Reconciliation",
     "Record",
     "RunHandle",
     "RunRequest",
     "RunWarning",
+    "SqliteBook",
     "SqliteLedger",
+    "SqliteSource",
+    "Stage",
+    "StageOutcome",
+    "StagedBackfill",
+    "StagedOutcome",
+    "StagedProgress",
     "Started",
     "SyncRequest",
     "TableOutcome",
+    "Unreadable",
     "acancel_run",
+    "advance_stages",
     "aoutcome_of",
     "astart_run",
     "await_run",
     "busy_pause_seconds",
+    "busy_until",
     "cancel_run",
+    "cancel_stages",
     "end_at_deadline",
     "give_up",
     "headline",
@@ -60,12 +96,24 @@ __all__ = [
     "new_intent",
     "outcome_from_dict",
     "outcome_of",
+    "plan_partitions",
+    "plan_stages",
+    "planned",
     "raise_for_failure",
+    "raise_for_stages",
+    "read_record",
+    "reconcile_ledger",
     "report",
+    "report_stages",
+    "run_stages_to_end",
     "run_to_end",
+    "source_named",
+    "staged_outcome",
     "start_run",
+    "wait_for_any",
     "wait_for_run",
     "wait_while_busy",
+    "wish_of",
 ]
 
 __getattr__ = lazy_names(
@@ -85,9 +133,19 @@ __getattr__ = lazy_names(
             "wait_for_run",
             "wait_while_busy",
         ),
+        "book": (
+            "Book",
+            "MemoryBook",
+            "SqliteBook",
+        ),
         "decide": (
             "IfRunning",
             "Policy",
+        ),
+        "findings": (
+            "Entry",
+            "Finding",
+            "Unreadable",
         ),
         "giving_up": (
             "cancel_run",
@@ -104,13 +162,24 @@ __getattr__ = lazy_names(
             "MemoryLedger",
             "SqliteLedger",
         ),
+        "ledger_sources": (
+            "LedgerSource",
+            "SqliteSource",
+            "read_record",
+            "source_named",
+        ),
         "outcome": (
             "Outcome",
             "RunWarning",
             "TableOutcome",
             "outcome_from_dict",
         ),
+        "partitions": ("plan_partitions",),
         "provenance": ("Provenance",),
+        "reconciling": (
+            "Reconciliation",
+            "reconcile_ledger",
+        ),
         "record": ("Record",),
         "reporting": (
             "headline",
@@ -122,6 +191,31 @@ __getattr__ = lazy_names(
             "RunRequest",
             "SyncRequest",
         ),
+        "staged_plan": (
+            "PlannedStage",
+            "planned",
+            "wish_of",
+        ),
+        "staged_progress": ("StagedProgress",),
+        "staged_result": (
+            "StagedOutcome",
+            "StageOutcome",
+            "raise_for_stages",
+            "report_stages",
+        ),
+        "staged_runs": (
+            "advance_stages",
+            "busy_until",
+            "cancel_stages",
+            "run_stages_to_end",
+            "staged_outcome",
+            "wait_for_any",
+        ),
+        "stages": ("StagedBackfill",),
         "start": ("Started",),
+        "windows": (
+            "Stage",
+            "plan_stages",
+        ),
     },
 )

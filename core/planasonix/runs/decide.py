@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, get_args
 
-from planasonix.errors import ConfigurationError
+from planasonix.errors import ConfigurationError, ConflictError, PlanasonixError
 from planasonix.watch.interval import require_positive
 
 IfRunning = Literal["wait", "attach", "skip", "fail"]
+
+_CALL_SECONDS = 180.0
+"""One call with all its tries lasts less: the client's deadline is two minutes."""
 
 
 def _one_of(field: str, value: object, words: tuple[str, ...]) -> None:
@@ -50,6 +53,7 @@ class Policy:
     `cancel_older`: whether an older intent's run is cancelled first; otherwise it goes on, and `if_running` decides.
     `on_edit`: what to do when the stored job of this intent was asked for with another request: `keep` waits for that
     job (but starts anew for another connection or operation), `refuse` raises.
+    `leave_running`: whoever finds a job of ours without its owner leaves it alone; written into each new record.
     `retire_seconds`: how long the end of a run that was asked to stop is awaited.
     """
 
@@ -62,6 +66,7 @@ class Policy:
     missing_after_seconds: float = 120.0
     retire_seconds: float = 300.0
     cancel_older: bool = True
+    leave_running: bool = False
     on_edit: Literal["keep", "refuse"] = "refuse"
 
     def __post_init__(self) -> None:
@@ -72,8 +77,9 @@ class Policy:
             require_positive(name, getattr(self, name))
 
     def key_counts(self, sent_at: float, now: float) -> bool:
-        """Whether sending the same key again is safe."""
-        return self.idempotency == "honoured" and now - sent_at < self.key_ttl_seconds
+        """Whether sending the same key again is safe: also for the last of the client's tries, a while from now."""
+        margin = min(_CALL_SECONDS, self.key_ttl_seconds / 2)
+        return self.idempotency == "honoured" and now - sent_at < self.key_ttl_seconds - margin
 
 
 def by_memory(*, run_id: str | None, sent_at: float | None, now: float, policy: Policy) -> Next:
@@ -112,6 +118,15 @@ def by_looking(candidates: int, *, ours: bool) -> Next:
 
 
 Answer = Literal["accepted", "busy", "misused", "refused", "lost"]
+
+
+def classify(error: PlanasonixError) -> Answer:
+    """Which kind of answer a failed POST was."""
+    if isinstance(error, ConflictError):
+        return "misused" if "idempoten" in f"{error.code or ''} {error.message or ''}".lower() else "busy"
+    if error.outcome in ("refused", "not_sent"):
+        return "refused"
+    return "lost"
 
 
 def by_answer(answer: Answer, *, tries: int, in_doubt: bool, policy: Policy) -> Next:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from planasonix.errors import ConfigurationError, ConflictError
 from planasonix.runs.record import Record
-
-if TYPE_CHECKING:
-    import sqlite3
+from planasonix.runs.slots import SqliteSlots
 
 
 class Ledger(Protocol):
@@ -51,79 +47,16 @@ class SqliteLedger:
     """
 
     def __init__(self, path: str | Path, slot: str) -> None:
-        self._path = str(path)
+        self._slots = SqliteSlots(path)
         self._slot = slot
-        self._seen: str | None = None
-        with self._connect() as db:
-            db.execute("CREATE TABLE IF NOT EXISTS ledger (slot TEXT PRIMARY KEY, run_id TEXT, record TEXT NOT NULL)")
-            db.execute("CREATE INDEX IF NOT EXISTS ledger_run_id ON ledger (run_id)")
 
     def read(self) -> Record | None:
-        with self._connect() as db:
-            row = db.execute("SELECT record FROM ledger WHERE slot = ?", (self._slot,)).fetchone()
-        self._seen = None if row is None else row[0]
-        return None if self._seen is None else Record.from_dict(json.loads(self._seen))
+        entry = self._slots.read(self._slot)
+        return None if entry is None else Record.from_dict(entry)
 
     def write(self, record: Record) -> None:
         """Raises `ConflictError` when another process wrote to the slot since this one last read or wrote it."""
-        owned_id = record.run_id if record.owned else None
-        text = json.dumps(record.to_dict())
-        with self._connect() as db:
-            if self._seen is None:
-                done = db.execute(
-                    "INSERT INTO ledger (slot, run_id, record) VALUES (?, ?, ?) ON CONFLICT (slot) DO NOTHING",
-                    (self._slot, owned_id, text),
-                )
-            else:
-                done = db.execute(
-                    "UPDATE ledger SET run_id = ?, record = ? WHERE slot = ? AND record = ?",
-                    (owned_id, text, self._slot, self._seen),
-                )
-        if done.rowcount != 1:
-            raise ConflictError(
-                f"Another process works on the ledger slot {self._slot!r}.",
-                status_code=409,
-                hint="Run one process for each slot at a time; start this one again when the other has ended.",
-            )
-        self._seen = text
+        self._slots.write(self._slot, record.to_dict())
 
     def claimed(self, run_ids: Iterable[str]) -> frozenset[str]:
-        with self._connect() as db:
-            return frozenset(
-                run_id
-                for run_id in run_ids
-                if db.execute("SELECT 1 FROM ledger WHERE run_id = ? AND slot <> ?", (run_id, self._slot)).fetchone()
-            )
-
-    def _connect(self) -> _Session:
-        return _Session(self._path)
-
-
-class _Session:
-    """One short connection: committed on success, rolled back on error, closed in any case."""
-
-    def __init__(self, path: str) -> None:
-        import sqlite3  # here, because a DAG file that imports an operator never needs it
-
-        try:
-            self._db = sqlite3.connect(path, timeout=30.0)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-        except sqlite3.Error as error:
-            raise ConfigurationError(
-                f"The ledger {path} cannot be used: {error}.",
-                field="path",
-                hint="Give a file in a folder that exists and can be written, and that is no other kind of file.",
-            ) from error
-
-    def __enter__(self) -> sqlite3.Connection:
-        return self._db
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        try:
-            if kind is None:
-                self._db.commit()
-            else:
-                self._db.rollback()
-        finally:
-            self._db.close()
+        return self._slots.owned_elsewhere(run_ids, slot=self._slot)

@@ -18,11 +18,14 @@ _SLACK_SECONDS = 3.0
 """Stamps and `Date` have whole seconds, and an answer takes a while."""
 
 
-def look(record: Record, request: RunRequest, policy: Policy) -> Steps[tuple[RunView | None, list[RunView]]]:
+def look(
+    record: Record, request: RunRequest | type[RunRequest], policy: Policy, *, within_seconds: float | None = None
+) -> Steps[tuple[RunView | None, list[RunView]]]:
     """(the run that carries our token, if the API shows metadata; every run that may be ours).
 
     Left out are runs of other types, windows and tables, runs that had ended before we asked, this intent's earlier
-    jobs, what another slot of the ledger owns, and what carries another intent's token.
+    jobs, what another slot of the ledger owns, and what carries another intent's token. `within_seconds` leaves out
+    what was created later than that after we asked, for a look that comes long after.
     """
     sent_at = record.sent_at or 0.0
     listed: Listed = yield ListSince(
@@ -30,6 +33,8 @@ def look(record: Record, request: RunRequest, policy: Policy) -> Steps[tuple[Run
     )
     asked = json.loads(record.body)
     runs = [run for run in listed.runs if run.id not in record.earlier_ids and request.may_be(asked, run)]
+    if within_seconds is not None:
+        runs = [run for run in runs if not _began_after(run, sent_at + within_seconds, listed.clock_offset_seconds)]
     taken: frozenset[str] = yield Claimed(tuple(run.id for run in runs))
     possible: list[RunView] = []
     for row in (run for run in runs if run.id not in taken):
@@ -37,13 +42,20 @@ def look(record: Record, request: RunRequest, policy: Policy) -> Steps[tuple[Run
         # Where the GET fails, the row must do: what is not known of a run speaks neither for nor against it.
         with suppress(PlanasonixError):
             run = yield Get(record.kind, row.id)
-        token = _token_of(run)
+        token = token_of(run)
         if token == record.intent:
             return run, [run]
         ended_before = _ended_before(run, sent_at, listed.clock_offset_seconds)
         if token is None and not ended_before and request.may_be(asked, run):
             possible.append(run)
     return None, possible
+
+
+def _began_after(run: RunView, moment: float, clock_offset_seconds: float | None) -> bool:
+    """Whether it was created after `moment`, which is by our clock, as far as the two clocks can be compared."""
+    if run.created_at is None or clock_offset_seconds is None:
+        return False
+    return run.created_at.timestamp() > moment + clock_offset_seconds + _SLACK_SECONDS
 
 
 def _ended_before(run: RunView, sent_at: float, clock_offset_seconds: float | None) -> bool:
@@ -53,7 +65,7 @@ def _ended_before(run: RunView, sent_at: float, clock_offset_seconds: float | No
     return finished.timestamp() < sent_at + clock_offset_seconds - _SLACK_SECONDS
 
 
-def _token_of(run: RunView) -> str | None:
+def token_of(run: RunView) -> str | None:
     """The token that the run's metadata carries, where the API shows metadata at all."""
     metadata: Any = getattr(run, "metadata", None)
     token = metadata.get(INTENT) if isinstance(metadata, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]

@@ -21,6 +21,8 @@ class Record:
     `sent_at` is the moment of the first POST of this key, or None when nothing may have been sent; `run_id` is known
     once an answer, a replay or a look named the job. `owned` is False for a job that somebody else may have started:
     those are waited for, never cancelled. `earlier_ids` are this intent's jobs of earlier generations.
+    `leave_running`: whoever finds the job without its owner leaves it alone. `ended_as` is the API's word for the end
+    once the owner has read it; None while nobody did. `named_at` is when we learned `run_id`.
     """
 
     intent: str
@@ -38,6 +40,9 @@ class Record:
     owned: bool = True
     depth: int = 0
     earlier_ids: tuple[str, ...] = ()
+    leave_running: bool = False
+    ended_as: str | None = None
+    named_at: float | None = None
     version: int = VERSION
 
     @classmethod
@@ -51,6 +56,7 @@ class Record:
         refusals: int = 0,
         depth: int = 0,
         earlier_ids: tuple[str, ...] = (),
+        leave_running: bool = False,
     ) -> Record:
         """The record of a job that has not been asked for yet; fixes the bytes and the key of its POST."""
         return cls(
@@ -64,6 +70,7 @@ class Record:
             refusals=refusals,
             depth=depth,
             earlier_ids=earlier_ids,
+            leave_running=leave_running,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from planasonix.errors import ConflictError, NotFoundError
 from planasonix.runs.cancel import cancel
 from planasonix.runs.decide import Policy
-from planasonix.runs.effects import Get, RunView, Say, Sleep, Steps
+from planasonix.runs.effects import Get, Post, RunView, Save, Say, Sleep, Steps
+from planasonix.runs.look import look
 from planasonix.runs.record import Record
+from planasonix.runs.requests import BackfillRequest, SyncRequest
+from planasonix.watch.protocols import ENDED_PHASES
 
 _PAUSE_SECONDS = 2.0
+_REQUESTS = {request.operation: request for request in (SyncRequest, BackfillRequest)}
 
 
 def retire(record: Record, policy: Policy, now: Callable[[], float]) -> Steps[None]:
@@ -20,13 +25,8 @@ def retire(record: Record, policy: Policy, now: Callable[[], float]) -> Steps[No
     back to it.
     """
     if record.run_id is None:
-        if record.sent_at is not None:
-            yield Say(
-                "warning",
-                "an earlier start request of this task has an unknown outcome; if it did start a job, that job goes on",
-            )
-        return
-    if not record.owned:
+        record = yield from _named(record, policy, now)
+    if record.run_id is None or not record.owned:
         return
     if not policy.cancel_older:
         yield Say("warning", f"{record.kind} {record.run_id} of the earlier run of this task is left as it is")
@@ -37,8 +37,12 @@ def retire(record: Record, policy: Policy, now: Callable[[], float]) -> Steps[No
         try:
             run: RunView = yield Get(record.kind, record.run_id)
         except NotFoundError:
-            return
-        if run.phase not in ("active", "cancelling"):
+            if now() >= (record.named_at or 0.0) + policy.missing_after_seconds:
+                return
+            # Started a moment ago: not every copy of the API's store may have heard of it.
+            yield Sleep(_PAUSE_SECONDS)
+            continue
+        if run.phase in ENDED_PHASES:
             return
         if not asked and run.phase == "active":
             yield Say(
@@ -55,3 +59,45 @@ def retire(record: Record, policy: Policy, now: Callable[[], float]) -> Steps[No
                 hint="Retry later: some sources finish their present batch before they stop.",
             )
         yield Sleep(_PAUSE_SECONDS)
+
+
+def _named(record: Record, policy: Policy, now: Callable[[], float]) -> Steps[Record]:
+    """The record with the id of the run that its lost start request made, where that is certain."""
+    if record.sent_at is None:
+        return record
+    if not policy.cancel_older:
+        yield Say("warning", "an earlier start request of this task has an unknown outcome; its job goes on, if any")
+        return record
+    yield Sleep(policy.settle_seconds)
+    ours, candidates = yield from look(record, _REQUESTS[record.operation], policy)
+    alive = [run for run in candidates if run.phase not in ENDED_PHASES]
+    if ours is None and alive and policy.key_counts(record.sent_at, now()):
+        ours = yield from _replayed(record)
+    elif ours is None and alive:
+        yield Say(
+            "warning",
+            "an earlier start request of this task has an unknown outcome, and these may be its job or somebody "
+            f"else's, so that they go on: {', '.join(run.id for run in alive)}",
+        )
+    if ours is None:
+        return record
+    created = ours.created_at.timestamp() if ours.created_at is not None else record.sent_at
+    deadline = record.sent_at + policy.timeout_seconds
+    record = replace(record, run_id=ours.id, created_at=created, deadline_at=deadline, named_at=now())
+    yield Save(record)
+    return record
+
+
+def _replayed(record: Record) -> Steps[RunView | None]:
+    """The run that the key stands for, asked by sending the same bytes again; None where it started nothing.
+
+    Asked only while runs are alive that may be ours. If ours is none of them the request may take effect now: then it
+    is ours as well, and ended like any other. Raises what says neither: the orchestrator's retry comes back to it.
+    """
+    yield Save(record)
+    try:
+        run, _ = yield Post(record, retry_unknown=True)
+    except ConflictError:
+        # A replay was due, were one of those runs ours.
+        return None
+    return run

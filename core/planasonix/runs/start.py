@@ -14,13 +14,16 @@ a run id                                                              GET it, se
 sent, answer unknown; key honoured and young                          POST the same bytes with the same key
 sent, answer unknown; key past its time, unproven or ignored           look: list the runs since the first POST
 another intent's run, or one of another connection; owned and alive   cancel it, await its end, then as for nothing
+another intent's start, answer unknown                                look for its run (`retire`): what carries its
+                                                                      token, or what a replay of its young honoured
+                                                                      key names, is ours: as above; else leave it
 the same intent, but the request's window or tables were edited       go on with the job as it was asked for;
                                                                       `on_edit="refuse"`: raise
 **the answer to the POST**
 accepted, in one try                                                  wait for that run
 accepted, maybe a replay (live or saved): a second try, or sent before  GET it, see *a GET*
 409 busy, nothing of ours in doubt; `if_running="wait"`               busy: wait without a worker, start again
-the same; `"attach"`                                                  adopt the one run of that type, unowned
+the same; `"attach"`                                                  adopt the one run of that type and window, unowned
 the same; `"skip"`                                                    skipped, and say so
 the same; `"fail"`                                                    raise the `ConflictError`
 409 busy, and an earlier sending of ours in doubt                     look; where there is no run: as above
@@ -36,9 +39,9 @@ failed or cancelled, asked for in an earlier try                      next gener
 failed or cancelled, asked for in this try                            that is the result
 cancelling                                                            await its end, then GET again; still so after
                                                                       five minutes: busy
-404 for less than two minutes                                         wait for it: the watch decides
-404 for longer                                                        next generation
-**a look**
+404, and named less than two minutes ago                              wait for it: the watch decides
+404, and named before that in an earlier try                          next generation
+**a look**, after `settle_seconds`
 a run that carries our token in its metadata                          ours: GET it
 no run                                                                POST
 one run that no ledger claims                                         adopt it, unowned: waited for, never cancelled
@@ -52,9 +55,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from planasonix.errors import ConfigurationError, ConflictError, NotFoundError, OutcomeUnknownError, PlanasonixError
-from planasonix.runs.decide import BUSY, Answer, Next, Policy, by_answer, by_looking, by_memory, by_reading
-from planasonix.runs.effects import Get, Listed, ListSince, Post, RunView, Save, Say, Sleep, Steps
+from planasonix.errors import ConfigurationError, NotFoundError, OutcomeUnknownError, PlanasonixError
+from planasonix.runs.busy import busy_run, nothing_to_attach_to
+from planasonix.runs.decide import BUSY, Next, Policy, by_answer, by_looking, by_memory, by_reading, classify
+from planasonix.runs.effects import Get, Post, RunView, Save, Say, Sleep, Steps
 from planasonix.runs.handle import RunHandle
 from planasonix.runs.intent import idempotency_key
 from planasonix.runs.look import look
@@ -95,7 +99,6 @@ class Start:
     now: Callable[[], float]
     metadata: dict[str, object] | None = None
     _looks: int = 0
-    _lost_here: bool = False
 
     def steps(self, stored: Record | None) -> Steps[Started]:
         """Run the table from what the ledger holds. Raises what the table says."""
@@ -110,7 +113,8 @@ class Start:
         record = stored or self._fresh(generation=0)
         if stored is not None and stored.key != self._key(stored):
             yield Say("warning", "the request was edited since it was sent: going on with the job as it was asked for")
-        sent_before_this_try = record.sent_at is not None
+        # A run that was attached to after a refusal has an id, and nothing of ours was sent.
+        sent_before_this_try = record.sent_at is not None or record.run_id is not None
         run: RunView | None = None
         give_up_at = self.now() + min(self.policy.retire_seconds, self.policy.timeout_seconds)
         step = by_memory(run_id=record.run_id, sent_at=record.sent_at, now=self.now(), policy=self.policy)
@@ -120,7 +124,7 @@ class Start:
             elif step is Next.READ:
                 run = yield from self._read(record)
                 phase = None if run is None else run.phase
-                age = self.now() - (record.sent_at or record.created_at or self.now())
+                age = self.now() - (record.named_at or record.sent_at or record.created_at or self.now())
                 step = by_reading(phase, again=sent_before_this_try, age_seconds=age, policy=self.policy)
             elif step is Next.AWAIT_END and self.now() < give_up_at:
                 yield Sleep(_PAUSE_SECONDS)
@@ -177,7 +181,6 @@ class Start:
         answer = classify(error)
         step = by_answer(answer, tries=tries, in_doubt=in_doubt, policy=self.policy)
         run: RunView | None = None
-        self._lost_here = True
         if step is Next.LOOK:
             yield Say("warning", "the answer to the start request was lost; looking whether the job exists")
             record, run, step = yield from self._look(record)
@@ -190,30 +193,10 @@ class Start:
             yield Save(record)
         if step in (Next.LOST, Next.REFUSED):
             raise error
-        busy = yield from self._busy_run(error, attach=step is Next.ADOPT)
+        busy = yield from busy_run(error, record, self.request, self.policy, self.now, attach=step is Next.ADOPT)
         if step is Next.ADOPT and busy is None:
-            raise self._nothing_to_attach_to() from error
+            raise nothing_to_attach_to(self.request) from error
         return record, busy, step
-
-    def _busy_run(self, error: PlanasonixError, *, attach: bool) -> Steps[RunView | None]:
-        """The one active run on the connection, or None where there is none, or more than one.
-
-        To attach, a run of our own type; to wait for, any job: a sync may wait behind a backfill.
-        """
-        named: str | None = getattr(error, "existing_job_id", None)
-        kind, job_type = (self.request.kind, self.request.job_type) if attach else ("job", None)
-        try:
-            if named is not None and kind == "job":
-                run: RunView = yield Get("job", named)
-                runs = [run] if job_type in (None, getattr(run, "type", job_type)) else []
-            else:
-                since = self.now() - self.policy.timeout_seconds
-                listed: Listed = yield ListSince(kind, self.request.connection_id, job_type, since)
-                runs = listed.runs
-        except PlanasonixError:
-            return None
-        active = [run for run in runs if run.phase == "active"]
-        return active[0] if len(active) == 1 else None
 
     def _read(self, record: Record) -> Steps[RunView | None]:
         assert record.run_id is not None  # noqa: S101 - READ follows only from a record that names a run
@@ -227,8 +210,8 @@ class Start:
         self._looks += 1
         if self._looks > _LOOKS_AT_MOST:
             raise self._unknown(record, "every answer was lost, and no list shows a job")
-        # A request whose answer was lost just now may still be on its way; one of an earlier try is not.
-        yield Sleep(self.policy.settle_seconds if self._lost_here else 0.0)
+        # A request whose answer was lost may still be on its way, also that of a process that was killed a moment ago.
+        yield Sleep(self.policy.settle_seconds)
         ours, candidates = yield from look(record, self.request, self.policy)
         step = by_looking(len(candidates), ours=ours is not None)
         if step is Next.UNKNOWN:
@@ -279,6 +262,7 @@ class Start:
             refusals=refusals,
             depth=self.provenance.depth,
             earlier_ids=() if like is None else like.earlier_ids,
+            leave_running=self.policy.leave_running,
         )
 
     def _next_generation(self, record: Record) -> Record:
@@ -290,14 +274,12 @@ class Start:
         created = run.created_at.timestamp() if run.created_at is not None else record.sent_at or now
         # The deadline runs by our own clock, which may be hours from the server's: from our POST where there was one.
         begin = record.sent_at if record.sent_at is not None else min(created, now)
-        return replace(record, run_id=run.id, created_at=created, deadline_at=begin + self.policy.timeout_seconds)
-
-    def _nothing_to_attach_to(self) -> ConflictError:
-        return ConflictError(
-            f"Connection {self.request.connection_id} is busy, and not with exactly one running "
-            f"{self.request.job_type} to attach to.",
-            status_code=409,
-            hint='Use if_running="wait", or wait for the other job to end.',
+        return replace(
+            record,
+            run_id=run.id,
+            created_at=created,
+            deadline_at=begin + self.policy.timeout_seconds,
+            named_at=now,
         )
 
     def _unknown(self, record: Record, why: str) -> OutcomeUnknownError:
@@ -308,16 +290,3 @@ class Start:
             hint="Nothing more was sent, so that no second job starts. Look at the connection's jobs, cancel what is "
             "not wanted, then clear the task for a new start.",
         )
-
-
-def classify(error: PlanasonixError) -> Answer:
-    """Which kind of answer a failed POST was."""
-    if isinstance(error, ConflictError):
-        return "misused" if _speaks_of_the_key(error) else "busy"
-    if error.outcome in ("refused", "not_sent"):
-        return "refused"
-    return "lost"
-
-
-def _speaks_of_the_key(error: ConflictError) -> bool:
-    return "idempoten" in f"{error.code or ''} {error.message or ''}".lower()

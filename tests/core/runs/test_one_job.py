@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,18 @@ import pytest
 
 from planasonix import Planasonix
 from planasonix.engine import SystemClock
-from planasonix.errors import OutcomeUnknownError, PlanasonixError, RunFailedError
-from planasonix.runs import BackfillRequest, Policy, Provenance, SqliteLedger, SyncRequest, new_intent, run_to_end
+from planasonix.errors import ConflictError, OutcomeUnknownError, PlanasonixError, RunFailedError
+from planasonix.runs import (
+    BackfillRequest,
+    MemoryLedger,
+    Policy,
+    Provenance,
+    SqliteLedger,
+    SyncRequest,
+    new_intent,
+    run_to_end,
+    start_run,
+)
 from planasonix.runs.drivers import perform
 from planasonix.runs.start import Start
 from planasonix.watch import Interval
@@ -285,3 +296,24 @@ def test_a_hanging_api_holds_a_wait_little_beyond_its_timeout(planasonix_sandbox
         with pytest.raises(PlanasonixError, match="had not ended"):
             client.jobs.wait(job.id, timeout=2)
     assert time.monotonic() - began < 15
+
+
+@pytest.mark.planasonix_sandbox(speed=1)
+def test_attach_takes_no_backfill_of_another_window_or_other_tables(planasonix_sandbox: Any) -> None:
+    """The start state machine may hold the same rule: a list shows a backfill's window, only a GET its tables."""
+    planasonix_sandbox.script(CONNECTION, outcome="stuck")
+    policy = Policy(if_running="attach")
+    others_window = BackfillRequest(CONNECTION, datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC))
+    tables = ["public.orders"]
+    for theirs, ours in ((others_window, BACKFILL), (BACKFILL, replace(BACKFILL, tables=tuple(tables)))):
+        with connect(planasonix_sandbox) as client:
+            other = client.connections.backfill(CONNECTION, start_at=theirs.start_at, end_at=theirs.end_at)
+            with pytest.raises(ConflictError, match="of the same request to attach to"):
+                run_to_end(client, ours, policy=policy)
+            attached = start_run(
+                client, theirs, intent="x", ledger=MemoryLedger(), provenance=Provenance("t", "t"), policy=policy
+            )
+            client.backfills.cancel(other.id)
+            planasonix_sandbox.advance(60)
+        assert attached.handle is not None
+        assert (attached.handle.id, attached.handle.owned) == (other.id, False)

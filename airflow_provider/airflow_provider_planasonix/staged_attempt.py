@@ -1,0 +1,221 @@
+"""One execution of a staged backfill's task on a worker: a round, then a wait, until all stages have ended.
+
+Each resumption is a new process. What it needs to know stands in the book (`planasonix.runs.staged`): which stages are
+loaded, which run, which failed in this try.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_planasonix._compat import AirflowFailException, AirflowSkipException
+from airflow_provider_planasonix.attempt import FRAMEWORK_SLACK, policy_of
+from airflow_provider_planasonix.book import TaskStateBook
+from airflow_provider_planasonix.giving_up import cancel_on_signal, given_up_on_signal
+from airflow_provider_planasonix.ledger import TaskStateLedger
+from airflow_provider_planasonix.links import PlanasonixJobLink
+from airflow_provider_planasonix.provenance import provenance_of
+from airflow_provider_planasonix.task_state import TaskKey
+from planasonix.errors import RunCancelledError, WaitTimeoutError
+from planasonix.runs import (
+    RunHandle,
+    StagedBackfill,
+    StagedProgress,
+    Started,
+    advance_stages,
+    busy_pause_seconds,
+    busy_until,
+    cancel_stages,
+    raise_for_stages,
+    report_stages,
+    staged_outcome,
+    wait_for_any,
+    wait_while_busy,
+)
+from planasonix.runs.drivers import perform
+from planasonix.runs.retire import retire
+from planasonix.watch import Interval
+
+if TYPE_CHECKING:
+    from airflow_provider_planasonix.operators.backfill import PlanasonixBackfillOperator
+    from planasonix import Planasonix
+
+
+class StagedAttempt:
+    """What `execute` does for a backfill in stages; `on_kill` reaches into it from a signal."""
+
+    def __init__(self, operator: PlanasonixBackfillOperator, context: Any) -> None:
+        self.operator = operator
+        self.context = context
+        self.log: Any = operator.log
+        self.task = TaskKey.of(context["ti"])
+        self.ledger = TaskStateLedger(context)
+        self.book = TaskStateBook(context)
+        self._given_up = threading.Event()
+        self._waiting_for: tuple[RunHandle, ...] = ()
+
+    def run(self, client: Planasonix, asked: StagedBackfill) -> dict[str, Any]:
+        """Rounds and waits, here or deferred; return the outcome, or raise with the whole report."""
+        self.ledger.note_this_try()
+        try:
+            self._end_unstaged(client)
+            while True:
+                progress = self._round(client, asked)
+                if progress.ended:
+                    return self._finish(asked, progress)
+                if progress.active:
+                    self._wait_for_a_stage(client, progress)
+                else:
+                    self._wait_while_busy(client, asked, progress)
+        except KeyboardInterrupt:
+            if not self._given_up.is_set():
+                raise
+            self.cancel_what_was_started(client, patience_seconds=2.0)
+            raise AirflowFailException("The task was ended by a user.") from None
+
+    def _end_unstaged(self, client: Planasonix) -> None:
+        """The DAG was edited: before it had stages, the task loaded its window at once, and that may still go on."""
+        record = self.ledger.read()
+        if record is not None and record.ended_as is None:
+            perform(client, retire(record, policy_of(self.operator, client), time.time), ledger=self.ledger)
+            self.ledger.forget()
+
+    # --- giving up ------------------------------------------------------------------------------------------------
+
+    def on_signal(self) -> None:
+        """The process was told to stop. Only where a user ended the task are its stages cancelled."""
+        handles = self._waiting_for
+        what = ", ".join(f"{handle.kind} {handle.id}" for handle in handles) or "a stage that is being started"
+        if not given_up_on_signal(self.task, self.log, what):
+            return
+        # A round that is under way ends at its next step, but never between a POST and its answer.
+        self._given_up.set()
+        owned = [handle for handle in handles if handle.owned]
+        if owned:
+            cancel_on_signal(self.operator.hook, owned, self.log)
+
+    def cancel_what_was_started(self, client: Planasonix, *, patience_seconds: float = 30.0) -> None:
+        """The task's time is up, wherever that was: whatever the book names is given up."""
+        self._waiting_for = ()
+        if not self.operator.cancel_on_kill:
+            self.log.warning("the stages that run go on")
+            return
+        policy = policy_of(self.operator, client)
+        for sentence in cancel_stages(client, self.book, policy=policy, patience_seconds=patience_seconds):
+            self.log.warning(sentence)
+
+    # --- steps ----------------------------------------------------------------------------------------------------
+
+    def _round(self, client: Planasonix, asked: StagedBackfill) -> StagedProgress:
+        self._waiting_for = ()
+        self._end_at_time_limit(client)
+        progress = advance_stages(
+            client,
+            asked,
+            book=self.book,
+            intent=self.ledger.intent,
+            attempt=str(self.context["ti"].try_number),
+            provenance=provenance_of(self.context),
+            policy=policy_of(self.operator, client),
+            metadata=self.operator.metadata,
+            log=lambda level, text: getattr(self.log, level)(text),
+            stop=self._given_up,
+        )
+        self._waiting_for = progress.active
+        self.log.info(
+            "stages of connection %s: %d loaded, %d running, %d failed, %d to do",
+            asked.request.connection_id,
+            progress.done,
+            len(progress.active),
+            len(progress.failed),
+            progress.to_do,
+        )
+        if progress.active:
+            PlanasonixJobLink.push(self.context, progress.active[-1].link(self.operator.hook.job_url_template))
+        return progress
+
+    def _finish(self, asked: StagedBackfill, progress: StagedProgress) -> dict[str, Any]:
+        outcome = staged_outcome(self.book, asked, intent=self.ledger.intent)
+        try:
+            raise_for_stages(outcome)
+        except RunCancelledError as error:
+            # Somebody cancelled a stage on purpose: a retry would start it against their will.
+            raise AirflowFailException(str(error)) from error
+        if progress.skipped:
+            raise AirflowSkipException(
+                f"Connection {asked.request.connection_id} is busy, and if_running is 'skip': {progress.done} of "
+                f"{len(asked.stages)} stages are loaded."
+            )
+        self.log.info(report_stages(outcome))
+        return outcome.to_dict()
+
+    def _wait_for_a_stage(self, client: Planasonix, progress: StagedProgress) -> None:
+        operator, until = self.operator, self._time_limit()
+        handles = progress.active
+        if until is not None:
+            # Airflow does not apply it to a deferred task.
+            handles = tuple(replace(handle, deadline_at=min(handle.deadline_at, until)) for handle in handles)
+        if not operator.deferrable:
+            interval = Interval(fixed_seconds=operator.poll_interval_seconds)
+            wait_for_any(client, handles, interval=interval, stop=self._given_up)
+            return
+        from airflow_provider_planasonix.triggers.stages import PlanasonixStagesTrigger
+
+        now = time.time()
+        operator.defer(
+            trigger=PlanasonixStagesTrigger(
+                [handle.to_dict() for handle in handles],
+                self.task.to_dict(),
+                operator.planasonix_conn_id,
+                operator.poll_interval_seconds,
+                operator.cancel_on_kill,
+                now,
+            ),
+            method_name="execute_again",
+            timeout=timedelta(seconds=max(0.0, min(handle.deadline_at for handle in handles) - now)) + FRAMEWORK_SLACK,
+        )
+
+    def _wait_while_busy(self, client: Planasonix, asked: StagedBackfill, progress: StagedProgress) -> None:
+        operator = self.operator
+        until = busy_until(progress, policy_of(operator, client), asked.request.connection_id)
+        since = progress.busy_since or time.time()
+        if not operator.deferrable:
+            busy = Started("busy", busy_kind=progress.busy_kind, busy_run_id=progress.busy_run_id)
+            wait_while_busy(client, busy, since=since, until=until)
+            return
+        from airflow_provider_planasonix.triggers.busy import PlanasonixBusyTrigger
+
+        operator.defer(
+            trigger=PlanasonixBusyTrigger(
+                progress.busy_kind,
+                progress.busy_run_id,
+                until,
+                operator.planasonix_conn_id,
+                operator.poll_interval_seconds,
+                busy_pause_seconds(time.time() - since),
+            ),
+            method_name="execute_again",
+            timeout=timedelta(seconds=max(0.0, until - time.time())) + FRAMEWORK_SLACK,
+        )
+
+    # --- the task's own time limit ----------------------------------------------------------------------------------
+
+    def _time_limit(self) -> float | None:
+        """When this try's `execution_timeout` is over, waits included; seconds since the epoch."""
+        limit = self.operator.execution_timeout
+        return None if limit is None or not self.operator.deferrable else self.ledger.began_at + limit.total_seconds()
+
+    def _end_at_time_limit(self, client: Planasonix) -> None:
+        until = self._time_limit()
+        if until is None or time.time() < until:
+            return
+        self.cancel_what_was_started(client)
+        raise WaitTimeoutError(
+            "The task's execution_timeout is over: the stages that ran were given up.",
+            pending=[],
+            hint="A retry or a clear starts only what is not loaded. Raise execution_timeout if that is too short.",
+        )

@@ -1,0 +1,75 @@
+"""What a trigger does when Airflow tells it that a user ended it: cancel, if the task was given up (G2, G3)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
+from airflow_provider_planasonix.task_state import TaskKey, current_state, is_given_up
+from planasonix.errors import PlanasonixError
+from planasonix.runs import RunHandle, acancel_run
+
+ON_KILL_SECONDS = 28.0
+"""Airflow gives `on_kill` thirty seconds. The first question of a triggerer process alone takes it some five."""
+
+_PATIENCE_SECONDS = 20.0
+
+
+async def cancel_if_given_up(
+    handles: Sequence[RunHandle], task_key: dict[str, Any], planasonix_conn_id: str, log: Any
+) -> None:
+    """Cancel the runs that are owned if the user gave the task up; leave them where that is not certain.
+
+    Airflow calls a trigger's `on_kill` when its row is gone, and in 3.3 also when it was given to another triggerer. So
+    the task is asked first: while it is alive, somebody else is waiting on. A new attempt after a fast Clear is alive
+    too; it cancels the runs of the older intent itself, before it starts its own.
+    """
+    owned = [handle for handle in handles if handle.owned]
+    if not owned:
+        return
+    # The triggerer repeats its cancel every second until the trigger has ended: the work goes on in a task of its own,
+    # bounded in time, and those cancels are not its business.
+    work = asyncio.create_task(
+        asyncio.wait_for(_ask_and_cancel(owned, task_key, planasonix_conn_id, log), ON_KILL_SECONDS)
+    )
+    while not work.done():
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            if work.cancelled():
+                break
+        except Exception as error:
+            log.warning("%s may go on, cancel by hand: %r", _names(owned), error)
+
+
+async def _ask_and_cancel(
+    handles: Sequence[RunHandle], task_key: dict[str, Any], planasonix_conn_id: str, log: Any
+) -> None:
+    try:
+        from asgiref.sync import sync_to_async
+
+        state = await sync_to_async(current_state)(TaskKey(**task_key))
+    except Exception as error:
+        log.warning("%s is left running: the task's state is not known (%s)", _names(handles), error)
+        return
+    if not is_given_up(state):
+        log.info("%s is left to the task's next try: the task is %s", _names(handles), state)
+        return
+    # The client of `run` is closed by now: cancelling has its own.
+    async with await PlanasonixHook(planasonix_conn_id).get_async_client() as client:
+
+        async def cancel(handle: RunHandle) -> None:
+            try:
+                status = await acancel_run(client, handle, patience_seconds=_PATIENCE_SECONDS)
+            except PlanasonixError as error:
+                log.warning("%s %s could not be cancelled: %s", handle.kind, handle.id, error)
+            else:
+                log.info("the task is %s: cancelled %s %s (%s)", state or "cleared", handle.kind, handle.id, status)
+
+        await asyncio.gather(*(cancel(handle) for handle in handles))
+
+
+def _names(handles: Sequence[RunHandle]) -> str:
+    return ", ".join(f"{handle.kind} {handle.id}" for handle in handles)

@@ -1,0 +1,107 @@
+"""The trigger that waits until one of a backfill's active stages has ended. Starting the next is a worker's work."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_planasonix.events import WaitEnd
+from airflow_provider_planasonix.triggers.killing import cancel_if_given_up
+from airflow_provider_planasonix.triggers.patience import client_with_patience
+from airflow_provider_planasonix.triggers.run import DEFERRAL_SECONDS
+from planasonix.errors import AuthenticationError, ConfigurationError, PermissionDeniedError, PlanasonixError
+from planasonix.runs import RunHandle, await_run
+from planasonix.watch import Interval
+
+
+class PlanasonixStagesTrigger(BaseTrigger):
+    """Fires once: when one of the runs has ended, its deadline has passed, or it cannot be read any more.
+
+    :param handles: `RunHandle.to_dict()` of each run; holds no secret.
+    :param task: `TaskKey.to_dict()` of the task instance that waits.
+    :param planasonix_conn_id: the Airflow connection; the key itself never enters the trigger.
+    :param poll_interval_seconds: a fixed pause between looks, or None for one that follows the runs' ages.
+    :param cancel_on_kill: cancel the runs when the user gives the task up.
+    :param deferred_at: when the task deferred, seconds since the epoch.
+    :param version: of these arguments, so that an upgrade finds triggers of the version before it readable.
+    """
+
+    def __init__(
+        self,
+        handles: list[dict[str, Any]],
+        task: dict[str, Any],
+        planasonix_conn_id: str,
+        poll_interval_seconds: float | None = None,
+        cancel_on_kill: bool = True,
+        deferred_at: float = 0.0,
+        version: int = 1,
+    ) -> None:
+        super().__init__()
+        self.handles = handles
+        # `task` is a property of BaseTrigger.
+        self.task_key = task
+        self.planasonix_conn_id = planasonix_conn_id
+        self.poll_interval_seconds = poll_interval_seconds
+        self.cancel_on_kill = cancel_on_kill
+        self.deferred_at = deferred_at
+        self.version = version
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return (
+            "airflow_provider_planasonix.triggers.stages.PlanasonixStagesTrigger",
+            {
+                "handles": self.handles,
+                "task": self.task_key,
+                "planasonix_conn_id": self.planasonix_conn_id,
+                "poll_interval_seconds": self.poll_interval_seconds,
+                "cancel_on_kill": self.cancel_on_kill,
+                "deferred_at": self.deferred_at,
+                "version": self.version,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        end = await self._wait([RunHandle.from_dict(handle) for handle in self.handles])
+        # Airflow may fail a task that is resumed before its executor has seen the deferral through.
+        await asyncio.sleep(min(DEFERRAL_SECONDS, max(0.0, self.deferred_at + DEFERRAL_SECONDS - time.time())))
+        yield TriggerEvent(asdict(end))
+
+    async def _wait(self, handles: list[RunHandle]) -> WaitEnd:
+        first = handles[0].to_dict()
+        try:
+            client = await client_with_patience(self.planasonix_conn_id, self.log)
+        except Exception as error:
+            return WaitEnd.gave_up(first, error)
+        async with client:
+            interval = Interval(fixed_seconds=self.poll_interval_seconds)
+            waits = {asyncio.ensure_future(await_run(client, each, interval=interval)): each for each in handles}
+            try:
+                done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+                await asyncio.gather(*waits, return_exceptions=True)
+            wait = next(iter(done))
+            handle, error = waits[wait], wait.exception()
+            if isinstance(error, AuthenticationError | PermissionDeniedError | ConfigurationError):
+                return WaitEnd.gave_up(handle.to_dict(), error)
+            if isinstance(error, PlanasonixError):
+                # Its deadline, or it is gone: the worker's next round says which, and goes on with the others.
+                return WaitEnd("deadline", handle.to_dict(), error=str(error))
+            if error is not None:
+                raise error
+            self.log.info("%s %s is %s", handle.kind, handle.id, wait.result().status)
+            return WaitEnd("ended", handle.to_dict(), status=str(wait.result().status))
+
+    async def on_kill(self) -> None:
+        """Cancel the runs if the user gave the task up; see `killing`."""
+        if self.cancel_on_kill:
+            handles = [RunHandle.from_dict(handle) for handle in self.handles]
+            await cancel_if_given_up(handles, self.task_key, self.planasonix_conn_id, self.log)
+
+    # No cleanup() that cancels: it runs at every restart of the triggerer.

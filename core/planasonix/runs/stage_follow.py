@@ -1,0 +1,127 @@
+"""What became of a stage that was active: goes on, has ended, ran out of time, or belongs to an older wish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from planasonix.errors import NotFoundError, PlanasonixError
+from planasonix.runs.cancel import cancel
+from planasonix.runs.decide import Policy
+from planasonix.runs.effects import Get, RunView, Say, Steps
+from planasonix.runs.handle import RunHandle
+from planasonix.runs.outcome import Outcome, fetch_outcome
+from planasonix.runs.record import Record
+from planasonix.runs.retire import retire
+from planasonix.runs.stage_steps import ended, failed, kept_in_entry, read_entry, write_entry
+from planasonix.runs.stages import BookSteps, StageEntry
+from planasonix.watch.protocols import ENDED_PHASES
+
+
+@dataclass(frozen=True)
+class Followed:
+    """The stage's entry, with its outcome if it has ended; None: to do, or of no plan any more.
+
+    Of one that has not ended either the `handle` to wait for is there, or it is `doubtful`: `start` must find out.
+    """
+
+    entry: StageEntry | None
+    handle: RunHandle | None = None
+    doubtful: bool = False
+
+
+@dataclass(frozen=True)
+class Follow:
+    """`counts_to` is the attempt to which an end that is found counts, `attempt` the one that looks."""
+
+    policy: Policy
+    now: Callable[[], float]
+    attempt: str
+    counts_to: str | None
+    expected_tables: tuple[str, ...] = ()
+    job_url_template: str | None = None
+
+    def steps(self, name: str, entry: StageEntry, *, ours: bool) -> BookSteps[Followed]:
+        """`ours`: whether the present wish asked for what the entry tells of. Raises what `retire` raises."""
+        record = entry.record
+        if record.run_id is None:
+            if ours and record.sent_at is not None:
+                return Followed(entry, doubtful=True)
+            return (yield from self._retire(name, entry))
+        run, missing = yield from self._look_at(record)
+        if run is not None and run.phase in ENDED_PHASES:
+            return (yield from self.read_end(name, entry))
+        if not ours:
+            return Followed(None) if missing else (yield from self._retire(name, entry))
+        if missing:
+            why = f"The API does not know {record.run_id} any more."
+            return (yield from self._fail(name, entry, "missing", why, self.counts_to))
+        if run is not None and run.phase == "cancelling" and (entry.given_up or self.counts_to != self.attempt):
+            return Followed(entry, doubtful=True)
+        if record.deadline_at is not None and self.now() >= record.deadline_at:
+            return (yield from self._end_at_deadline(name, entry))
+        return Followed(entry, RunHandle.of(record, reattached=True))
+
+    def read_end(self, name: str, entry: StageEntry) -> BookSteps[Followed]:
+        """The outcome of a run that was seen to end, made durable."""
+        handle = RunHandle.of(entry.record, reattached=True)
+        try:
+            outcome: Outcome = yield from fetch_outcome(
+                handle, expected_tables=self.expected_tables, job_url_template=self.job_url_template
+            )
+        except PlanasonixError as error:
+            # It cannot be read just now: a later round does.
+            yield Say("warning", f"{handle.kind} {handle.id} has ended and could not be read: {error}")
+            return Followed(entry, handle)
+        # The end that its owner asked for is no failure of any attempt.
+        asked_for = entry.given_up and outcome.status == "cancelled"
+        entry = ended(entry, outcome, None if asked_for else self.counts_to)
+        yield from write_entry(name, entry)
+        return Followed(entry)
+
+    def _retire(self, name: str, entry: StageEntry) -> BookSteps[Followed]:
+        steps = retire(entry.record, self.policy, self.now)
+        yield from kept_in_entry(steps, name, lambda record: replace(entry, record=record))
+        # It may have learned which run a lost answer stood for, and that may have loaded what this wish asks for.
+        found = yield from read_entry(name)
+        if found is not None and found.record.run_id is not None and found.record.owned:
+            run, _ = yield from self._look_at(found.record)
+            if run is not None and run.phase in ENDED_PHASES:
+                return replace((yield from self.read_end(name, found)), handle=None)
+        return Followed(None)
+
+    def _look_at(self, record: Record) -> Steps[tuple[RunView | None, bool]]:
+        """(the run, or None where it could not be read; whether it is missing for so long that it is gone)."""
+        assert record.run_id is not None  # noqa: S101 - asked only of records that name a run
+        try:
+            run: RunView = yield Get(record.kind, record.run_id)
+        except NotFoundError:
+            age = self.now() - (record.sent_at or record.created_at or self.now())
+            return None, age >= self.policy.missing_after_seconds
+        except PlanasonixError:
+            # One bad look ends nothing: whoever waits looks again.
+            return None, False
+        return run, False
+
+    def _end_at_deadline(self, name: str, entry: StageEntry) -> BookSteps[Followed]:
+        record = entry.record
+        assert record.run_id is not None  # noqa: S101 - its run was just looked at
+        told = "It goes on."
+        if record.owned and not record.leave_running:
+            try:
+                told = f"It was cancelled (it is {(yield from cancel(record.kind, record.run_id))})."
+            except PlanasonixError as error:
+                told = f"It could not be cancelled, cancel it by hand: {error}"
+            run, _ = yield from self._look_at(record)
+            if run is not None and run.phase == "succeeded":
+                return (yield from self.read_end(name, entry))
+            if run is not None and run.phase in ENDED_PHASES:
+                entry = replace(entry, record=replace(record, ended_as=str(run.status)))
+        return (
+            yield from self._fail(name, entry, "timed_out", f"It had not ended by its deadline. {told}", self.attempt)
+        )
+
+    def _fail(self, name: str, entry: StageEntry, code: str, message: str, attempt: str | None) -> BookSteps[Followed]:
+        entry = failed(entry, code, message, attempt)
+        yield from write_entry(name, entry)
+        return Followed(entry)

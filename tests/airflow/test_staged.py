@@ -1,0 +1,121 @@
+"""The staged backfill operator without an Airflow: wrong parameters, the windows for expand, the book, the trigger."""
+
+from __future__ import annotations
+
+import doctest
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+import airflow_provider_planasonix.windows as windows_module
+from airflow_provider_planasonix.book import TaskStateBook
+from airflow_provider_planasonix.operators.backfill import PlanasonixBackfillOperator
+from airflow_provider_planasonix.triggers.stages import PlanasonixStagesTrigger
+from planasonix.errors import ConfigurationError
+from planasonix.runs import BackfillRequest, StagedBackfill
+
+WINDOW = {"start_at": "2026-01-01T00:00Z", "end_at": "2026-03-01T00:00Z"}
+
+
+def operator(**parameters: Any) -> PlanasonixBackfillOperator:
+    return PlanasonixBackfillOperator(task_id="load", connection_id="conn_shop_orders", **parameters)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({"stage": "1 day", **WINDOW}, "stage"),
+        ({"stage": timedelta(minutes=5), **WINDOW}, "stage"),
+        ({"stage": "1d", "stage_timezone": "Mars/Olympus", **WINDOW}, "timezone"),
+        ({"stage": "1d", "max_active_stages": 0, **WINDOW}, "max_active_stages"),
+        ({"stage": "1d", "stop_after_failures": 0, **WINDOW}, "stop_after_failures"),
+        ({"stage": "1d", "on_clear": "again", **WINDOW}, "on_clear"),
+        ({"stage": "1d", "wait_for_completion": False, **WINDOW}, "wait_for_completion"),
+        ({"partitions": [], "overlap": "union"}, "overlap"),
+        ({"partitions": [("2026-01-01T00:00Z", "2026-01-02T00:00Z")], "stage": "1d"}, "partitions"),
+    ],
+)
+def test_a_wrong_parameter_is_an_error_of_the_dag_file(parameters: dict[str, Any], field: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        operator(**parameters)
+    assert caught.value.field == field
+
+
+def test_a_templated_stage_is_checked_when_it_is_known() -> None:
+    task = operator(stage="{{ params.stage }}", **WINDOW)
+    task.stage = "fortnight"
+    with pytest.raises(ConfigurationError, match="stage"):
+        task.run_request({})
+
+
+def test_the_stages_of_the_data_interval() -> None:
+    task = operator(stage="1d", stage_timezone="Europe/Berlin")
+    interval = {
+        "data_interval_start": datetime(2026, 3, 27, 23, tzinfo=UTC),
+        "data_interval_end": datetime(2026, 3, 30, 22, tzinfo=UTC),
+    }
+    request = task.run_request(interval)
+    assert isinstance(request, StagedBackfill)
+    hours = [(stage.end_at - stage.start_at) / timedelta(hours=1) for stage in request.stages]
+    assert hours == [24.0, 23.0, 24.0]
+
+
+def test_without_a_stage_it_is_one_backfill() -> None:
+    assert isinstance(operator(**WINDOW).run_request({}), BackfillRequest)
+
+
+def test_partitions_are_the_stages() -> None:
+    pairs = [("2026-01-01T00:00Z", "2026-01-02T00:00Z"), ("2026-02-01T00:00Z", "2026-02-05T00:00Z")]
+    request = operator(partitions=pairs).run_request({})
+    assert [stage.start_at.day for stage in request.stages] == [1, 1]
+    assert request.request.connection_id == "conn_shop_orders"
+
+
+def test_the_examples_of_the_windows() -> None:
+    assert doctest.testmod(windows_module).attempted > 0
+    assert doctest.testmod(windows_module).failed == 0
+
+
+class Store:
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    def get(self, key: str) -> Any:
+        return self.values.get(key)
+
+    def set(self, key: str, value: Any) -> None:
+        self.values[key] = value
+
+
+def test_the_book_keeps_an_entry_for_each_stage_and_knows_its_own_runs() -> None:
+    store = Store()
+    book = TaskStateBook({"task_state_store": store})
+    book.write("a", {"operation": "connections.backfill", "sent_at": 1.0, "run_id": "bf_1", "owned": True})
+    book.write("b", {"operation": "connections.backfill", "sent_at": 1.0, "run_id": "bf_2", "owned": False})
+    assert set(store.values) == {"planasonix/a", "planasonix/b"}
+    assert book.claimed(["bf_1", "bf_2", "bf_3"], besides="c") == {"bf_1"}
+    assert book.claimed(["bf_1"], besides="a") == frozenset()
+    again = TaskStateBook({"task_state_store": store})
+    assert again.read("a") == store.values["planasonix/a"]
+    assert again.read("nothing") is None
+
+
+def test_nothing_is_started_for_a_task_that_was_ended() -> None:
+    def refuse() -> None:
+        raise RuntimeError("ended")
+
+    store = Store()
+    book = TaskStateBook({"task_state_store": store}, refuse)
+    with pytest.raises(RuntimeError, match="ended"):
+        book.write("a", {"sent_at": 1.0, "run_id": None, "outcome": None})
+    assert store.values == {}
+    book.write("a", {"sent_at": 1.0, "run_id": "bf_1", "outcome": None})
+
+
+def test_the_trigger_comes_back_as_it_was() -> None:
+    trigger = PlanasonixStagesTrigger([{"id": "bf_1"}], {"dag_id": "d"}, "conn", 2.0, False, 17.0)
+    path, arguments = trigger.serialize()
+    assert path.endswith("triggers.stages.PlanasonixStagesTrigger")
+    again = PlanasonixStagesTrigger(**arguments)
+    assert again.serialize() == (path, arguments)

@@ -1,0 +1,171 @@
+"""What the state machine of *start* found, each as the shortest story that shows it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from planasonix.errors import NotFoundError, PlanasonixError, TransportError
+from planasonix.runs import effects
+from planasonix.runs.decide import Policy, classify
+from planasonix.runs.provenance import Provenance
+from planasonix.runs.record import Record
+from planasonix.runs.requests import SyncRequest
+
+INTENT = "intent-1"
+TOKEN = {"planasonix_intent": INTENT}
+
+
+def sent(world: Any, *, ago: float) -> Record:
+    """A POST went out and nobody saw the answer."""
+    record = Record.fresh(INTENT, SyncRequest("conn_1"), Provenance("test", "a test").metadata(INTENT, 0))
+    return replace(record, sent_at=world.now - ago)
+
+
+def accepted(world: Any, *, ago: float = 10.0) -> Record:
+    """The same, and the API did accept it: the job runs."""
+    record = sent(world, ago=ago)
+    job = world.add_job("running", age=ago - 1, metadata=TOKEN)
+    world.by_key[record.key] = (job, record.body)
+    return record
+
+
+# --- this wish's own job ------------------------------------------------------------------------------------------
+
+
+def test_a_job_attached_to_after_a_refusal_that_fails_is_followed_by_one_of_our_own(world: Any) -> None:
+    other = world.add_job("running")
+    world.busy = True
+    assert world.run(if_running="attach").how == "adopted"
+    world.jobs[other.id] = replace(world.jobs[other.id], status="failed")
+    world.busy = False
+    assert world.run(world.stored, if_running="attach").how == "started"
+    assert world.stored.owned
+
+
+def test_the_request_of_a_killed_try_may_still_be_on_its_way(world: Any) -> None:
+    began = world.now
+    world.run(sent(world, ago=0.1), idempotency="unproven", settle_seconds=5.0)
+    assert world.trace[0] == "LIST"
+    assert world.now >= began + 5.0
+
+
+@pytest.mark.parametrize(("ago", "first"), [(3_300.0, "SAVE"), (3_590.0, "LIST")])
+def test_a_key_is_not_trusted_so_near_its_end_that_the_last_of_the_tries_may_come_after_it(
+    world: Any, ago: float, first: str
+) -> None:
+    world.run(sent(world, ago=ago), key_ttl_seconds=3_600.0)
+    assert world.trace[0] == first
+
+
+def test_a_job_named_a_moment_ago_is_not_given_up_because_its_first_request_is_old(world: Any) -> None:
+    record = sent(world, ago=3_000.0)
+    named = replace(record, run_id="job_1", created_at=world.now, deadline_at=world.now + 60, named_at=world.now - 1)
+    assert world.run(named).how == "reattached"
+    assert world.posts == 0
+    assert world.run(replace(named, named_at=world.now - 600)).how == "started"
+
+
+# --- an older wish's start, its outcome unknown --------------------------------------------------------------------
+
+
+def test_a_lost_start_of_an_older_wish_is_named_by_its_key_and_cancelled_first(world: Any) -> None:
+    older = accepted(world)
+    assert world.run(older, intent="intent-2").how == "started"
+    assert " ".join(world.trace) == "LIST GET SAVE POST SAVE GET CANCEL GET SAVE POST SAVE"
+    assert [job.status for job in world.jobs.values()] == ["cancelled", "queued"]
+
+
+def test_its_id_is_written_down_as_soon_as_it_is_known(world: Any) -> None:
+    older = accepted(world)
+    world.run(older, intent="intent-2")
+    named = next(record for record in world.saved if record.run_id == "job_1")
+    assert (named.intent, named.owned, named.key) == (INTENT, True, older.key)
+    assert named.deadline_at is not None
+
+
+def test_a_lost_start_of_an_older_wish_that_shows_our_token_is_cancelled_without_another_post(world: Any) -> None:
+    world.echoes = True
+    older = accepted(world)
+    world.run(older, intent="intent-2", idempotency="unproven")
+    assert " ".join(world.trace) == "LIST GET SAVE GET CANCEL GET SAVE POST SAVE"
+
+
+def test_what_may_be_somebody_elses_is_left_and_named(world: Any) -> None:
+    older = accepted(world)
+    world.run(older, intent="intent-2", idempotency="unproven")
+    assert "CANCEL" not in world.trace
+    assert any("job_1" in line and "somebody" in line for line in world.said)
+
+
+def test_a_lost_start_that_left_nothing_is_not_sent_again(world: Any) -> None:
+    assert world.run(sent(world, ago=10.0), intent="intent-2").how == "started"
+    assert world.posts == 1
+    assert all(token != INTENT for token in (record.intent for record in world.saved))
+
+
+def test_where_the_key_named_nothing_the_new_wish_goes_on(world: Any) -> None:
+    world.add_job("running", age=5.0)
+    world.busy = True
+    assert world.run(sent(world, ago=10.0), intent="intent-2").how == "busy"
+    assert "CANCEL" not in world.trace
+
+
+@pytest.mark.parametrize("outcome", ["unknown", "not_sent"])
+def test_where_the_replay_does_not_come_the_next_try_comes_back_to_it(
+    make_world: Any, monkeypatch: Any, outcome: Any
+) -> None:
+    world = make_world()
+    older = accepted(world)
+
+    def out_of_reach(self: Any, effect: Any) -> Any:
+        raise TransportError("no answer", outcome=outcome)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(make_world, "post", out_of_reach)
+        with pytest.raises(TransportError):
+            world.run(older, intent="intent-2")
+    assert world.stored.intent == INTENT
+    assert world.run(world.stored, intent="intent-2").how == "started"
+    assert [job.status for job in world.jobs.values()] == ["cancelled", "queued"]
+
+
+def test_an_older_wishs_job_that_not_every_copy_of_the_store_shows_yet_is_waited_for(
+    make_world: Any, monkeypatch: Any
+) -> None:
+    world = make_world()
+    world.run()
+    visible_at = world.now + 6.0
+    plain = make_world.do
+
+    def lagging(self: Any, effect: Any) -> Any:
+        if isinstance(effect, effects.Get) and effect.run_id == "job_1" and self.now < visible_at:
+            raise NotFoundError("no such job", status_code=404)
+        return plain(self, effect)
+
+    monkeypatch.setattr(make_world, "do", lagging)
+    assert world.run(world.stored, intent="intent-2").how == "started"
+    assert [job.status for job in world.jobs.values()] == ["cancelled", "queued"]
+
+
+def test_an_older_wishs_job_that_is_gone_for_good_holds_nobody_up(world: Any) -> None:
+    world.run()
+    gone = world.stored
+    del world.jobs["job_1"]
+    world.now += 600.0
+    began = world.now
+    assert world.run(gone, intent="intent-2").how == "started"
+    assert world.now == began
+
+
+def test_left_running_on_purpose_it_is_not_looked_for(world: Any) -> None:
+    assert world.run(accepted(world), intent="intent-2", cancel_older=False).how == "started"
+    assert "LIST" not in world.trace
+
+
+def test_every_error_of_a_post_has_its_kind() -> None:
+    lost, none = TransportError("x"), TransportError("x", outcome="not_sent")
+    assert [classify(error) for error in (lost, none, PlanasonixError("x"))] == ["lost", "refused", "lost"]
+    assert not Policy(idempotency="ignored").key_counts(0.0, 1.0)
