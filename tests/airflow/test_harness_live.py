@@ -30,6 +30,7 @@ def test_an_import_error_is_shown(airflow: LocalAirflow) -> None:
     airflow.forget_import_error("broken.py")
 
 
+@pytest.mark.scenario
 def test_a_wait_survives_the_crash_of_the_triggerer(airflow: LocalAirflow, dag) -> None:
     dag_id = dag(WAITING.format(seconds=4), imports=SENSOR)
     run = airflow.trigger(dag_id)
@@ -42,6 +43,7 @@ def test_a_wait_survives_the_crash_of_the_triggerer(airflow: LocalAirflow, dag) 
     assert airflow.database.task(run, "wait").try_number == 1
 
 
+@pytest.mark.scenario
 @pytest.mark.parametrize("what", ["task", "both"])
 def test_a_killed_task_is_retried(airflow: LocalAirflow, dag, what: str) -> None:
     run = airflow.trigger(dag(SLEEPING.format(seconds=3)))

@@ -10,7 +10,8 @@ pytestmark = pytest.mark.live
 
 modes = pytest.mark.parametrize("deferrable", [False, True], ids=["blocking", "deferrable"])
 FOUR_WEEKS = "start_at='2026-01-05T00:00:00+00:00', end_at='2026-02-02T00:00:00+00:00', stage='1w'"
-OK, FAILED, STUCK = {"outcome": "succeeded"}, {"outcome": "failed"}, {"outcome": "stuck"}
+QUICK = {"queue_seconds": 0.1, "duration_seconds": 0.4}
+OK, FAILED, STUCK = {"outcome": "succeeded", **QUICK}, {"outcome": "failed", **QUICK}, {"outcome": "stuck", **QUICK}
 
 
 def staged(world: Any, deferrable: bool, extra: str = "", window: str = FOUR_WEEKS) -> Any:
@@ -30,7 +31,10 @@ def in_parallel(world: Any) -> None:
     world.sandbox.control("PATCH", "switches", {"busy": "parallel"})
 
 
-@modes
+@pytest.mark.parametrize(
+    "deferrable",
+    [pytest.param(False, id="blocking", marks=pytest.mark.scenario), pytest.param(True, id="deferrable")],
+)
 def test_a_retry_starts_only_the_stage_that_failed(world: Any, deferrable: bool) -> None:
     in_parallel(world)
     world.script(sequence=[OK, FAILED, OK, OK, OK])
@@ -63,6 +67,7 @@ def test_a_clear_resumes_what_failed_and_restarts_what_succeeded(world: Any) -> 
     assert starts(world)[5:] == ["2026-01-05", "2026-01-12", "2026-01-19", "2026-01-26"]
 
 
+@pytest.mark.scenario
 def test_a_worker_killed_in_the_middle_starts_nothing_twice(world: Any) -> None:
     world.script(sequence=[OK, STUCK, OK, OK])
     run = staged(world, False)
@@ -119,6 +124,7 @@ def test_a_triggerer_that_is_killed_and_replaced_cancels_and_loses_nothing(world
     assert starts(world) == ["2026-01-05", "2026-01-12", "2026-01-19", "2026-01-26"]
 
 
+@pytest.mark.scenario
 def test_a_mapped_task_for_each_planned_stage(world: Any) -> None:
     in_parallel(world)
     run = world.start(
