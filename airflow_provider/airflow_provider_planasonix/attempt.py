@@ -195,7 +195,8 @@ class Attempt:
         limit = operator.execution_timeout
         if limit is not None:
             # Airflow does not apply it to a deferred task.
-            handle = replace(handle, deadline_at=min(handle.deadline_at, now + limit.total_seconds()))
+            until = self.ledger.began_at + limit.total_seconds()
+            handle = replace(handle, deadline_at=min(handle.deadline_at, until))
         operator.defer(
             trigger=PlanasonixRunTrigger(
                 handle.to_dict(),

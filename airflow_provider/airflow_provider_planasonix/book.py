@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from airflow_provider_planasonix.ledger import KEY
@@ -12,12 +12,10 @@ class TaskStateBook:
     """The named entries of one task instance, each under the key `planasonix/<name>`.
 
     :param context: the task's context, in a worker.
-    :param refuse_to_start: called before each POST; raises when the task was ended meanwhile.
     """
 
-    def __init__(self, context: Any, refuse_to_start: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, context: Any) -> None:
         self._store = context["task_state_store"]
-        self._refuse_to_start = refuse_to_start
         # What this process has seen: the stages that may run are read at the begin of each round.
         self._owned: dict[str, str] = {}
 
@@ -29,9 +27,6 @@ class TaskStateBook:
         return value
 
     def write(self, name: str, entry: dict[str, Any]) -> None:
-        """Raises what `refuse_to_start` says where a start comes next: nothing was sent yet then."""
-        if entry.get("sent_at") is not None and entry.get("run_id") is None and entry.get("outcome") is None:
-            self._refuse_to_start()
         self._store.set(f"{KEY}/{name}", entry)
         self._note(name, entry)
 

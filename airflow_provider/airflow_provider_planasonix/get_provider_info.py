@@ -31,7 +31,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {
                 "integration-name": _INTEGRATION,
-                "python-modules": [f"{_PACKAGE}.triggers.run", f"{_PACKAGE}.triggers.busy"],
+                "python-modules": [f"{_PACKAGE}.triggers.{name}" for name in ("run", "busy", "stages")],
             }
         ],
         "extra-links": [f"{_PACKAGE}.links.PlanasonixJobLink"],

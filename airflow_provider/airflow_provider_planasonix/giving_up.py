@@ -36,12 +36,13 @@ def given_up_on_signal(task: TaskKey, log: Any, what: str) -> bool:
     return False
 
 
-def cancel_on_signal(hook: PlanasonixHook, handles: Sequence[RunHandle], log: Any) -> None:
+def cancel_on_signal(hook: PlanasonixHook, handles: Sequence[RunHandle], log: Any, *, stay: bool = True) -> None:
     """Cancel the runs of a task that a user ended, then let Airflow end the process.
 
     The calls run in threads, because the signal may have come while this one held a lock that a call needs. Once they
     are done nothing more may happen here: returning would let `execute` go on and report an ending of its own, which
-    calls the failure callbacks of a task that was marked success.
+    calls the failure callbacks of a task that was marked success. With `stay=False` this returns at once: the answer
+    to a start is under way, and only whoever waits for it can put an end to what it started.
     """
     left = list(handles)
     done = threading.Event()
@@ -58,5 +59,5 @@ def cancel_on_signal(hook: PlanasonixHook, handles: Sequence[RunHandle], log: An
 
     for handle in handles:
         threading.Thread(target=cancel, args=(handle,), name="planasonix-cancel", daemon=True).start()
-    if done.wait(CANCEL_SECONDS + 0.5):
+    if stay and done.wait(CANCEL_SECONDS + 0.5):
         time.sleep(STAY_SECONDS)

@@ -18,6 +18,7 @@ from airflow_provider_planasonix.book import TaskStateBook
 from airflow_provider_planasonix.giving_up import cancel_on_signal, given_up_on_signal
 from airflow_provider_planasonix.ledger import TaskStateLedger
 from airflow_provider_planasonix.links import PlanasonixJobLink
+from airflow_provider_planasonix.pinned import as_first_asked
 from airflow_provider_planasonix.provenance import provenance_of
 from airflow_provider_planasonix.task_state import TaskKey
 from planasonix.errors import RunCancelledError, WaitTimeoutError
@@ -57,12 +58,15 @@ class StagedAttempt:
         self.book = TaskStateBook(context)
         self._given_up = threading.Event()
         self._waiting_for: tuple[RunHandle, ...] = ()
+        self._in_a_round = False
 
     def run(self, client: Planasonix, asked: StagedBackfill) -> dict[str, Any]:
         """Rounds and waits, here or deferred; return the outcome, or raise with the whole report."""
         self.ledger.note_this_try()
         try:
             self._end_unstaged(client)
+            attempt = f"{self.ledger.intent}/{self.context['ti'].try_number}"
+            asked = as_first_asked(self.book, attempt, asked)
             while True:
                 progress = self._round(client, asked)
                 if progress.ended:
@@ -95,8 +99,8 @@ class StagedAttempt:
         # A round that is under way ends at its next step, but never between a POST and its answer.
         self._given_up.set()
         owned = [handle for handle in handles if handle.owned]
-        if owned:
-            cancel_on_signal(self.operator.hook, owned, self.log)
+        if owned and self.operator.cancel_on_kill:
+            cancel_on_signal(self.operator.hook, owned, self.log, stay=not self._in_a_round)
 
     def cancel_what_was_started(self, client: Planasonix, *, patience_seconds: float = 30.0) -> None:
         """The task's time is up, wherever that was: whatever the book names is given up."""
@@ -111,8 +115,8 @@ class StagedAttempt:
     # --- steps ----------------------------------------------------------------------------------------------------
 
     def _round(self, client: Planasonix, asked: StagedBackfill) -> StagedProgress:
-        self._waiting_for = ()
         self._end_at_time_limit(client)
+        self._in_a_round = True
         progress = advance_stages(
             client,
             asked,
@@ -126,6 +130,7 @@ class StagedAttempt:
             stop=self._given_up,
         )
         self._waiting_for = progress.active
+        self._in_a_round = False
         self.log.info(
             "stages of connection %s: %d loaded, %d running, %d failed, %d to do",
             asked.request.connection_id,
@@ -182,6 +187,8 @@ class StagedAttempt:
     def _wait_while_busy(self, client: Planasonix, asked: StagedBackfill, progress: StagedProgress) -> None:
         operator = self.operator
         until = busy_until(progress, policy_of(operator, client), asked.request.connection_id)
+        limit = self._time_limit()
+        until = until if limit is None else min(until, limit)
         since = progress.busy_since or time.time()
         if not operator.deferrable:
             busy = Started("busy", busy_kind=progress.busy_kind, busy_run_id=progress.busy_run_id)

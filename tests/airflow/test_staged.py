@@ -7,10 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, XComArg
 
 import airflow_provider_planasonix.windows as windows_module
 from airflow_provider_planasonix.book import TaskStateBook
 from airflow_provider_planasonix.operators.backfill import PlanasonixBackfillOperator
+from airflow_provider_planasonix.pinned import as_first_asked
 from airflow_provider_planasonix.triggers.stages import PlanasonixStagesTrigger
 from planasonix.errors import ConfigurationError
 from planasonix.runs import BackfillRequest, StagedBackfill
@@ -19,7 +22,7 @@ WINDOW = {"start_at": "2026-01-01T00:00Z", "end_at": "2026-03-01T00:00Z"}
 
 
 def operator(**parameters: Any) -> PlanasonixBackfillOperator:
-    return PlanasonixBackfillOperator(task_id="load", connection_id="conn_shop_orders", **parameters)
+    return PlanasonixBackfillOperator(**{"task_id": "load", "connection_id": "conn_shop_orders", **parameters})
 
 
 @pytest.mark.parametrize(
@@ -34,6 +37,10 @@ def operator(**parameters: Any) -> PlanasonixBackfillOperator:
         ({"stage": "1d", "wait_for_completion": False, **WINDOW}, "wait_for_completion"),
         ({"partitions": [], "overlap": "union"}, "overlap"),
         ({"partitions": [("2026-01-01T00:00Z", "2026-01-02T00:00Z")], "stage": "1d"}, "partitions"),
+        ({"partitions": []}, "partitions"),
+        ({"stage": "1d", "overlap": "merge", **WINDOW}, "overlap"),
+        ({"on_clear": "never", **WINDOW}, "on_clear"),
+        ({"max_active_stages": -3, **WINDOW}, "max_active_stages"),
     ],
 )
 def test_a_wrong_parameter_is_an_error_of_the_dag_file(parameters: dict[str, Any], field: str) -> None:
@@ -47,6 +54,28 @@ def test_a_templated_stage_is_checked_when_it_is_known() -> None:
     task.stage = "fortnight"
     with pytest.raises(ConfigurationError, match="stage"):
         task.run_request({})
+
+
+def test_what_is_not_known_yet_is_not_judged() -> None:
+    with DAG("d", schedule=None):
+        upstream = EmptyOperator(task_id="upstream")
+        operator(task_id="a", stage=XComArg(upstream), **WINDOW)
+        operator(task_id="b", stage="{% if 1 %}1d{% endif %}", **WINDOW)
+        operator(task_id="c", partitions=[("{{ ds }}", "{{ macros.ds_add(ds, 1) }}")])
+        operator(task_id="d", partitions=XComArg(upstream))
+
+
+def test_a_try_goes_on_with_the_window_it_began_with() -> None:
+    book = TaskStateBook({"task_state_store": Store()})
+
+    def asked(end_at: str) -> StagedBackfill:
+        task = operator(stage="1d", start_at="2026-01-01T00:00Z", end_at=end_at, tables=["public.b", "public.a"])
+        return task.run_request({})
+
+    first, moved = asked("2026-01-03T12:00Z"), asked("2026-01-03T12:01Z")
+    assert as_first_asked(book, "wish/1", first) == first
+    assert as_first_asked(book, "wish/1", moved) == first
+    assert as_first_asked(book, "wish/2", moved) == moved
 
 
 def test_the_stages_of_the_data_interval() -> None:
@@ -99,18 +128,6 @@ def test_the_book_keeps_an_entry_for_each_stage_and_knows_its_own_runs() -> None
     again = TaskStateBook({"task_state_store": store})
     assert again.read("a") == store.values["planasonix/a"]
     assert again.read("nothing") is None
-
-
-def test_nothing_is_started_for_a_task_that_was_ended() -> None:
-    def refuse() -> None:
-        raise RuntimeError("ended")
-
-    store = Store()
-    book = TaskStateBook({"task_state_store": store}, refuse)
-    with pytest.raises(RuntimeError, match="ended"):
-        book.write("a", {"sent_at": 1.0, "run_id": None, "outcome": None})
-    assert store.values == {}
-    book.write("a", {"sent_at": 1.0, "run_id": "bf_1", "outcome": None})
 
 
 def test_the_trigger_comes_back_as_it_was() -> None:

@@ -114,10 +114,8 @@ def test_a_triggerer_that_is_killed_and_replaced_cancels_and_loses_nothing(world
     world.script(outcome="stuck")
     run = staged(world, True, "max_active_stages=2, stop_after_failures=None")
     world.waiting(run, True, look="backfills.get")
-    triggerer = world.airflow.components["triggerer"]
-    triggerer.kill()
-    triggerer.start()
-    world.airflow.wait_healthy("triggerer")
+    world.airflow.triggerer.kill()
+    world.airflow.triggerer.start()
     for number in range(1, 5):
         world.finish(world.wait_for_job(number))
     assert world.airflow.wait_run(run, timeout_seconds=120) == "success"

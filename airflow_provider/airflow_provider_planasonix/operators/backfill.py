@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _ANY_DAY = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
 
+_DEFAULTS = ("refuse", "UTC", 1, 3, None)
+"""A DAG file without stages does not pay for looking at their parameters."""
+
 
 class PlanasonixBackfillOperator(PlanasonixRunOperator):
     """Loads the half-open window [`start_at`, `end_at`) again and waits for it (facts §1.1).
@@ -30,7 +33,8 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
     the deadline of each stage's backfill, and `execution_timeout` bounds the whole try, its waits included.
 
     :param connection_id: the Planasonix connection. Templated.
-    :param start_at: start of the window, inclusive: an aware datetime, or ISO 8601 text with an offset. Templated.
+    :param start_at: start of the window, inclusive: an aware datetime, or ISO 8601 text with an offset. Templated. In
+        stages, the window is the one with which a try began, though a deferred task renders it anew.
     :param end_at: end of the window, exclusive; as `start_at`. Templated.
     :param tables: only these tables, schema-qualified; all when left out. Templated.
     :param stage: the length of a stage: `"6h"`, `"1d"`, `"1w"`, `"3mo"`, or a timedelta of whole hours or days; cut at
@@ -81,7 +85,8 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
         self.max_active_stages = max_active_stages
         self.stop_after_failures = stop_after_failures
         self.on_clear: OnClear | None = on_clear
-        self._check()
+        if (overlap, stage_timezone, max_active_stages, stop_after_failures, on_clear) != _DEFAULTS or self._in_stages:
+            self._check()
 
     def run_request(self, context: Any) -> BackfillRequest | StagedBackfill:
         stages = self._stages(context)
@@ -134,11 +139,9 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
 
     def _check(self) -> None:
         """A wrong word or number is an error of the DAG file, not of tonight's run; templates are not known yet."""
-        if not self._in_stages:
-            return
         from planasonix.runs import plan_partitions, plan_stages
 
-        if not self.wait_for_completion:
+        if self._in_stages and not self.wait_for_completion:
             raise ConfigurationError(
                 "A backfill in stages has to be waited for: the next stage starts when one has ended.",
                 field="wait_for_completion",
@@ -148,7 +151,19 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
             raise ConfigurationError(
                 "partitions say what is loaded: leave out stage, start_at and end_at.", field="partitions"
             )
-        stage = "1d" if self.stage is None or (isinstance(self.stage, str) and "{{" in self.stage) else self.stage
+        if self.overlap != "refuse" and self.partitions is None:
+            raise ConfigurationError("overlap speaks of partitions, and there are none.", field="overlap")
+        stage = self.stage if self.stage is not None and _is_literal(self.stage) else "1d"
         some = plan_stages(*_ANY_DAY, stage, timezone=self.stage_timezone)
         self._staged(BackfillRequest("any", *_ANY_DAY), some)
-        plan_partitions([_ANY_DAY], overlap=self.overlap)
+        if self.partitions is not None:
+            plan_partitions(self.partitions if _is_literal(self.partitions) else [_ANY_DAY], overlap=self.overlap)
+
+
+def _is_literal(value: object) -> bool:
+    """Whether the value stands in the DAG file: neither a template nor another task's result."""
+    if isinstance(value, list | tuple):
+        return all(_is_literal(each) for each in value)
+    return isinstance(value, timedelta | datetime) or (
+        isinstance(value, str) and "{{" not in value and "{%" not in value
+    )

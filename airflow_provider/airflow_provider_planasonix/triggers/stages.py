@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import asdict
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -69,7 +68,7 @@ class PlanasonixStagesTrigger(BaseTrigger):
         end = await self._wait([RunHandle.from_dict(handle) for handle in self.handles])
         # Airflow may fail a task that is resumed before its executor has seen the deferral through.
         await asyncio.sleep(min(DEFERRAL_SECONDS, max(0.0, self.deferred_at + DEFERRAL_SECONDS - time.time())))
-        yield TriggerEvent(asdict(end))
+        yield TriggerEvent(end.to_payload())
 
     async def _wait(self, handles: list[RunHandle]) -> WaitEnd:
         first = handles[0].to_dict()
