@@ -38,6 +38,7 @@ from planasonix.watch import Interval
 if TYPE_CHECKING:
     from airflow_provider_planasonix.operators.run import PlanasonixRunOperator
     from planasonix import Planasonix
+    from planasonix.runs import Outcome
 
 FRAMEWORK_SLACK = timedelta(minutes=10)
 """How much later than ours Airflow's own deadline of a deferral is: ours can cancel and tell why."""
@@ -84,7 +85,7 @@ class Attempt:
     def finish(self, client: Planasonix, handle: RunHandle, expected_tables: tuple[str, ...]) -> dict[str, Any]:
         """Report the ended run: return its outcome, or raise with the whole story."""
         outcome = outcome_of(client, handle, expected_tables=expected_tables)
-        self._note_end(handle, outcome.api_status)
+        self._note_end(handle, outcome)
         try:
             raise_for_failure(outcome)
         except RunCancelledError as error:
@@ -210,13 +211,15 @@ class Attempt:
             timeout=timedelta(seconds=max(0.0, handle.deadline_at - now)) + FRAMEWORK_SLACK,
         )
 
-    def _note_end(self, handle: RunHandle, api_status: str) -> None:
-        """Tell reconcile that this end was seen. How the task ends does not hang on that note."""
+    def _note_end(self, handle: RunHandle, outcome: Outcome) -> None:
+        """Tell reconcile that this end was seen, and a retry what was made of it. How the task ends does not hang on
+        that note.
+        """
         record = self.ledger.read()
         if record is None or record.run_id != handle.id:
             return
         try:
-            self.ledger.write(replace(record, ended_as=api_status))
+            self.ledger.write(replace(record, ended_as=outcome.api_status, verdict=outcome.status))
         except Exception as error:
             self.log.warning("the end of %s %s could not be noted: %r", handle.kind, handle.id, error)
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from airflow_provider_planasonix.book import TaskStateBook
 from planasonix.runs import BackfillRequest, Stage, StagedBackfill
-from planasonix.runs.windows import instant
+from planasonix.runs.staged.windows import instant
 
 _ENTRY = "asked"
 

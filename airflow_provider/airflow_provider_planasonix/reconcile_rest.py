@@ -126,8 +126,9 @@ class AirflowRest:
     def _decoded(self, answer: httpx.Response, path: str) -> Any:
         status = answer.status_code
         if status in (401, 403):
+            given = "the credentials" if self._given_token or self._login else "to let anybody in without credentials"
             raise ConfigurationError(
-                f"Airflow's API at {self.url} refuses the credentials for {path} (HTTP {status}).",
+                f"Airflow's API at {self.url} refuses {given} for {path} (HTTP {status}).",
                 field="PLANASONIX_AIRFLOW_TOKEN",
                 hint="Set PLANASONIX_AIRFLOW_TOKEN, or _USERNAME and _PASSWORD, of a user who may read task instances.",
             )

@@ -26,7 +26,6 @@ from planasonix.runs import (
     RunHandle,
     StagedBackfill,
     StagedProgress,
-    Started,
     advance_stages,
     busy_pause_seconds,
     busy_until,
@@ -34,8 +33,7 @@ from planasonix.runs import (
     raise_for_stages,
     report_stages,
     staged_outcome,
-    wait_for_any,
-    wait_while_busy,
+    wait_for_progress,
 )
 from planasonix.runs.drivers import perform
 from planasonix.runs.retire import retire
@@ -71,10 +69,14 @@ class StagedAttempt:
                 progress = self._round(client, asked)
                 if progress.ended:
                     return self._finish(asked, progress)
-                if progress.active:
-                    self._wait_for_a_stage(client, progress)
+                if not self.operator.deferrable:
+                    policy = policy_of(self.operator, client)
+                    interval = Interval(fixed_seconds=self.operator.poll_interval_seconds)
+                    wait_for_progress(client, progress, asked, policy, interval=interval, stop=self._given_up)
+                elif progress.active:
+                    self._defer_until_a_stage_ends(progress)
                 else:
-                    self._wait_while_busy(client, asked, progress)
+                    self._defer_while_busy(client, asked, progress)
         except KeyboardInterrupt:
             if not self._given_up.is_set():
                 raise
@@ -158,16 +160,12 @@ class StagedAttempt:
         self.log.info(report_stages(outcome))
         return outcome.to_dict()
 
-    def _wait_for_a_stage(self, client: Planasonix, progress: StagedProgress) -> None:
+    def _defer_until_a_stage_ends(self, progress: StagedProgress) -> None:
         operator, until = self.operator, self._time_limit()
         handles = progress.active
         if until is not None:
             # Airflow does not apply it to a deferred task.
             handles = tuple(replace(handle, deadline_at=min(handle.deadline_at, until)) for handle in handles)
-        if not operator.deferrable:
-            interval = Interval(fixed_seconds=operator.poll_interval_seconds)
-            wait_for_any(client, handles, interval=interval, stop=self._given_up)
-            return
         from airflow_provider_planasonix.triggers.stages import PlanasonixStagesTrigger
 
         now = time.time()
@@ -184,16 +182,12 @@ class StagedAttempt:
             timeout=timedelta(seconds=max(0.0, min(handle.deadline_at for handle in handles) - now)) + FRAMEWORK_SLACK,
         )
 
-    def _wait_while_busy(self, client: Planasonix, asked: StagedBackfill, progress: StagedProgress) -> None:
+    def _defer_while_busy(self, client: Planasonix, asked: StagedBackfill, progress: StagedProgress) -> None:
         operator = self.operator
         until = busy_until(progress, policy_of(operator, client), asked.request.connection_id)
         limit = self._time_limit()
         until = until if limit is None else min(until, limit)
         since = progress.busy_since or time.time()
-        if not operator.deferrable:
-            busy = Started("busy", busy_kind=progress.busy_kind, busy_run_id=progress.busy_run_id)
-            wait_while_busy(client, busy, since=since, until=until)
-            return
         from airflow_provider_planasonix.triggers.busy import PlanasonixBusyTrigger
 
         operator.defer(

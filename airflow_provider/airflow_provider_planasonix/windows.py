@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from planasonix.runs.windows import plan_stages
+from planasonix.runs.staged.windows import plan_stages
 
 
 def stage_windows(

@@ -12,9 +12,9 @@ from planasonix.runs.requests import BackfillRequest
 
 # Imported on use: only a DAG file with stages pays for them.
 if TYPE_CHECKING:
-    from planasonix.runs.partitions import Overlap
-    from planasonix.runs.stages import OnClear, StagedBackfill
-    from planasonix.runs.windows import Stage
+    from planasonix.runs.staged.partitions import Overlap
+    from planasonix.runs.staged.windows import Stage
+    from planasonix.runs.staged.wish import OnClear, StagedBackfill
 
 _ANY_DAY = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
 

@@ -7,7 +7,8 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -17,9 +18,9 @@ from planasonix.watch import Interval
 
 if TYPE_CHECKING:
     from planasonix import Planasonix
-    from planasonix.runs import Book, PlannedStage, StagedBackfill, StagedOutcome, StagedProgress
+    from planasonix.runs import Book, IfRunning, PlannedStage, Policy, StagedBackfill, StagedOutcome, StagedProgress
 
-FAILED, INTERRUPTED = 1, 130
+FAILED, SKIPPED, INTERRUPTED = 1, 3, 130
 
 
 @click.command("backfill")
@@ -38,13 +39,22 @@ FAILED, INTERRUPTED = 1, 130
     type=click.IntRange(min=0),
     help="Start nothing new after so many failures in a row; 0: never stop.",
 )
+@click.option(
+    "--if-running",
+    type=click.Choice(["wait", "attach", "skip", "fail"]),
+    default="wait",
+    show_default=True,
+    help="While another job keeps the connection busy: wait for it; attach to a backfill of the very same window; "
+    "skip, with exit code 3; or fail.",
+)
 @click.option("--timeout", "timeout_seconds", default=86_400.0, show_default=True, help="Seconds for each stage.")
 @click.option(
     "--poll-interval",
     "poll_interval_seconds",
     metavar="SECONDS",
     type=click.FloatRange(min=0, min_open=True),
-    help="Pause between two looks.  [default: a tenth of the backfill's age, 2 to 30]",
+    help="Pause between two looks.  [default: a tenth of the backfill's age, "
+    f"{Interval().shortest_seconds:g} to {Interval().longest_seconds:g}]",
 )
 @click.option("--ledger", metavar="FILE", help="Remember in this SQLite file what is done; needed to go on later.")
 @click.option("--name", metavar="NAME", help="With --ledger: what this backfill is called.  [default: its connection]")
@@ -65,6 +75,7 @@ def command(
     priority: str | None,
     max_active_stages: int,
     stop_after_failures: int,
+    if_running: IfRunning,
     timeout_seconds: float,
     poll_interval_seconds: float | None,
     ledger: str | None,
@@ -79,10 +90,15 @@ def command(
     loaded again, what still runs is waited for. Ctrl-C cancels what this call started. The tenant comes from
     PLANASONIX_API_KEY and PLANASONIX_BASE_URL.
 
-    Exit codes: 0 all stages are loaded, 1 one failed or was cancelled, 2 wrong arguments, 130 interrupted.
+    Exit codes: 0 all stages are loaded, 1 not all of them are, 2 wrong arguments, 3 skipped, 130 interrupted.
     """
+    from planasonix.runs import Policy
+
     if name is not None and ledger is None:
         raise click.UsageError("--name goes with --ledger.")
+    if name is not None and (not name or "/" in name):
+        # In a ledger `name/stage` is a slot: `a/b` would also be a stage of the backfill `a`.
+        raise click.UsageError(f"--name takes a name without '/', got {name!r}.")
     try:
         asked = _asked(
             connection_id,
@@ -100,7 +116,9 @@ def command(
             _tell_plan(book, asked, output)
         else:
             interval = Interval(fixed_seconds=poll_interval_seconds)
-            _run(book, asked, timeout_seconds, interval, output, remembered=ledger is not None)
+            policy = Policy(timeout_seconds=timeout_seconds, if_running=if_running)
+            with _held(book):
+                _run(book, asked, policy, interval, output, remembered=ledger is not None)
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from None
     except PlanasonixError as error:
@@ -125,11 +143,18 @@ def _book(ledger: str | None, name: str) -> Book:
     return MemoryBook() if ledger is None else SqliteBook(ledger, name)
 
 
+def _held(book: Book) -> AbstractContextManager[None]:
+    """Of two processes on one name each would count the other's failures as old ones, and start the stage again."""
+    from planasonix.runs import SqliteBook
+
+    return book.held() if isinstance(book, SqliteBook) else nullcontext()
+
+
 def _run(
-    book: Book, asked: StagedBackfill, timeout_seconds: float, interval: Interval, output: str, *, remembered: bool
+    book: Book, asked: StagedBackfill, policy: Policy, interval: Interval, output: str, *, remembered: bool
 ) -> None:
     from planasonix import Planasonix
-    from planasonix.runs import Policy, Provenance, run_stages_to_end
+    from planasonix.runs import Provenance, run_stages_to_end
 
     with Planasonix() as client, _interruptible() as stop, _progress(len(asked.stages), output) as on_progress:
         try:
@@ -138,7 +163,7 @@ def _run(
                 asked,
                 book=book,
                 provenance=Provenance("cli", "planasonix backfill"),
-                policy=Policy(idempotency=client.config.idempotency, timeout_seconds=timeout_seconds),
+                policy=replace(policy, idempotency=client.config.idempotency),
                 interval=interval,
                 on_progress=on_progress,
                 log=_log,
@@ -154,6 +179,8 @@ def _run(
                 _cancel(client, book)
             raise
         _tell_outcome(outcome, output)
+    if outcome.status == "skipped":
+        raise SystemExit(SKIPPED)
 
 
 def _give_up(client: Planasonix, book: Book) -> NoReturn:

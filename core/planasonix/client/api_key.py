@@ -4,7 +4,8 @@ Keys are rotated while somebody waits. A client that was told where its key come
 environment) asks there again once the server refuses it, and goes on with what it gets: the waits of hours too.
 
 Who asks waits in a queue of one: a thousand refused calls ask once. An answer that brought nothing new is not asked
-for again before `ASK_AT_MOST_EVERY_SECONDS` have passed, however often the server refuses.
+for again before `ASK_AT_MOST_EVERY_SECONDS` have passed, however often the server refuses; a function that hangs is not
+called again before it has ended, and holds no call up after `ASK_SECONDS`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn, TypeAlias
 from weakref import WeakKeyDictionary
 
+from planasonix.client.asking import Heard, Question, close, heard_within
 from planasonix.client.secret import Secret
 from planasonix.engine import Clock
 from planasonix.errors import ConfigurationError
@@ -30,7 +32,7 @@ AsyncReloadApiKey: TypeAlias = Callable[[], "str | Awaitable[str]"]
 
 ASK_AT_MOST_EVERY_SECONDS = 10.0
 ASK_SECONDS = 20.0
-"""What asking may take where it can be broken off: a secrets store that hangs must not hold the calls up."""
+"""What asking may take before the calls go on without: a secrets store that hangs must not hold them up."""
 
 
 @dataclass
@@ -38,7 +40,8 @@ class _Queue:
     """Where those who ask wait for each other. Of one process: a fork may copy a lock that is held."""
 
     pid: int = field(default_factory=os.getpid)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    question: Question | None = None
     of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = field(
         default_factory=WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
     )
@@ -73,41 +76,93 @@ class ApiKey:
     def replaced(self, refused: Secret, clock: Clock, seconds: float) -> bool:
         """Whether another key than the refused one is in force; asks for one if need be. Raises nothing.
 
-        `seconds` bounds the wait for somebody else who is asking.
+        `seconds` bounds the wait, for the answer or for somebody else who is asking.
         """
-        queue = self._here()
-        if not queue.lock.acquire(timeout=max(0.0, min(seconds, ASK_SECONDS))):
-            return self.in_force is not refused
-        try:
-            if (reload := self._due(refused, clock)) is not None:
-                self._put_in_force(_at_once(_hidden(reload())))
-        except Exception as error:
-            _could_not(error)
-        finally:
-            queue.lock.release()
+        question = self._question(refused, clock)
+        if question is not None:
+            if not question.wait(self._may_take(question, clock, seconds)):
+                self._give_up(question)
+            elif (to_await := question.take_to_await()) is not None:
+                close(to_await)
+                _could_not(ConfigurationError("reload_api_key of a blocking client must not be a coroutine function"))
         return self.in_force is not refused
 
     async def areplaced(self, refused: Secret, clock: Clock, seconds: float) -> bool:
-        """As `replaced`, with `seconds` for the asking itself, too. What is no coroutine function runs in a thread."""
-        queue = self._here()
-        lock = queue.of_loop.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        """As `replaced`. A coroutine function is called on the event loop, any other one in a thread."""
+        loop = asyncio.get_running_loop()
+        lock = self._here().of_loop.setdefault(loop, asyncio.Lock())
+        until = loop.time() + max(0.0, min(seconds, ASK_SECONDS))
+        turn = asyncio.timeout_at(until)
         try:
-            async with asyncio.timeout(max(0.0, min(seconds, ASK_SECONDS))), lock:
-                if (reload := self._due(refused, clock)) is not None:
-                    self._put_in_force(await _answer_of(reload))
-        except Exception as error:
-            _could_not(error)
+            async with turn:
+                await lock.acquire()
+        except TimeoutError:
+            return self.in_force is not refused
+        try:
+            if inspect.iscoroutinefunction(self._reload):
+                if self._is_due(refused, clock):
+                    await self._ask_here(self._reload, until - loop.time())
+            elif (question := self._question(refused, clock)) is not None:
+                if not await question.await_end(self._may_take(question, clock, until - loop.time())):
+                    self._give_up(question)
+                elif (to_await := question.take_to_await()) is not None:
+                    await self._ask_here(lambda: to_await, until - loop.time())
+        finally:
+            lock.release()
         return self.in_force is not refused
 
-    def _due(self, refused: Secret, clock: Clock) -> AsyncReloadApiKey | None:
-        """Whom to ask now, if anybody; notes the time."""
-        now = clock.monotonic()
-        if self._reload is None or self.in_force is not refused:
-            return None
-        if self._asked_at is not None and now - self._asked_at < ASK_AT_MOST_EVERY_SECONDS:
-            return None
-        self._asked_at = now
-        return self._reload
+    def _is_due(self, refused: Secret, clock: Clock) -> bool:
+        """Whether to ask now; notes the time if so."""
+        with self._here().lock:
+            now = clock.monotonic()
+            if self._reload is None or self.in_force is not refused:
+                return False
+            if self._asked_at is not None and now - self._asked_at < ASK_AT_MOST_EVERY_SECONDS:
+                return False
+            self._asked_at = now
+            return True
+
+    def _question(self, refused: Secret, clock: Clock) -> Question | None:
+        """The question under way; a new one if it is time to ask."""
+        queue = self._here()
+        with queue.lock:
+            if self._reload is None or self.in_force is not refused:
+                return None
+            if queue.question is not None and not queue.question.has_ended:
+                return queue.question
+            if not self._is_due(refused, clock):
+                return None
+            queue.question = Question(clock.monotonic())
+            queue.question.ask(self._reload, self._heard)
+            return queue.question
+
+    async def _ask_here(self, reload: Callable[[], Awaitable[str]], seconds: float) -> None:
+        try:
+            heard = await heard_within(reload, seconds)
+        except asyncio.CancelledError:
+            # The next one who is refused asks anew.
+            self._asked_at = None
+            raise
+        self._heard(TimeoutError() if heard is None else heard)
+
+    @staticmethod
+    def _may_take(question: Question, clock: Clock, seconds: float) -> float:
+        return max(0.0, min(seconds, question.asked_at + ASK_SECONDS - clock.monotonic()))
+
+    @staticmethod
+    def _give_up(question: Question) -> None:
+        if not question.is_given_up:
+            question.is_given_up = True
+            _could_not(TimeoutError())
+
+    def _heard(self, answer: Heard) -> None:
+        try:
+            if isinstance(answer, Secret):
+                self._put_in_force(answer)
+            else:
+                _could_not(answer)
+        except Exception as error:
+            _could_not(error)
 
     def _put_in_force(self, given: Secret) -> None:
         key = checked_key(given, "reload_api_key")
@@ -144,27 +199,7 @@ def checked_key(key: Secret, origin: str) -> Secret:
     return Secret(key.reveal().strip())
 
 
-async def _answer_of(reload: AsyncReloadApiKey) -> Secret:
-    """What it returned, however it is written. What blocks must not block the loop."""
-    if not inspect.iscoroutinefunction(reload):
-        answer = await asyncio.to_thread(lambda: _hidden(reload()))
-        return answer if isinstance(answer, Secret) else Secret(await answer)
-    return Secret(await reload())
-
-
-def _hidden(answer: str | Awaitable[str]) -> Secret | Awaitable[str]:
-    return answer if isinstance(answer, Awaitable) else Secret(answer)
-
-
-def _at_once(answer: Secret | Awaitable[str]) -> Secret:
-    if isinstance(answer, Secret):
-        return answer
-    if inspect.iscoroutine(answer):
-        answer.close()
-    raise ConfigurationError("reload_api_key of a blocking client must not be a coroutine function")
-
-
-def _could_not(error: Exception) -> None:
+def _could_not(error: BaseException) -> None:
     # Its text may quote what was read: for our own errors alone is it known that they don't.
     reason = error.message if isinstance(error, ConfigurationError) else type(error).__name__
     logger.warning("the API key was refused, and asking for another one failed: %s", reason)

@@ -12,7 +12,6 @@ from planasonix._lazy import lazy_names
 if TYPE_CHECKING:
     from planasonix.runs.aio import acancel_run, aoutcome_of, astart_run, await_run
     from planasonix.runs.blocking import (
-        busy_pause_seconds,
         outcome_of,
         run_to_end,
         start_run,
@@ -21,33 +20,34 @@ if TYPE_CHECKING:
     )
     from planasonix.runs.book import Book, MemoryBook, SqliteBook
     from planasonix.runs.decide import IfRunning, Policy
-    from planasonix.runs.findings import Entry, Finding, Unreadable
     from planasonix.runs.giving_up import cancel_run, end_at_deadline, give_up
     from planasonix.runs.handle import RunHandle
     from planasonix.runs.intent import idempotency_key, new_intent
     from planasonix.runs.ledger import Ledger, MemoryLedger, SqliteLedger
-    from planasonix.runs.ledger_sources import LedgerSource, SqliteSource, read_record, source_named
     from planasonix.runs.outcome import Outcome, RunWarning, TableOutcome, outcome_from_dict
-    from planasonix.runs.partitions import plan_partitions
     from planasonix.runs.provenance import Provenance
-    from planasonix.runs.reconciling import Reconciliation, reconcile_ledger
+    from planasonix.runs.reconcile.drive import Reconciliation, reconcile_ledger
+    from planasonix.runs.reconcile.findings import Entry, Finding, Unreadable
+    from planasonix.runs.reconcile.sources import LedgerSource, SqliteSource, read_record, source_named
     from planasonix.runs.record import Record
     from planasonix.runs.reporting import headline, raise_for_failure, report
     from planasonix.runs.requests import BackfillRequest, RunRequest, SyncRequest
-    from planasonix.runs.staged_plan import PlannedStage, planned, wish_of
-    from planasonix.runs.staged_progress import StagedProgress
-    from planasonix.runs.staged_result import StagedOutcome, StageOutcome, raise_for_stages, report_stages
-    from planasonix.runs.staged_runs import (
+    from planasonix.runs.staged.drive import (
         advance_stages,
         busy_until,
         cancel_stages,
         run_stages_to_end,
         staged_outcome,
-        wait_for_any,
+        wait_for_progress,
     )
-    from planasonix.runs.stages import StagedBackfill
+    from planasonix.runs.staged.partitions import plan_partitions
+    from planasonix.runs.staged.plan import PlannedStage, planned, wish_of
+    from planasonix.runs.staged.progress import StagedProgress
+    from planasonix.runs.staged.result import StagedOutcome, StageOutcome, raise_for_stages, report_stages
+    from planasonix.runs.staged.windows import Stage, plan_stages
+    from planasonix.runs.staged.wish import StagedBackfill
     from planasonix.runs.start import Started
-    from planasonix.runs.windows import Stage, plan_stages
+    from planasonix.runs.waiting import busy_pause_seconds, wait_for_any
 
 __all__ = [
     "BackfillRequest",
@@ -111,6 +111,7 @@ __all__ = [
     "staged_outcome",
     "start_run",
     "wait_for_any",
+    "wait_for_progress",
     "wait_for_run",
     "wait_while_busy",
     "wish_of",
@@ -126,7 +127,6 @@ __getattr__ = lazy_names(
             "await_run",
         ),
         "blocking": (
-            "busy_pause_seconds",
             "outcome_of",
             "run_to_end",
             "start_run",
@@ -142,7 +142,7 @@ __getattr__ = lazy_names(
             "IfRunning",
             "Policy",
         ),
-        "findings": (
+        "reconcile.findings": (
             "Entry",
             "Finding",
             "Unreadable",
@@ -162,7 +162,7 @@ __getattr__ = lazy_names(
             "MemoryLedger",
             "SqliteLedger",
         ),
-        "ledger_sources": (
+        "reconcile.sources": (
             "LedgerSource",
             "SqliteSource",
             "read_record",
@@ -174,9 +174,9 @@ __getattr__ = lazy_names(
             "TableOutcome",
             "outcome_from_dict",
         ),
-        "partitions": ("plan_partitions",),
+        "staged.partitions": ("plan_partitions",),
         "provenance": ("Provenance",),
-        "reconciling": (
+        "reconcile.drive": (
             "Reconciliation",
             "reconcile_ledger",
         ),
@@ -191,29 +191,33 @@ __getattr__ = lazy_names(
             "RunRequest",
             "SyncRequest",
         ),
-        "staged_plan": (
+        "staged.plan": (
             "PlannedStage",
             "planned",
             "wish_of",
         ),
-        "staged_progress": ("StagedProgress",),
-        "staged_result": (
+        "staged.progress": ("StagedProgress",),
+        "staged.result": (
             "StagedOutcome",
             "StageOutcome",
             "raise_for_stages",
             "report_stages",
         ),
-        "staged_runs": (
+        "staged.drive": (
             "advance_stages",
             "busy_until",
             "cancel_stages",
             "run_stages_to_end",
             "staged_outcome",
+            "wait_for_progress",
+        ),
+        "staged.wish": ("StagedBackfill",),
+        "start": ("Started",),
+        "waiting": (
+            "busy_pause_seconds",
             "wait_for_any",
         ),
-        "stages": ("StagedBackfill",),
-        "start": ("Started",),
-        "windows": (
+        "staged.windows": (
             "Stage",
             "plan_stages",
         ),

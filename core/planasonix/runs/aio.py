@@ -69,4 +69,4 @@ async def acancel_run(client: AsyncPlanasonix, handle: RunHandle, *, patience_se
     """As `cancel_run`."""
     if not handle.owned:
         return None
-    return await aperform(client, cancel(handle.kind, handle.id, patience_seconds=patience_seconds))
+    return await aperform(client, cancel(handle.kind, handle.id, meant=handle, patience_seconds=patience_seconds))

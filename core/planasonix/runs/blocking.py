@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from planasonix.errors import PlanasonixError, WaitTimeoutError
+from planasonix.errors import WaitTimeoutError
 from planasonix.runs.decide import Policy
 from planasonix.runs.drivers import Log, perform
 from planasonix.runs.giving_up import end_at_deadline, give_up
 from planasonix.runs.handle import RunHandle
 from planasonix.runs.intent import new_intent
-from planasonix.runs.ledger import Ledger, MemoryLedger
+from planasonix.runs.ledger import Ledger, MemoryLedger, SqliteLedger
 from planasonix.runs.outcome import Outcome, fetch_outcome
 from planasonix.runs.provenance import Provenance
 from planasonix.runs.reporting import raise_for_failure
 from planasonix.runs.requests import RunRequest
 from planasonix.runs.start import Start, Started
+from planasonix.runs.waiting import wait_while_taken
 from planasonix.watch import Interval, WatchedRun
 from planasonix.watch.blocking import wait_until_ended
 
 if TYPE_CHECKING:
     from planasonix.client import Planasonix
-
-
-def busy_pause_seconds(waited_seconds: float) -> float:
-    """How long until a busy connection is tried again, where it is not known what keeps it busy: 30 s to 5 min."""
-    return min(300.0, max(30.0, 0.1 * waited_seconds)) * random.uniform(0.9, 1.1)
 
 
 def start_run(
@@ -70,17 +67,9 @@ def wait_for_run(
 def wait_while_busy(client: Planasonix, started: Started, *, since: float, until: float) -> None:
     """Block until the run that keeps the connection busy has ended, or for a while; at most until `until`.
 
-    `since` is when the connection was first found busy; both are seconds since the epoch. Raises nothing of the API:
-    whatever became of somebody else's run, the next start asks the API itself.
+    `since` is when the connection was first found busy; both are seconds since the epoch. Raises nothing of the API.
     """
-    seconds = max(0.0, until - time.time())
-    if started.busy_run_id is None:
-        time.sleep(min(seconds, busy_pause_seconds(time.time() - since)))
-        return
-    try:
-        wait_until_ended(client, started.busy_kind, started.busy_run_id, timeout_seconds=seconds)
-    except PlanasonixError:
-        time.sleep(min(max(0.0, until - time.time()), busy_pause_seconds(0.0)))
+    wait_while_taken(client, started.busy_kind, started.busy_run_id, since=since, until=until)
 
 
 def outcome_of(client: Planasonix, handle: RunHandle, *, expected_tables: Iterable[str] = ()) -> Outcome:
@@ -110,7 +99,8 @@ def run_to_end(
     Raises `RunFailedError` or `RunCancelledError` with the report, and `WaitTimeoutError` after the deadline, having
     cancelled the run. Whatever else interrupts the wait leaves the run to the next call of the same intent and ledger;
     without these there is none, and the run is cancelled. Another request under the same slot and
-    intent is refused (`ConfigurationError`): one ledger slot for each request.
+    intent is refused (`ConfigurationError`): one ledger slot for each request. So is a second process at work on the
+    same slot of a `SqliteLedger` (`ConflictError`).
 
     >>> from planasonix import Planasonix
     >>> from planasonix.runs import SyncRequest, run_to_end
@@ -125,41 +115,57 @@ def run_to_end(
     ledger = ledger or MemoryLedger()
     intent = intent or new_intent()
     provenance = provenance or Provenance("python", "python")
-    began = time.time()
-    until = began + policy.timeout_seconds
-    while True:
-        started = start_run(
-            client,
-            request,
-            intent=intent,
-            ledger=ledger,
-            provenance=provenance,
-            policy=policy,
-            metadata=metadata,
-            log=log,
-        )
-        if started.how == "skipped":
-            return None
-        if started.handle is not None:
-            break
-        if time.time() >= until:
-            raise WaitTimeoutError(
-                f"Connection {request.connection_id} was busy for {policy.timeout_seconds:g} s: nothing was started.",
-                pending=[],
-                hint="Wait for the other job, or set if_running.",
+    with ledger.held() if isinstance(ledger, SqliteLedger) else nullcontext():
+        began = time.time()
+        until = began + policy.timeout_seconds
+        while True:
+            started = start_run(
+                client,
+                request,
+                intent=intent,
+                ledger=ledger,
+                provenance=provenance,
+                policy=policy,
+                metadata=metadata,
+                log=log,
             )
-        wait_while_busy(client, started, since=began, until=until)
-    handle = started.handle
-    if on_start is not None:
-        on_start(handle)
+            if started.how == "skipped":
+                return None
+            if started.handle is not None:
+                break
+            if time.time() >= until:
+                raise WaitTimeoutError(
+                    f"Connection {request.connection_id} was busy for {policy.timeout_seconds:g} s: nothing was "
+                    "started.",
+                    pending=[],
+                    hint="Wait for the other job, or set if_running.",
+                )
+            wait_while_busy(client, started, since=began, until=until)
+        handle = started.handle
+        if on_start is not None:
+            on_start(handle)
+        try:
+            wait_for_run(client, handle, interval=interval, on_change=on_change)
+        except WaitTimeoutError:
+            end_at_deadline(client, handle)
+        except BaseException:
+            if only_call:
+                give_up(client, handle)
+            raise
+        outcome = outcome_of(client, handle, expected_tables=request.expected_tables)
+        _note_end(ledger, handle, outcome, log)
+        raise_for_failure(outcome)
+        return outcome
+
+
+def _note_end(ledger: Ledger, handle: RunHandle, outcome: Outcome, log: Log | None) -> None:
+    """Tell reconcile that this end was seen, and a later call what was made of it. How this one ends does not hang
+    on that note.
+    """
     try:
-        wait_for_run(client, handle, interval=interval, on_change=on_change)
-    except WaitTimeoutError:
-        end_at_deadline(client, handle)
-    except BaseException:
-        if only_call:
-            give_up(client, handle)
-        raise
-    outcome = outcome_of(client, handle, expected_tables=request.expected_tables)
-    raise_for_failure(outcome)
-    return outcome
+        record = ledger.read()
+        if record is not None and record.run_id == handle.id:
+            ledger.write(replace(record, ended_as=outcome.api_status, verdict=outcome.status))
+    except Exception as error:
+        if log is not None:
+            log("warning", f"the end of {handle.kind} {handle.id} could not be noted: {error!r}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,6 +68,13 @@ class SqliteBook:
     def write(self, name: str, entry: dict[str, Any]) -> None:
         """Raises `ConflictError` when another process wrote the entry since this one last read or wrote it."""
         self._slots.write(self._slot(name), entry)
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keep other processes of this machine from working as this owner; raises `ConflictError` where one does.
+
+        Released when the process dies, however it does.
+        """
+        return self._slots.held(self._owner)
 
     def claimed(self, run_ids: Iterable[str], *, besides: str) -> frozenset[str]:
         return self._slots.owned_elsewhere(run_ids, slot=self._slot(besides))

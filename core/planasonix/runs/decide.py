@@ -91,16 +91,16 @@ def by_memory(*, run_id: str | None, sent_at: float | None, now: float, policy: 
     return Next.POST_AGAIN if policy.key_counts(sent_at, now) else Next.LOOK
 
 
-def by_reading(phase: str | None, *, again: bool, age_seconds: float, policy: Policy) -> Next:
-    """A GET of the run that the ledger or an answer names; `phase` is None when it is missing.
+def by_reading(phase: str | None, *, again: bool, gone: bool = False, failed_for_us: bool = False) -> Next:
+    """A GET of the run that the ledger or an answer names; `phase` is None when it is missing, for good if `gone`.
 
     `again`: the job was asked for in an earlier try, so that a bad end is one that the orchestrator retries.
+    `failed_for_us`: its owner has read that end, and failed by it whatever the API calls it.
     """
     if phase is None:
-        young = age_seconds < policy.missing_after_seconds
-        return Next.ATTACH if young or not again else Next.NEXT_GENERATION
+        return Next.NEXT_GENERATION if again and gone else Next.ATTACH
     if phase == "succeeded":
-        return Next.USE
+        return Next.NEXT_GENERATION if again and failed_for_us else Next.USE
     if phase in ("failed", "cancelled"):
         return Next.NEXT_GENERATION if again else Next.ATTACH
     if phase == "cancelling":

@@ -23,6 +23,7 @@ from planasonix.runs.effects import (
     Steps,
 )
 from planasonix.runs.ledger import Ledger, MemoryLedger
+from planasonix.watch.protocols import reader_of
 
 if TYPE_CHECKING:
     from planasonix.client import AsyncPlanasonix, Planasonix
@@ -78,7 +79,7 @@ def _do(client: Planasonix, effect: Effect, ledger: Ledger, log: Log | None) -> 
             )
             return reply.run, reply.attempts
         case Get(kind, run_id):
-            return client.jobs.get(run_id) if kind == "job" else client.backfills.get(run_id)
+            return reader_of(client, kind).get(run_id)
         case ListSince():
             if client.clock_offset_seconds is None:
                 # `since` is compared with the server's stamps: one call tells how far its clock is from ours.
@@ -89,7 +90,7 @@ def _do(client: Planasonix, effect: Effect, ledger: Ledger, log: Log | None) -> 
             rows = list(client.backfills.list(connection_id=effect.connection_id, limit=100))
             return Listed(_not_before(since, rows), client.clock_offset_seconds)
         case Cancel(kind, run_id):
-            return client.jobs.cancel(run_id) if kind == "job" else client.backfills.cancel(run_id)
+            return reader_of(client, kind).cancel(run_id)
         case Results(job_id):
             try:
                 return client.jobs.results(job_id)
@@ -115,7 +116,7 @@ async def _ado(client: AsyncPlanasonix, effect: Effect, ledger: Ledger, log: Log
             )
             return reply.run, reply.attempts
         case Get(kind, run_id):
-            return await (client.jobs.get(run_id) if kind == "job" else client.backfills.get(run_id))
+            return await reader_of(client, kind).get(run_id)
         case ListSince():
             if client.clock_offset_seconds is None:
                 await client.jobs.list_page(connection_id=effect.connection_id, limit=1)
@@ -126,7 +127,7 @@ async def _ado(client: AsyncPlanasonix, effect: Effect, ledger: Ledger, log: Log
             rows = [row async for row in client.backfills.list(connection_id=effect.connection_id, limit=100)]
             return Listed(_not_before(since, rows), client.clock_offset_seconds)
         case Cancel(kind, run_id):
-            return await (client.jobs.cancel(run_id) if kind == "job" else client.backfills.cancel(run_id))
+            return await reader_of(client, kind).cancel(run_id)
         case Results(job_id):
             try:
                 return await client.jobs.results(job_id)

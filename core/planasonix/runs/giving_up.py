@@ -9,6 +9,7 @@ from planasonix.errors import PlanasonixError, WaitTimeoutError
 from planasonix.runs.cancel import cancel
 from planasonix.runs.drivers import perform
 from planasonix.runs.handle import RunHandle
+from planasonix.runs.identity import is_another
 from planasonix.watch.protocols import ENDED_PHASES, reader_of
 
 if TYPE_CHECKING:
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def cancel_run(client: Planasonix, handle: RunHandle, *, patience_seconds: float = 30.0) -> str | None:
-    """Cancel the run if it is owned; return its last status, or None where it was left alone."""
+    """Cancel the run if it is owned, and no other one of its id; return its last status, or None where it was left."""
     if not handle.owned:
         return None
-    return perform(client, cancel(handle.kind, handle.id, patience_seconds=patience_seconds))
+    return perform(client, cancel(handle.kind, handle.id, meant=handle, patience_seconds=patience_seconds))
 
 
 def give_up(client: Planasonix, handle: RunHandle, *, wanted: bool = True, patience_seconds: float = 30.0) -> str:
@@ -47,7 +48,7 @@ def end_at_deadline(client: Planasonix, handle: RunHandle, *, cancel_it: bool = 
     except PlanasonixError:
         status = None
     else:
-        if run.phase in ENDED_PHASES:
+        if run.phase in ENDED_PHASES and not is_another(run, handle):
             return
         status = None if run.status is None else str(run.status)
     told = give_up(client, handle, wanted=cancel_it)

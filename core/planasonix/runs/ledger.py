@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from planasonix.errors import ConfigurationError
 from planasonix.runs.record import Record
 from planasonix.runs.slots import SqliteSlots
 
@@ -52,11 +54,23 @@ class SqliteLedger:
 
     def read(self) -> Record | None:
         entry = self._slots.read(self._slot)
-        return None if entry is None else Record.from_dict(entry)
+        if entry is None:
+            return None
+        try:
+            return Record.from_dict(entry)
+        except ConfigurationError as error:
+            raise self._slots.damaged(self._slot, (error.message or "").rstrip(".")) from error
 
     def write(self, record: Record) -> None:
         """Raises `ConflictError` when another process wrote to the slot since this one last read or wrote it."""
         self._slots.write(self._slot, record.to_dict())
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keep other processes of this machine from working on the slot; raises `ConflictError` where one does.
+
+        Released when the process dies, however it does.
+        """
+        return self._slots.held(self._slot)
 
     def claimed(self, run_ids: Iterable[str]) -> frozenset[str]:
         return self._slots.owned_elsewhere(run_ids, slot=self._slot)

@@ -10,6 +10,7 @@ from typing import Any
 from planasonix.errors import PlanasonixError
 from planasonix.runs.decide import Policy
 from planasonix.runs.effects import Claimed, Get, Listed, ListSince, RunView, Steps
+from planasonix.runs.identity import is_another
 from planasonix.runs.metadata_names import INTENT
 from planasonix.runs.record import Record
 from planasonix.runs.requests import RunRequest
@@ -42,6 +43,8 @@ def look(
         # Where the GET fails, the row must do: what is not known of a run speaks neither for nor against it.
         with suppress(PlanasonixError):
             run = yield Get(record.kind, row.id)
+        if is_another(run, record):
+            continue
         token = token_of(run)
         if token == record.intent:
             return run, [run]

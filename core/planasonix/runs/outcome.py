@@ -8,9 +8,12 @@ from datetime import datetime
 from math import isfinite
 from typing import Any, Literal
 
-from planasonix.errors import PlanasonixError, WaitTimeoutError, redact
+from planasonix.errors import ConfigurationError, PlanasonixError, WaitTimeoutError, redact
+from planasonix.runs.backfill_jobs import bad_jobs as find_bad_jobs
+from planasonix.runs.backfill_jobs import sentence_on
 from planasonix.runs.effects import Get, Results, RunView, Sleep, Steps
 from planasonix.runs.handle import RunHandle
+from planasonix.runs.identity import is_another, not_found
 from planasonix.watch.protocols import ENDED_PHASES
 
 TableState = Literal["loaded", "no_change", "failed", "unknown"]
@@ -86,11 +89,18 @@ def fetch_outcome(
 ) -> Steps[Outcome]:
     """Read the ended run and its results, and put them into one object.
 
-    Raises what reading the run raises, and `WaitTimeoutError` when the API goes on showing it as not ended.
+    Raises `ConfigurationError` for the run of a pipeline, what reading the run raises (`NotFoundError` also where its
+    id is another connection's now), and `WaitTimeoutError` when the API goes on showing it as not ended.
     """
+    if handle.kind == "run":
+        raise ConfigurationError(
+            f"No outcome is put together for the pipeline run {handle.id}, only for jobs and backfills.",
+            field="kind",
+            hint="Read it with client.runs.get and client.runs.nodes.",
+        )
     run = yield from _read_ended(handle)
     job_ids = (handle.id,) if handle.kind == "job" else tuple(getattr(run, "job_ids", None) or ())
-    parts: list[Any] = []
+    parts: dict[str, Any] = {}
     unread: list[str] = []
     for job_id in job_ids:
         if len(unread) > _UNREAD_BORNE or len(parts) >= _RESULTS_OF_AT_MOST:
@@ -104,15 +114,19 @@ def fetch_outcome(
         if results is None:
             unread.append(job_id)
         else:
-            parts.append(results)
+            parts[job_id] = results
+    bad = {}
+    if handle.kind == "backfill" and run.phase == "succeeded":
+        bad = yield from find_bad_jobs(job_ids, parts)
     outcome = build_outcome(
         handle,
         run,
-        parts,
+        parts.values(),
         job_ids=job_ids,
         expected_tables=expected_tables,
         job_url_template=job_url_template,
         all_read=not unread,
+        bad_jobs=bad,
     )
     if not unread:
         return outcome
@@ -124,6 +138,8 @@ def _read_ended(handle: RunHandle) -> Steps[RunView]:
     """The run, read until it shows the end that a wait has seen: a replica may lag behind."""
     for _ in range(_READS_AT_MOST):
         run: RunView = yield Get(handle.kind, handle.id)
+        if is_another(run, handle):
+            raise not_found(handle.kind, run, handle)
         if run.phase in ENDED_PHASES:
             return run
         yield Sleep(_PAUSE_SECONDS)
@@ -143,16 +159,20 @@ def build_outcome(
     expected_tables: Iterable[str] = (),
     job_url_template: str | None = None,
     all_read: bool = True,
+    bad_jobs: Mapping[str, str] | None = None,
 ) -> Outcome:
     """The rules, without I/O.
 
     A table that the results list was loaded, unless its own status says otherwise. An expected table that they do not
-    list failed if the run failed; else it had no change, or is unknown unless `all_read` results were there. Texts of
-    the API are searched for anything that looks like a credential. Nothing is invented beyond that.
+    list failed if the run failed; else it had no change, or is unknown unless `all_read` results were there. A backfill
+    with `bad_jobs` (the status of each that did not succeed) failed. Texts of the API are searched for anything that
+    looks like a credential. Nothing is invented beyond that.
     """
     results = list(results)
     tables = _merged_tables(results)
-    absent: TableState = "failed" if run.phase != "succeeded" else "no_change" if all_read else "unknown"
+    absent: TableState = (
+        "failed" if run.phase != "succeeded" else "unknown" if bad_jobs else "no_change" if all_read else "unknown"
+    )
     for name in expected_tables:
         tables.setdefault(name, TableOutcome(name, absent))
     error = getattr(run, "error", None)
@@ -162,6 +182,9 @@ def build_outcome(
         # A success with a failed table is none: who reads that table downstream must not go on.
         status = "failed"
         message = message or f"{len(failed)} of {len(tables)} tables failed"
+    if status != "cancelled" and bad_jobs:
+        status = "failed"
+        message = sentence_on(bad_jobs, len(job_ids)) + (f"; {message}" if message else "")
     return Outcome(
         kind=handle.kind,
         id=handle.id,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from planasonix.errors import ConfigurationError
 from planasonix.runs.intent import idempotency_key
 from planasonix.runs.requests import Operation, RunRequest
 from planasonix.watch import Kind
+
+if TYPE_CHECKING:
+    from planasonix.runs.effects import RunView
 
 VERSION = 1
 
@@ -22,7 +25,8 @@ class Record:
     once an answer, a replay or a look named the job. `owned` is False for a job that somebody else may have started:
     those are waited for, never cancelled. `earlier_ids` are this intent's jobs of earlier generations.
     `leave_running`: whoever finds the job without its owner leaves it alone. `ended_as` is the API's word for the end
-    once the owner has read it; None while nobody did. `named_at` is when we learned `run_id`.
+    once the owner has read it; None while nobody did. `verdict` is what the owner made of it: a run that the API calls
+    a success failed if one of its tables did. `named_at` is when we learned `run_id`.
     """
 
     intent: str
@@ -42,6 +46,7 @@ class Record:
     earlier_ids: tuple[str, ...] = ()
     leave_running: bool = False
     ended_as: str | None = None
+    verdict: str | None = None
     named_at: float | None = None
     version: int = VERSION
 
@@ -73,6 +78,13 @@ class Record:
             leave_running=leave_running,
         )
 
+    def named(self, run: RunView, now: float, timeout_seconds: float) -> Record:
+        """The record once it is known which run its request made."""
+        created = run.created_at.timestamp() if run.created_at is not None else self.sent_at or now
+        # The deadline runs by our own clock, which may be hours from the server's: from our POST where there was one.
+        begin = self.sent_at if self.sent_at is not None else min(created, now)
+        return replace(self, run_id=run.id, created_at=created, deadline_at=begin + timeout_seconds, named_at=now)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; what the orchestrator's store keeps."""
         data = asdict(self)
@@ -88,5 +100,34 @@ class Record:
                 hint="Another tool wrote to the same key of the store; clear the entry.",
             )
         known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
-        known["earlier_ids"] = tuple(known.get("earlier_ids") or ())
-        return cls(**known)
+        try:
+            known["earlier_ids"] = tuple(known.get("earlier_ids") or ())
+            record = cls(**known)
+        except TypeError as error:
+            raise damaged_entry(error) from error
+        record._check()
+        return record
+
+    def _check(self) -> None:
+        texts = ("intent", "operation", "kind", "connection_id", "key", "body")
+        moments = ("sent_at", "created_at", "deadline_at", "named_at")
+        wrong = [name for name in texts if not isinstance(getattr(self, name), str)]
+        wrong += [name for name in moments if not isinstance(getattr(self, name), int | float | None)]
+        wrong += [name for name in ("run_id", "ended_as") if not isinstance(getattr(self, name), str | None)]
+        wrong += [name for name in ("generation", "refusals") if not isinstance(getattr(self, name), int)]
+        try:
+            if "body" not in wrong and not isinstance(json.loads(self.body), dict):
+                wrong.append("body")
+        except ValueError:
+            wrong.append("body")
+        if wrong:
+            raise damaged_entry(f"it has a wrong {', '.join(wrong)}")
+
+
+def damaged_entry(why: object) -> ConfigurationError:
+    """What is raised for an entry of ours that makes no sense."""
+    return ConfigurationError(
+        f"The stored ledger entry is damaged: {why}.",
+        field="ledger",
+        hint="Look at the connection's jobs for one that still runs, then clear the entry.",
+    )

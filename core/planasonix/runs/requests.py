@@ -46,6 +46,11 @@ class SyncRequest:
         """What makes two wishes the same job: part of the idempotency key."""
         return {"pipeline_id": self.pipeline_id}
 
+    @classmethod
+    def from_body(cls, connection_id: str, body: Mapping[str, Any]) -> SyncRequest:
+        """The request that was sent with this body."""
+        return cls(connection_id, pipeline_id=body.get("pipeline_id"), priority=body.get("priority"))
+
     @staticmethod
     def may_be(asked: Mapping[str, Any], run: Any) -> bool:
         """Whether a listed job of the connection and type may be the one that was asked for with this body."""
@@ -97,6 +102,11 @@ class BackfillRequest:
         wire = self.body({})
         return {"window": [wire["start_at"], wire["end_at"]], "tables": sorted(self.tables) if self.tables else None}
 
+    @classmethod
+    def from_body(cls, connection_id: str, body: Mapping[str, Any]) -> BackfillRequest:
+        """The request that was sent with this body. Raises `KeyError` where that is damaged."""
+        return cls(connection_id, body["start_at"], body["end_at"], body.get("tables"), body.get("priority"))
+
     @staticmethod
     def may_be(asked: Mapping[str, Any], run: Any) -> bool:
         """Whether a backfill may be the one that was asked for with this body: a list shows its window, a GET also its
@@ -126,6 +136,15 @@ class BackfillRequest:
 
 
 RunRequest = SyncRequest | BackfillRequest
+_KINDS: tuple[type[RunRequest], ...] = (SyncRequest, BackfillRequest)
+
+
+def request_class(operation: str) -> type[RunRequest]:
+    """The class of the requests of an operation, as a stored record names it. Raises `ValueError` for another word."""
+    for each in _KINDS:
+        if each.operation == operation:
+            return each
+    raise ValueError(f"this version knows no {operation}")
 
 
 def _check_connection_id(value: object) -> None:

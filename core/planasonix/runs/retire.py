@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
-from planasonix.errors import ConflictError, NotFoundError
+from planasonix.errors import ConflictError
 from planasonix.runs.cancel import cancel
 from planasonix.runs.decide import Policy
-from planasonix.runs.effects import Get, Post, RunView, Save, Say, Sleep, Steps
+from planasonix.runs.effects import Post, RunView, Save, Say, Sleep, Steps
+from planasonix.runs.identity import read_run
 from planasonix.runs.look import look
 from planasonix.runs.record import Record
-from planasonix.runs.requests import BackfillRequest, SyncRequest
+from planasonix.runs.requests import request_class
 from planasonix.watch.protocols import ENDED_PHASES
 
 _PAUSE_SECONDS = 2.0
-_REQUESTS = {request.operation: request for request in (SyncRequest, BackfillRequest)}
 
 
 def retire(record: Record, policy: Policy, now: Callable[[], float]) -> Steps[None]:
@@ -25,7 +24,7 @@ def retire(record: Record, policy: Policy, now: Callable[[], float]) -> Steps[No
     back to it.
     """
     if record.run_id is None:
-        record = yield from _named(record, policy, now)
+        record = yield from find_lost(record, policy, now)
     if record.run_id is None or not record.owned:
         return
     if not policy.cancel_older:
@@ -34,11 +33,10 @@ def retire(record: Record, policy: Policy, now: Callable[[], float]) -> Steps[No
     give_up_at = now() + policy.retire_seconds
     asked = False
     while True:
-        try:
-            run: RunView = yield Get(record.kind, record.run_id)
-        except NotFoundError:
-            if now() >= (record.named_at or 0.0) + policy.missing_after_seconds:
-                return
+        run, gone = yield from read_run(record, policy, now)
+        if gone:
+            return
+        if run is None:
             # Started a moment ago: not every copy of the API's store may have heard of it.
             yield Sleep(_PAUSE_SECONDS)
             continue
@@ -61,7 +59,7 @@ def retire(record: Record, policy: Policy, now: Callable[[], float]) -> Steps[No
         yield Sleep(_PAUSE_SECONDS)
 
 
-def _named(record: Record, policy: Policy, now: Callable[[], float]) -> Steps[Record]:
+def find_lost(record: Record, policy: Policy, now: Callable[[], float]) -> Steps[Record]:
     """The record with the id of the run that its lost start request made, where that is certain."""
     if record.sent_at is None:
         return record
@@ -69,7 +67,7 @@ def _named(record: Record, policy: Policy, now: Callable[[], float]) -> Steps[Re
         yield Say("warning", "an earlier start request of this task has an unknown outcome; its job goes on, if any")
         return record
     yield Sleep(policy.settle_seconds)
-    ours, candidates = yield from look(record, _REQUESTS[record.operation], policy)
+    ours, candidates = yield from look(record, request_class(record.operation), policy)
     alive = [run for run in candidates if run.phase not in ENDED_PHASES]
     if ours is None and alive and policy.key_counts(record.sent_at, now()):
         ours = yield from _replayed(record)
@@ -81,9 +79,7 @@ def _named(record: Record, policy: Policy, now: Callable[[], float]) -> Steps[Re
         )
     if ours is None:
         return record
-    created = ours.created_at.timestamp() if ours.created_at is not None else record.sent_at
-    deadline = record.sent_at + policy.timeout_seconds
-    record = replace(record, run_id=ours.id, created_at=created, deadline_at=deadline, named_at=now())
+    record = record.named(ours, now(), policy.timeout_seconds)
     yield Save(record)
     return record
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from planasonix.errors import ConfigurationError, ConflictError
+from planasonix.runs.slot_locks import hold
 
 if TYPE_CHECKING:
     import sqlite3
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 _WRITE = "_write"
 """Makes each text unlike any other: else two processes that write the same entry would both think that they won."""
+
+_BUSY_SECONDS = 30.0
+"""How long another process may keep the file locked: a write takes milliseconds."""
 
 
 class SqliteSlots:
@@ -37,9 +42,26 @@ class SqliteSlots:
             self._seen.pop(slot, None)
             return None
         self._seen[slot] = row[0]
-        entry: dict[str, Any] = json.loads(row[0])
-        entry.pop(_WRITE, None)
-        return entry
+        try:
+            entry = json.loads(row[0])
+        except ValueError as error:
+            raise self.damaged(slot, error) from error
+        if not isinstance(entry, dict):
+            raise self.damaged(slot, "it is no JSON object")
+        return {name: value for name, value in cast("dict[str, Any]", entry).items() if name != _WRITE}
+
+    def damaged(self, slot: str, why: object) -> ConfigurationError:
+        """What a caller raises who cannot make sense of the slot's entry."""
+        return ConfigurationError(
+            f"The entry {slot!r} of the ledger {self._path} is damaged: {why}.",
+            field="ledger",
+            hint="Look at the connection's jobs for one that still runs; then restore the file, or delete that row of "
+            "its table `ledger`.",
+        )
+
+    def held(self, slot: str) -> AbstractContextManager[None]:
+        """Keep other processes of this machine from working on the slot; raises `ConflictError` where one does."""
+        return hold(self._path, slot)
 
     def write(self, slot: str, entry: dict[str, Any]) -> None:
         """Raises `ConflictError` when another process wrote to the slot since this one last read or wrote it."""
@@ -84,25 +106,37 @@ class _Session:
     def __init__(self, path: str) -> None:
         import sqlite3  # here, because a DAG file that imports an operator never needs it
 
+        self._path = path
         try:
-            self._db = sqlite3.connect(path, timeout=30.0)
+            self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
         except sqlite3.Error as error:
-            raise ConfigurationError(
-                f"The ledger {path} cannot be used: {error}.",
-                field="path",
-                hint="Give a file in a folder that exists and can be written, and that is no other kind of file.",
-            ) from error
+            raise self._unusable(error) from error
 
     def __enter__(self) -> sqlite3.Connection:
         return self._db
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
+        import sqlite3
+
         try:
             if kind is None:
                 self._db.commit()
             else:
-                self._db.rollback()
+                with suppress(sqlite3.Error):  # the first error is the one to tell
+                    self._db.rollback()
+        except sqlite3.Error as failed:
+            raise self._unusable(failed) from failed
         finally:
             self._db.close()
+        if isinstance(error, sqlite3.Error):
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: object) -> ConfigurationError:
+        return ConfigurationError(
+            f"The ledger {self._path} cannot be used: {error}.",
+            field="path",
+            hint="Give a file in a folder that exists and can be written, on a disk with room; no other kind of file, "
+            "and none that another program keeps locked.",
+        )

@@ -35,12 +35,15 @@ the same; key unproven or ignored                                     look
 **a GET**
 active                                                                wait for that run
 succeeded                                                             its result is the result
+succeeded, but its owner failed it in an earlier try (`verdict`)      next generation
 failed or cancelled, asked for in an earlier try                      next generation: a new job, a new key
 failed or cancelled, asked for in this try                            that is the result
 cancelling                                                            await its end, then GET again; still so after
                                                                       five minutes: busy
 404, and named less than two minutes ago                              wait for it: the watch decides
-404, and named before that in an earlier try                          next generation
+404 three times within ten seconds, and named before that in an       next generation
+earlier try
+a run of another connection: the id was used again                    next generation; that run is left alone
 **a look**, after `settle_seconds`
 a run that carries our token in its metadata                          ours: GET it
 no run                                                                POST
@@ -55,11 +58,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from planasonix.errors import ConfigurationError, NotFoundError, OutcomeUnknownError, PlanasonixError
+from planasonix.errors import ConfigurationError, OutcomeUnknownError, PlanasonixError
 from planasonix.runs.busy import busy_run, nothing_to_attach_to
 from planasonix.runs.decide import BUSY, Next, Policy, by_answer, by_looking, by_memory, by_reading, classify
-from planasonix.runs.effects import Get, Post, RunView, Save, Say, Sleep, Steps
+from planasonix.runs.effects import Post, RunView, Save, Say, Sleep, Steps
 from planasonix.runs.handle import RunHandle
+from planasonix.runs.identity import read_run
 from planasonix.runs.intent import idempotency_key
 from planasonix.runs.look import look
 from planasonix.runs.provenance import Provenance
@@ -122,10 +126,10 @@ class Start:
             if step in (Next.POST, Next.POST_AGAIN):
                 record, run, step = yield from self._post(record)
             elif step is Next.READ:
-                run = yield from self._read(record)
+                run, gone = yield from read_run(record, self.policy, self.now)
                 phase = None if run is None else run.phase
-                age = self.now() - (record.named_at or record.sent_at or record.created_at or self.now())
-                step = by_reading(phase, again=sent_before_this_try, age_seconds=age, policy=self.policy)
+                failed_for_us = record.verdict == "failed"
+                step = by_reading(phase, again=sent_before_this_try, gone=gone, failed_for_us=failed_for_us)
             elif step is Next.AWAIT_END and self.now() < give_up_at:
                 yield Sleep(_PAUSE_SECONDS)
                 step = Next.READ
@@ -198,14 +202,6 @@ class Start:
             raise nothing_to_attach_to(self.request) from error
         return record, busy, step
 
-    def _read(self, record: Record) -> Steps[RunView | None]:
-        assert record.run_id is not None  # noqa: S101 - READ follows only from a record that names a run
-        try:
-            run: RunView = yield Get(record.kind, record.run_id)
-        except NotFoundError:
-            return None
-        return run
-
     def _look(self, record: Record) -> Steps[tuple[Record, RunView | None, Next]]:
         self._looks += 1
         if self._looks > _LOOKS_AT_MOST:
@@ -270,17 +266,7 @@ class Start:
         return replace(self._fresh(generation=record.generation + 1, like=record), earlier_ids=earlier)
 
     def _named(self, record: Record, run: RunView) -> Record:
-        now = self.now()
-        created = run.created_at.timestamp() if run.created_at is not None else record.sent_at or now
-        # The deadline runs by our own clock, which may be hours from the server's: from our POST where there was one.
-        begin = record.sent_at if record.sent_at is not None else min(created, now)
-        return replace(
-            record,
-            run_id=run.id,
-            created_at=created,
-            deadline_at=begin + self.policy.timeout_seconds,
-            named_at=now,
-        )
+        return record.named(run, self.now(), self.policy.timeout_seconds)
 
     def _unknown(self, record: Record, why: str) -> OutcomeUnknownError:
         return OutcomeUnknownError(

@@ -144,8 +144,10 @@ class Sandbox:
             self._state.script(target_id, outcome, **options)
 
     def fault(self, operation: str, kind: str = "error", **options: Any) -> Fault:
-        """Lets coming calls go wrong; see `faults.KINDS` and `faults.Fault`. ValueError: unknown names."""
+        """Lets coming calls go wrong; see `faults.KINDS` and `faults.Fault`. ValueError: unknown names or ids."""
         with self._lock:
+            if (target_id := options.get("connection_id")) is not None:
+                self._state.check_target(target_id)
             return self._faults.add(operation, kind, **options)
 
     def clear_faults(self) -> None:

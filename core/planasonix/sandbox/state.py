@@ -59,11 +59,16 @@ class State:
 
     def script(self, target_id: str, outcome: str | None, **options: Any) -> None:
         """Scripts the coming work of a connection or pipeline. Raises ValueError for one that does not exist now."""
-        known = self.connections.keys() | self.pipelines.keys()
-        if target_id != EVERYTHING and target_id not in known:
-            raise ValueError(f"no connection or pipeline {target_id!r} here: {near_or_all(target_id, known)}")
+        if target_id != EVERYTHING:
+            self.check_target(target_id)
         self._check_that_it_strikes(target_id, options)
         self.scripts.set(target_id, outcome, **options)
+
+    def check_target(self, target_id: object) -> None:
+        """Raises ValueError for what is neither a connection nor a pipeline now."""
+        known = [*self.connections, *self.pipelines]
+        if target_id not in known:
+            raise ValueError(f"no connection or pipeline {target_id!r} here: {near_or_all(target_id, known)}")
 
     def _check_that_it_strikes(self, target_id: str, options: Mapping[str, Any]) -> None:
         """Raises ValueError for a script that could never have an effect."""

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from planasonix.errors import PlanasonixError
-from planasonix.watch.conclude import raise_unless_succeeded, timed_out
+from planasonix.watch.conclude import TimeIsUp, raise_unless_succeeded, timed_out
 from planasonix.watch.interval import Interval
-from planasonix.watch.patience import Patience
+from planasonix.watch.patience import LOOK_SECONDS, Patience
 from planasonix.watch.protocols import ENDED_PHASES, Kind, WatchClient, WatchedRun, reader_of
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 20.0
 LAST_LOOK_SECONDS = 2.0
 """What the look at the deadline itself may take: a hanging API delays the end of a wait by this and no more."""
 
@@ -34,14 +33,6 @@ class Pause:
     """Effect: sleep."""
 
     seconds: float
-
-
-class TimeIsUp(Exception):
-    """The deadline passed; `status` is the last one seen."""
-
-    def __init__(self, status: str | None) -> None:
-        super().__init__(status)
-        self.status = status
 
 
 def look_until_ended(

@@ -8,6 +8,14 @@ from planasonix.errors import RunCancelledError, RunFailedError, WaitTimeoutErro
 from planasonix.watch.protocols import Kind, WatchedRun
 
 
+class TimeIsUp(Exception):
+    """The deadline passed; `status` is the last one seen."""
+
+    def __init__(self, status: str | None) -> None:
+        super().__init__(status)
+        self.status = status
+
+
 def raise_unless_succeeded(kind: Kind, run: WatchedRun) -> None:
     """Raise `RunFailedError` or `RunCancelledError` for a run that ended otherwise than well."""
     if run.phase == "succeeded":
@@ -22,11 +30,14 @@ def raise_unless_succeeded(kind: Kind, run: WatchedRun) -> None:
 
 def timed_out(kind: Kind, run_id: str, status: str | None, timeout_seconds: float | None) -> WaitTimeoutError:
     """The error of a wait whose time is up. The run itself goes on."""
+    hint = "The run goes on. Wait again with a longer timeout, or cancel it."
+    if status is None:
+        hint = "It was not seen at all: check its id, the key's organization, and whether the API can be reached."
     limit = "its deadline" if timeout_seconds is None else f"{timeout_seconds:g} s"
     return WaitTimeoutError(
         f"Planasonix {kind} {run_id} had not ended within {limit} (last status: {status or 'not seen'}).",
         pending=[{"kind": kind, "id": run_id, "status": status}],
-        hint="The run goes on. Wait again with a longer timeout, or cancel it.",
+        hint=hint,
     )
 
 

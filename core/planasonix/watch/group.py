@@ -148,6 +148,10 @@ class Group:
     async def _read_hurried(self, loop: asyncio.AbstractEventLoop, reader: AsyncRunReader) -> None:
         try:
             while self._hurried:
+                if not self._rounds.may_hurry():
+                    # The API is away: the rounds read them once it is back.
+                    self._hurried.clear()
+                    return
                 _, one = self._hurried.popitem(last=False)
                 await self._rounds.read(reader, one, loop.time())
         finally:

@@ -27,6 +27,8 @@ from planasonix.errors import AuthenticationError, NotFoundError, PermissionDeni
 
 MISSING_GRACE_SECONDS = 120.0
 AUTH_GRACE_SECONDS = 300.0
+LOOK_SECONDS = 20.0
+"""What one look may take whose answer a wait depends on: each of a blocking wait, the one at the deadline of any."""
 
 
 @dataclass(slots=True)

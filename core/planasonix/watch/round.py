@@ -7,18 +7,20 @@ GET. A run that stays absent yet alive is confirmed more and more rarely.
 
 What a sweep costs is not known before it was tried. It may take half as many calls as there are runs to watch, and the
 reads after a sweep that was given up the other half, so that no round costs more than one call a run; the next try then
-waits for a while.
+waits for a while. While the API is away both rules give way to `outage`: few reads, until one is answered.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from planasonix.errors import InvalidRequestError, PlanasonixError, RateLimitError
+from planasonix.watch.outage import Outage
 from planasonix.watch.protocols import (
     ACTIVE_LISTS,
     AsyncRunReader,
@@ -64,6 +66,7 @@ class Rounds:
         self._failed_lists = 0
         self._delayed_lists = 0
         self._page_size = PAGE_SIZE
+        self._outage = Outage()
 
     def cost_seconds(self, watched: int) -> float:
         """The pause after which so many runs may be looked at again without asking too much of the API."""
@@ -101,15 +104,44 @@ class Rounds:
         await self.read_each(reader, [*never_seen, *(one for one in absent if one.confirm_is_due(now))], now)
 
     async def read_each(self, reader: AsyncRunReader, watched: Sequence[Watched], now: float) -> None:
-        """Read every run by itself, a bounded number at a time."""
+        """Read every run by itself, a bounded number at a time; while the API is away, a few of them."""
         self._reads_until_try -= len(watched)
-        left = iter(watched)
+        left = list(reversed(watched))
+        while left:
+            at_most = len(left)
+            if self._outage.is_on:
+                at_most = self._outage.take_tries(len(left), asyncio.get_running_loop().time())
+                # In any order: the first ones might be those that alone cannot be read.
+                random.shuffle(left)
+            if at_most == 0:
+                break
+            await self._read_some(reader, left, at_most, now)
+        await self._tell_unread(left)
+
+    async def _read_some(self, reader: AsyncRunReader, left: list[Watched], at_most: int, now: float) -> None:
+        """Take runs from the end and read them, up to so many, or until the API turns out to be away."""
+        tries, was_on = at_most, self._outage.is_on
 
         async def read() -> None:
-            for one in left:
-                await self.read(reader, one, now)
+            nonlocal tries
+            while tries and left and (was_on or not self._outage.is_on):
+                tries -= 1
+                await self.read(reader, left.pop(), now)
 
-        await asyncio.gather(*(read() for _ in range(min(self._concurrency, len(watched)))))
+        await asyncio.gather(*(read() for _ in range(min(self._concurrency, at_most))))
+
+    async def _tell_unread(self, left: Sequence[Watched]) -> None:
+        """What the API did not answer others, it would not have answered these: an outage between two looks."""
+        now = asyncio.get_running_loop().time()
+        for number, one in enumerate(left, 1):
+            if self._outage.last_error is not None:
+                one.unreadable(self._outage.last_error, now)
+            if number % _AT_A_TIME == 0:
+                await asyncio.sleep(0)
+
+    def may_hurry(self) -> bool:
+        """Whether a run may be read beside the rounds; while the API is away that is one of the few tries."""
+        return self._outage.take_tries(1, asyncio.get_running_loop().time()) == 1
 
     async def read(self, reader: AsyncRunReader, one: Watched, now: float) -> None:
         """Read one run, unless nobody waits for it any more."""
@@ -119,11 +151,14 @@ class Rounds:
             run = await reader.get(one.run_id)
         except PlanasonixError as error:
             # Not the round's begin: lists that hang may have come between.
-            one.unreadable(error, asyncio.get_running_loop().time())
+            failed_at = asyncio.get_running_loop().time()
+            self._outage.failed(error, failed_at)
+            one.unreadable(error, failed_at)
         except Exception:
             # A defect in reading one run must not keep the others from being read.
             log.exception("reading %s %s failed; looking again", self._kind, one.run_id)
         else:
+            self._outage.answered()
             one.seen(run)
             one.confirmed(now, _CONFIRM_AT_MOST_EVERY)
 

@@ -9,10 +9,11 @@ from datetime import datetime
 from weakref import WeakKeyDictionary
 
 from planasonix.errors import PlanasonixError
-from planasonix.watch.conclude import raise_unless_succeeded, timed_out
+from planasonix.watch.conclude import TimeIsUp, raise_unless_succeeded, timed_out
 from planasonix.watch.interval import Interval
+from planasonix.watch.patience import LOOK_SECONDS
 from planasonix.watch.protocols import ENDED_PHASES, AsyncWatchClient, Kind, WatchedRun, reader_of
-from planasonix.watch.watcher import LOOK_SECONDS, Watcher
+from planasonix.watch.watcher import Watcher
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +27,22 @@ def watcher_for(client: AsyncWatchClient) -> Watcher:
     of_loop = _watchers.setdefault(loop, {})
     watcher = of_loop.get(key)
     if watcher is None or watcher.watch_key not in (None, key):
-        # A watcher whose credential was replaced is found under the new one from now on.
-        watcher = next((one for one in of_loop.values() if one.watch_key == key), None) or _new_watcher(of_loop)
-        of_loop[key] = watcher
+        _file_anew(of_loop)
+        watcher = of_loop.get(key)
+    if watcher is None:
+        watcher = of_loop[key] = _new_watcher(of_loop)
     return watcher
+
+
+def _file_anew(of_loop: dict[Hashable, Watcher]) -> None:
+    """A watcher whose credential was replaced is found under the new one from now on. It leaves its old place first:
+    whoever still comes with the old credential must not push a watcher out that serves thousands.
+    """
+    moved = [(key, one) for key, one in of_loop.items() if one.watch_key not in (None, key)]
+    for key, _ in moved:
+        del of_loop[key]
+    for _, one in moved:
+        of_loop.setdefault(one.watch_key, one)
 
 
 def _new_watcher(of_loop: dict[Hashable, Watcher]) -> Watcher:
@@ -62,29 +75,19 @@ async def watch_shared(
     when it is missing for two minutes; `AuthenticationError` or `PermissionDeniedError` when the key is refused for
     five. The run goes on in all these cases. `age_seconds`: how old the run is; the adaptive pause follows it.
     """
-    status: str | None = None
-
-    def note(run: WatchedRun) -> None:
-        nonlocal status
-        status = str(run.status)
-        if on_change is not None:
-            on_change(run)
-
-    deadline = asyncio.timeout(timeout_seconds)
     try:
-        async with deadline:
-            return await watcher_for(client).wait(
-                client,
-                kind,
-                run_id,
-                created_at=created_at,
-                interval=interval,
-                age_seconds=age_seconds,
-                on_change=note,
-            )
-    except TimeoutError:
-        if not deadline.expired():
-            raise
+        return await watcher_for(client).wait(
+            client,
+            kind,
+            run_id,
+            timeout_seconds=timeout_seconds,
+            created_at=created_at,
+            interval=interval,
+            age_seconds=age_seconds,
+            on_change=on_change,
+        )
+    except TimeIsUp as end:
+        status = end.status
     final = await _read(client, kind, run_id)
     if final is not None and final.phase in ENDED_PHASES:
         return final

@@ -26,6 +26,7 @@ from datetime import datetime
 from math import inf
 
 from planasonix.errors import PlanasonixError
+from planasonix.watch.conclude import TimeIsUp
 from planasonix.watch.interval import Interval
 from planasonix.watch.patience import Patience
 from planasonix.watch.protocols import ENDED_PHASES, Kind, WatchedRun
@@ -59,7 +60,8 @@ class Watched:
     run_id: str
     created_at: datetime | None
     waiters: list[Waiter] = field(default_factory=list[Waiter])
-    patience: Patience = field(default_factory=Patience)
+    patience: Patience | None = None
+    """Of the looks that failed since the last good one; None while there is none."""
     last: WatchedRun | None = None
     due_at: float = inf
     believed_seconds: float = field(default_factory=_believed_seconds)
@@ -79,7 +81,7 @@ class Watched:
         if run.id != self.run_id:
             log.warning("asked for %s %s, the API answered for %s; looking again", self.kind, self.run_id, run.id)
             return
-        self.patience.answered()
+        self.patience = None
         self._tell(run)
         if run.phase in ENDED_PHASES:
             for waiter in self.waiters:
@@ -88,12 +90,18 @@ class Watched:
 
     def unreadable(self, error: PlanasonixError, now: float) -> None:
         """A GET failed; all waiters give up together once patience ends."""
+        self.patience = self.patience or Patience()
         given_up = self.patience.failed(error, now)
         if given_up is None:
             return
         for waiter in self.waiters:
             if not waiter.answer.done():
                 waiter.answer.set_exception(given_up)
+
+    def time_is_up(self, waiter: Waiter) -> None:
+        """This waiter's deadline passed."""
+        if not waiter.answer.done():
+            waiter.answer.set_exception(TimeIsUp(None if self.last is None else str(self.last.status)))
 
     def listed(self, row: WatchedRun, now: float) -> bool:
         """A list showed the run; whether that is enough for this round."""
@@ -107,7 +115,7 @@ class Watched:
         self._tell(row)
         if now - self.read_at >= self.believed_seconds:
             return False
-        self.patience.answered()
+        self.patience = None
         return True
 
     def listed_alive(self) -> None:

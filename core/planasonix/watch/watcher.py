@@ -20,12 +20,11 @@ from planasonix.watch.protocols import (
 )
 from planasonix.watch.watched import Waiter, Watched
 
-LOOK_SECONDS = 20.0
-"""What a look at the end of a wait may take."""
-
 TURN_SECONDS = 120.0
 """What a look in a round may take, most of it until its turn in the rate budget: the wait for the answer itself is
 bounded by the client's own `timeout_seconds`."""
+
+_ADAPTIVE = Interval()
 
 _stopping: set[asyncio.Task[None]] = set()  # a loop holds its tasks weakly
 
@@ -60,6 +59,7 @@ class Watcher:
         kind: Kind,
         run_id: str,
         *,
+        timeout_seconds: float | None = None,
         created_at: datetime | None = None,
         interval: Interval | None = None,
         age_seconds: float = 0.0,
@@ -68,7 +68,7 @@ class Watcher:
         """Return the run once it has ended, well or not.
 
         `created_at` (aware) saves the first GET: without it the run is read at once. Raises what `patience` gives up
-        with. There is no deadline here: cancel the call to leave, which touches nothing but this waiter.
+        with, and `TimeIsUp` after `timeout_seconds`. Cancel the call to leave, which touches nothing but this waiter.
         """
         loop = asyncio.get_running_loop()
         group, reader, now = self._groups[kind], self._reader(client, kind), loop.time()
@@ -78,8 +78,10 @@ class Watcher:
         if watched is None or is_new:
             watched = group.runs[run_id] = Watched(kind, run_id, created_at, read_at=now)
         loop_is_gone = False
-        waiter = Waiter(interval or Interval(), now - age_seconds, loop.create_future(), on_change)
+        waiter = Waiter(interval or _ADAPTIVE, now - age_seconds, loop.create_future(), on_change)
         watched.waiters.append(waiter)
+        # Not `asyncio.timeout`: of what ten thousand waits hold, every object lengthens each garbage collection.
+        timer = None if timeout_seconds is None else loop.call_later(timeout_seconds, watched.time_is_up, waiter)
         try:
             group.expect(watched, now)
             group.keep_looking(loop, reader)
@@ -91,6 +93,8 @@ class Watcher:
             loop_is_gone = True
             raise
         finally:
+            if timer is not None:
+                timer.cancel()
             watched.waiters.remove(waiter)
             if not watched.waiters and group.runs.get(run_id) is watched:
                 del group.runs[run_id]

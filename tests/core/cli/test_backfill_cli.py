@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from planasonix import Planasonix
 from planasonix.cli.group import planasonix
 
 CONNECTION = "conn_shop_orders"
@@ -76,6 +77,7 @@ def test_one_stage_without_a_ledger(planasonix_sandbox: Any) -> None:
         ((*WINDOW[:4], "--stage", "1y"), "As in 6h, 1d, 1w or 1mo"),
         ((*WINDOW, "--timezone", "Mars/Base"), "time zone"),
         ((*WINDOW, "--name", "x"), "--name goes with --ledger"),
+        ((*WINDOW, "--ledger", "l.db", "--name", "orders/eu"), "without '/'"),
         ((*WINDOW, "--ledger", "/nowhere/ledger.db"), "ledger"),
         ((*WINDOW, "--timeout", "0"), "timeout"),
     ],
@@ -87,6 +89,18 @@ def test_wrong_arguments_are_named_before_anything_is_sent(
     assert result.exit_code == 2, result.output
     assert told in result.stderr
     assert planasonix_sandbox.calls() == 0
+
+
+def test_while_another_job_runs_the_user_says_what_to_do(planasonix_sandbox: Any) -> None:
+    with Planasonix() as client:
+        client.connections.backfill(CONNECTION, start_at="2020-01-01T00:00:00Z", end_at="2020-01-02T00:00:00Z")
+    skipped = call(*WINDOW, *QUICK, "--if-running", "skip")
+    assert skipped.exit_code == 3
+    assert "in 4 stages skipped: 4 not started" in skipped.stdout
+    failed = call(*WINDOW, *QUICK, "--if-running", "fail")
+    assert failed.exit_code == 1
+    assert "409" in failed.stderr
+    assert planasonix_sandbox.backfills_started() == 1
 
 
 def test_a_refusal_that_every_stage_would_meet_is_told_once(planasonix_sandbox: Any) -> None:
@@ -146,3 +160,32 @@ def test_interrupted_in_the_middle_no_shard_lives_on(
     again = subprocess.run([*COMMAND, *window, *more], capture_output=True, text=True, timeout=60, check=False)
     assert again.returncode == 0, again.stderr
     assert planasonix_sandbox.backfills_started() == started + 4
+
+
+@pytest.mark.planasonix_sandbox(speed=1)
+def test_a_second_process_of_the_name_is_refused_until_the_first_is_killed(
+    planasonix_sandbox: Any, tmp_path: Path
+) -> None:
+    """And reconcile, told that the first has ended, believes the system."""
+    planasonix_sandbox.script(CONNECTION, outcome="stuck")
+    path = str(tmp_path / "ledger.db")
+    reconcile = ("reconcile", "--ledger", path, "--owner-ended", "nightly")
+    child = subprocess.Popen([*COMMAND, *WINDOW, "--ledger", path, "--name", "nightly", *QUICK])
+    try:
+        deadline = time.monotonic() + 30
+        while planasonix_sandbox.calls("backfills.get") < 1:
+            assert child.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        second = call(*WINDOW, "--ledger", path, "--name", "nightly", *QUICK)
+        assert second.exit_code == 1
+        assert "Another process works on 'nightly'" in second.stderr
+        alive = CliRunner().invoke(planasonix, [*reconcile, "--apply"])
+        assert (alive.exit_code, "a process holds it" in alive.stdout) == (0, True), alive.output
+    finally:
+        child.kill()
+        child.wait()
+    assert planasonix_sandbox.backfills_started() == 1
+    assert planasonix_sandbox.calls("jobs.cancel") == 0
+    ended = CliRunner().invoke(planasonix, list(reconcile))
+    assert (ended.exit_code, "orphan [would be cancelled]" in ended.stdout) == (3, True), ended.output

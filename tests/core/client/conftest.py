@@ -58,6 +58,7 @@ def served() -> Iterator[Any]:
 def sandbox(served: Any) -> Any:
     """A strict sandbox over HTTP, as new, fifty times as fast as time. Starting one takes longer than most tests."""
     served.reset()
+    served.set_speed(50.0)
     return served
 
 

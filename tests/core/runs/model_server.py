@@ -151,7 +151,7 @@ class ModelServer:
             case effects.Post(record, retry_unknown):
                 return self._post(record, retry_unknown=retry_unknown, tries=tries)
             case effects.Get(_, run_id):
-                self._read_or_fail()
+                self._read_or_fail(one=True)
                 return self._visible(run_id)
             case effects.ListSince():
                 self._read_or_fail()
@@ -276,8 +276,11 @@ class ModelServer:
         job.cancelled_by_start = True
         return self._shown(job)
 
-    def _read_or_fail(self) -> None:
-        if (self.read_fates.pop(0) if self.read_fates else "ok") != "ok":
+    def _read_or_fail(self, *, one: bool = False) -> None:
+        fate = self.read_fates.pop(0) if self.read_fates else "ok"
+        if fate == "missing" and one:
+            raise NotFoundError("no such job", status_code=404)
+        if fate != "ok":
             raise ServerError("down", status_code=503)
 
     def _visible(self, run_id: str) -> Shown:

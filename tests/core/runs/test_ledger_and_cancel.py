@@ -12,6 +12,7 @@ from planasonix.errors import ConfigurationError, ConflictError, NotPublishedErr
 from planasonix.runs import MemoryLedger, Provenance, Record, SqliteLedger, SyncRequest
 from planasonix.runs import effects as fx
 from planasonix.runs.cancel import cancel
+from planasonix.watch import Kind
 
 
 def record(run_id: str | None = None, *, owned: bool = True) -> Record:
@@ -87,8 +88,9 @@ def test_a_backfill_without_jobs_yet_is_asked_until_patience_ends() -> None:
         drive(cancel("backfill", "bf_1", patience_seconds=3), answers)
 
 
-def test_a_job_is_cancelled_in_one_call() -> None:
-    status, trace = drive(cancel("job", "job_1"), lambda effect: SimpleNamespace(status="cancelling"))
+@pytest.mark.parametrize("kind", ["job", "run"])
+def test_a_job_or_a_run_is_cancelled_in_one_call(kind: Kind) -> None:
+    status, trace = drive(cancel(kind, "id_1"), lambda effect: SimpleNamespace(status="cancelling"))
     assert (status, trace) == ("cancelling", ["Cancel"])
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from planasonix.errors import RunCancelledError, RunFailedError
+from planasonix.errors import ConfigurationError, NotFoundError, RunCancelledError, RunFailedError
 from planasonix.models import Backfill, Job, JobResults
-from planasonix.runs import RunHandle, outcome_from_dict, raise_for_failure, report
-from planasonix.runs.outcome import build_outcome
+from planasonix.runs import RunHandle, effects, outcome_from_dict, raise_for_failure, report
+from planasonix.runs.outcome import build_outcome, fetch_outcome
 
 HANDLE = RunHandle("job", "job_1", "conn_1", True, 1_767_225_600.0, 1_767_312_000.0, "token", generation=1)
 
@@ -39,6 +40,13 @@ def results(*tables: dict[str, Any], warnings: list[dict[str, str]] | None = Non
 
 
 ORDERS = {"name": "public.orders", "rows_loaded": 44802, "checksum": "sha256:" + "9f" * 32}
+
+
+def test_the_run_of_a_pipeline_has_no_outcome_and_is_not_even_read() -> None:
+    steps = fetch_outcome(replace(HANDLE, kind="run", id="run_1"))
+    with pytest.raises(ConfigurationError, match="pipeline run run_1") as caught:
+        next(steps)
+    assert (caught.value.field, "client.runs.get" in str(caught.value.hint)) == ("kind", True)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +102,56 @@ def test_shards_add_up() -> None:
     outcome = build_outcome(handle, backfill, parts, job_ids=("job_1", "job_2"))
     assert [(t.name, t.rows_loaded, t.checksum) for t in outcome.tables] == [("a", 50, None)]
     assert (outcome.rows_loaded, outcome.connection_id, outcome.window_end) == (50, "conn_1", "2026-02-01T00:00:00Z")
+
+
+def ended_backfill(*job_ids: str) -> tuple[RunHandle, Backfill]:
+    handle = RunHandle("backfill", "bf_1", "conn_1", True, 0.0, 1.0, "token")
+    return handle, Backfill.read({"id": "bf_1", "status": "completed", "job_ids": list(job_ids)})
+
+
+def fetched(handle: RunHandle, answers: dict[tuple[str, str], Any]) -> tuple[Any, list[str]]:
+    """The outcome with these answers to what is read, None for a 404; and the jobs that were read."""
+    steps, answer, read = fetch_outcome(handle), None, []
+    try:
+        effect: Any = next(steps)
+        while True:
+            kind, name = ("results", effect.job_id) if isinstance(effect, effects.Results) else ("get", effect.run_id)
+            answer = answers[kind, name]
+            if kind == "get":
+                read.append(name)
+            effect = steps.throw(answer) if isinstance(answer, Exception) else steps.send(answer)
+    except StopIteration as end:
+        return end.value, read
+
+
+@pytest.mark.parametrize("told_by", ["results", "job"])
+def test_a_backfill_with_a_failed_job_is_no_success(told_by: str) -> None:
+    handle, backfill = ended_backfill("job_1", "job_2")
+    bad = JobResults.read({"job_id": "job_2", "status": "failed", "tables": []})
+    answers = {
+        ("get", "bf_1"): backfill,
+        ("results", "job_1"): results(ORDERS),
+        ("results", "job_2"): bad if told_by == "results" else None,
+        ("get", "job_2"): job("failed", id="job_2"),
+    }
+    outcome, read = fetched(handle, answers)
+    assert (outcome.status, outcome.api_status) == ("failed", "completed")
+    assert outcome.error_message == "1 of 2 jobs did not succeed: job_2 (failed)"
+    assert read == (["bf_1"] if told_by == "results" else ["bf_1", "job_2"])
+
+
+def test_a_backfill_whose_jobs_all_succeeded_costs_no_call_more() -> None:
+    handle, backfill = ended_backfill("job_1", "job_2")
+    answers = {("get", "bf_1"): backfill, ("results", "job_1"): results(ORDERS), ("results", "job_2"): results(ORDERS)}
+    outcome, read = fetched(handle, answers)
+    assert (outcome.status, read) == ("succeeded", ["bf_1"])
+
+
+def test_a_job_that_cannot_be_read_leaves_the_word_of_the_backfill() -> None:
+    handle, backfill = ended_backfill("job_1")
+    lost = NotFoundError("no such job", status_code=404)
+    outcome, _ = fetched(handle, {("get", "bf_1"): backfill, ("results", "job_1"): None, ("get", "job_1"): lost})
+    assert (outcome.status, outcome.warnings[0].code) == ("succeeded", "results_not_read")
 
 
 GOLDEN = """\

@@ -1,4 +1,4 @@
-"""The table of `planasonix.runs.reconcile`, row by row, and reconcile over a SQLite ledger."""
+"""The table of `planasonix.runs.reconcile.rules`, row by row, and reconcile over a SQLite ledger."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from planasonix.runs import (
     Unreadable,
     effects,
     reconcile_ledger,
-    reconciling,
     source_named,
     start_run,
 )
-from planasonix.runs.reconcile import Examination
+from planasonix.runs.reconcile import drive
+from planasonix.runs.reconcile.rules import Examination
 from planasonix.sandbox import Sandbox
 
 INTENT = "intent-1"
@@ -360,6 +360,27 @@ def test_the_owner_is_asked_again_before_each_cancel(client: Any, sandbox: Any, 
     assert cancels(sandbox) == 1
 
 
+def test_all_backfills_are_asked_to_stop_before_one_is_awaited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, asked_by_then = tmp_path / "ledger.db", []
+    sandbox = Sandbox(speed=0, busy="parallel", cancel_seconds=300)
+    sandbox.script("conn_shop_orders", kind="backfill", duration_seconds=3600)
+    with Planasonix(sandbox.api_key, transport=sandbox.transport()) as client:
+        request = BackfillRequest("conn_shop_orders", *WINDOW)  # type: ignore[arg-type]
+        for slot in ("a", "b", "c"):
+            ledger = SqliteLedger(path, slot)
+            start_run(client, request, intent=slot, ledger=ledger, provenance=Provenance("test", slot))
+        sandbox.advance(5)
+
+        def sleep(seconds: float) -> None:
+            asked_by_then.append(cancels(sandbox))
+            sandbox.advance(400)
+
+        monkeypatch.setattr("time.sleep", sleep)
+        found = reconcile_ledger(client, SqliteSource(path, owner_ended=["a", "b", "c"]), apply=True)
+    assert asked_by_then == [3]
+    assert [(finding.slot, finding.action) for finding in found.findings] == [(s, "cancelled") for s in "abc"]
+
+
 def test_what_another_entry_owns_is_no_candidate(client: Any, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     started(client, path, "a", "conn_shop_orders")
@@ -371,7 +392,7 @@ def test_what_another_entry_owns_is_no_candidate(client: Any, tmp_path: Path) ->
 
 
 def test_the_example_runs() -> None:
-    failed, tried = doctest.testmod(reconciling)
+    failed, tried = doctest.testmod(drive)
     assert failed == 0
     assert tried > 0
 

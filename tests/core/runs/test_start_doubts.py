@@ -157,7 +157,7 @@ def test_an_older_wishs_job_that_is_gone_for_good_holds_nobody_up(world: Any) ->
     world.now += 600.0
     began = world.now
     assert world.run(gone, intent="intent-2").how == "started"
-    assert world.now == began
+    assert world.now - began <= 10.0
 
 
 def test_left_running_on_purpose_it_is_not_looked_for(world: Any) -> None:

@@ -154,6 +154,8 @@ def test_wrong_control_calls_are_refused(call, method, path, body, expected):
         ("POST", "faults", {"operation": 5}, "operation"),
         ("POST", "faults", {"operation": "jobs.get", "kind": 503}, "kind"),
         ("POST", "faults", {"operation": "job.get"}, "did you mean jobs.get"),
+        ("POST", "faults", {"operation": "jobs.*", "connection_id": "conn_hr_peple"}, "did you mean conn_hr_people"),
+        ("POST", "faults", {"operation": "jobs.get", "connection_id": ["x"]}, "known are conn_01jq8"),
         ("PUT", "connections/conn_shop_order/script", {"outcome": "failed"}, "did you mean conn_shop_orders"),
         ("PUT", "connections/conn_hr_people/script", {"connection_id": "c"}, "connection_id"),
         ("POST", "clock/advance", {}, "'seconds'"),

@@ -136,6 +136,15 @@ def test_faults_can_be_cleared_and_must_make_sense(call, sandbox):
             sandbox.fault("jobs.list", **options)
 
 
+@pytest.mark.parametrize("unknown", ["zzz", "*", 5])
+def test_a_fault_for_no_connection_is_refused(call, sandbox, unknown):
+    with pytest.raises(ValueError, match=r"no connection or pipeline .* here: known are conn_01jq8"):
+        sandbox.fault("connections.sync", connection_id=unknown)
+    assert call.sync()[0] == 202
+    sandbox.fault("connections.sync", connection_id=None)
+    assert call.sync("conn_hr_people")[0] == 503
+
+
 def test_the_asynchronous_door(make_sandbox):
     sandbox = make_sandbox()
     sandbox.fault("jobs.list", "latency", seconds=3)

@@ -97,6 +97,7 @@ class HostileApi:
         self.gets_answer_since = 0.0
         self.calls = 0
         self.gets: Counter[str] = Counter()
+        self.unreadable: dict[str, Callable[[], Exception]] = {}
 
     def start(self, kind: Kind, run_id: str, visible_after: float = 0.0) -> Run:
         now = self.loop.time()
@@ -134,7 +135,9 @@ class HostileClient:
 
     def detached(self, **_: Any) -> HostileClient:
         self.api.open_clients += 1
-        return HostileClient(self.api, self.config.watch_key, owned=True)
+        owned = HostileClient(self.api, self.config.watch_key, owned=True)
+        owned.config = self.config  # as with the client's copies: a key that is replaced is replaced for all
+        return owned
 
     async def aclose(self) -> None:
         await asyncio.sleep(0.01)
@@ -156,6 +159,7 @@ class Reader:
         api.gets[run_id] += 1
         error = await self._call(api.weather.get_seconds)
         error = error or api.fails(api.weather.get_error, api.weather.get_error_share)
+        error = error or api.fails(api.unreadable.get(run_id), 1.0)
         run = api.runs.get(key)
         if error is None and (run is None or api.loop.time() < run.visible_from):
             error = NotFoundError("no such run", status_code=404)

@@ -35,6 +35,7 @@ from planasonix.errors import (
 from planasonix.watch import Interval, Kind, watch_shared, watched, watcher_for
 from planasonix.watch import shared as shared_module
 from planasonix.watch import watcher as watcher_module
+from planasonix.watch.patience import LOOK_SECONDS
 from tests.core.watch.hostile_api import ENDED, HostileApi, failing_since
 
 KINDS = st.sampled_from(["job", "backfill", "run"])
@@ -234,7 +235,7 @@ class WatcherMachine(RuleBasedStateMachine):
         elif isinstance(error, WaitTimeoutError):
             assert wait.timeout_seconds is not None
             late = ended - wait.began - wait.timeout_seconds
-            assert 0.0 <= late <= watcher_module.LOOK_SECONDS + 0.1
+            assert 0.0 <= late <= LOOK_SECONDS + 0.1
             truth = self.api.runs.get((wait.kind, wait.run_id))
             if truth is not None and self.api.gets_answer_since < wait.began:
                 visible = truth.visible_from < wait.began

@@ -148,6 +148,29 @@ def test_a_wait_goes_on_with_the_new_key_and_the_watcher_is_found_under_it() -> 
     play(scene)
 
 
+def test_who_still_comes_with_the_old_key_pushes_no_watcher_out() -> None:
+    """Two keys are replaced, one by the key that the other was; each watcher is found under its present one."""
+
+    async def scene(api: HostileApi) -> None:
+        clients = {key: cast("Any", api.client(key)) for key in ("k1", "k2")}
+        for client in clients.values():
+            api.loop.create_task(watch_shared(client, "job", "x_0", interval=EVERY_FIVE))
+        await asyncio.sleep(1)
+        first, second = (watcher_for(client) for client in clients.values())
+        clients["k1"].config.watch_key, clients["k2"].config.watch_key = "k2", "k3"
+        late = cast("Any", api.client("k1"))
+        api.loop.create_task(watch_shared(late, "job", "x_1", interval=EVERY_FIVE))
+        await asyncio.sleep(1)
+        found = [watcher_for(cast("Any", api.client(key))) for key in ("k1", "k2", "k3", "k1")]
+        assert found[1:3] == [first, second]
+        assert found[0] is found[3] is watcher_for(late)
+        assert found[0] not in (first, second)
+        assert api.open_clients == 3
+        await leave(api)
+
+    play(scene)
+
+
 def test_the_blocking_wait_goes_on_with_the_new_key() -> None:
     rotating = RotatingApi()
 

@@ -16,6 +16,8 @@ class StagedProgress:
     Unless `ended`, wait until any of `active` has ended or passed its deadline, then advance again, in any process.
     Without `active`, the connection is busy with somebody else's run (`busy_run_id` where it is known, of
     `busy_kind`), since `busy_since`, seconds since the epoch. `skipped` is true where `if_running="skip"` ended it.
+    `stalled`: a round soon would come to no more, because a run that has ended cannot be read yet, or a start got no
+    answer while others run.
     """
 
     active: tuple[RunHandle, ...]
@@ -24,6 +26,7 @@ class StagedProgress:
     to_do: int
     ended: bool
     skipped: bool = False
+    stalled: bool = False
     busy_kind: Kind = "job"
     busy_run_id: str | None = None
     busy_since: float | None = None

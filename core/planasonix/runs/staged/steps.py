@@ -9,14 +9,20 @@ from typing import Any, TypeVar
 from planasonix.errors import (
     AuthenticationError,
     InvalidRequestError,
+    InvalidResponseError,
     NotFoundError,
+    OutcomeUnknownError,
     PermissionDeniedError,
     PlanasonixError,
+    RateLimitError,
+    ServerError,
+    TransportError,
 )
+from planasonix.runs.decide import classify
 from planasonix.runs.effects import Claimed, Save, Steps
 from planasonix.runs.outcome import Outcome
 from planasonix.runs.record import Record
-from planasonix.runs.stages import BookSteps, ClaimedBesides, ReadEntry, StageEntry, WriteEntry
+from planasonix.runs.staged.wish import BookSteps, ClaimedBesides, ReadEntry, StageEntry, WriteEntry
 
 T = TypeVar("T")
 REFUSED_FOR_ALL = (InvalidRequestError, AuthenticationError, PermissionDeniedError, NotFoundError)
@@ -85,7 +91,7 @@ def ended(entry: StageEntry, outcome: Outcome, attempt: str | None) -> StageEntr
     kept: dict[str, Any] = {name: data[name] for name in _OF_OUTCOME}
     kept["tables"] = list(data["tables"])
     kept["warnings"] = list(data["warnings"])[:_WARNINGS_KEPT]
-    record = replace(entry.record, ended_as=outcome.api_status)
+    record = replace(entry.record, ended_as=outcome.api_status, verdict=outcome.status)
     return replace(entry, record=record, ended_in=attempt, outcome=kept)
 
 
@@ -104,7 +110,16 @@ def failed(entry: StageEntry, code: str, message: str, attempt: str | None) -> S
 
 def not_started(entry: StageEntry, error: PlanasonixError, attempt: str | None) -> StageEntry:
     """The same for one whose start was refused, or came to nothing that is known."""
-    return failed(entry, type(error).__name__, f"It could not be started: {' '.join(str(error).split())}", attempt)
+    what = "It could not be started" if entry.record.sent_at is None else "Whether it was started is not known"
+    return failed(entry, type(error).__name__, f"{what}: {' '.join(str(error).split())}", attempt)
+
+
+def no_failure_of_a_stage(error: PlanasonixError) -> bool:
+    """Whether a start failed because the connection is busy or the API is away: the next stage's would as well."""
+    if isinstance(error, OutcomeUnknownError):
+        return False
+    away = isinstance(error, TransportError | RateLimitError | ServerError | InvalidResponseError)
+    return away or classify(error) in ("busy", "lost")
 
 
 def _of_the_book(effect: ReadEntry | WriteEntry | ClaimedBesides) -> BookSteps[Any]:

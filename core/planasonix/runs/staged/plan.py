@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from planasonix.runs.book import Book
 from planasonix.runs.intent import new_intent
-from planasonix.runs.stages import HEADER, Header, StagedBackfill, StageEntry, resumes
+from planasonix.runs.staged.wish import HEADER, Header, StagedBackfill, StageEntry, resumes
+
+PlannedState = Literal["done", "active", "unknown", "failed", "to_do"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class PlannedStage:
     name: str
     start_at: str
     end_at: str
-    state: Literal["done", "active", "failed", "to_do"]
+    state: PlannedState
     why: str
     run_id: str | None = None
 
@@ -26,6 +28,7 @@ def planned(book: Book, asked: StagedBackfill, *, intent: str | None = None) -> 
     """What `run_stages_to_end` with the same book and `intent` would find: sends nothing, and writes nothing.
 
     `active` and `failed` are what the book says: the stage may have ended meanwhile; a failed one is started again.
+    `unknown`: whether its start made a backfill is found out first.
     """
     stored = book.read(HEADER)
     header = None if stored is None else Header.from_dict(stored)
@@ -57,18 +60,18 @@ def wish_of(book: Book, asked: StagedBackfill) -> str:
     return header.intent
 
 
-def _state(
-    entry: StageEntry | None, epoch: str | None, digest: str, wish: str
-) -> tuple[Literal["done", "active", "failed", "to_do"], str]:
+def _state(entry: StageEntry | None, epoch: str | None, digest: str, wish: str) -> tuple[PlannedState, str]:
     if entry is None:
         return "to_do", "never started"
     told: dict[str, Any] = entry.outcome or {}
     if entry.succeeded and (entry.epoch, entry.digest) == (epoch, digest):
         return "done", f"loaded by {told.get('id')}"
-    if entry.outcome is None and (entry.record.run_id, entry.record.sent_at) != (None, None):
-        run = entry.record.run_id or "a backfill whose id is not known yet"
+    if entry.record.run_id is None and entry.record.sent_at is not None:
+        return "unknown", "the answer to its start was lost: it is looked for before anything starts"
+    if entry.outcome is None and entry.record.run_id is not None:
         ours = (entry.wish, entry.digest) == (wish, digest)
-        return "active", f"{run} may still run" + ("" if ours else ": it is cancelled before the stage starts again")
+        first = "" if ours else ": it is cancelled before the stage starts again"
+        return "active", f"{entry.record.run_id} may still run{first}"
     if entry.succeeded:
         changed = entry.digest != digest
         return "to_do", "loaded by another request" if changed else "loaded before, to be loaded again"

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from planasonix.errors import NotFoundError, PlanasonixError
+from planasonix.errors import PlanasonixError
 from planasonix.runs.cancel import cancel
-from planasonix.runs.decide import Policy
-from planasonix.runs.effects import Get, RunView, Say, Steps
+from planasonix.runs.decide import Next, Policy, by_looking
+from planasonix.runs.effects import RunView, Say, Sleep, Steps
 from planasonix.runs.handle import RunHandle
+from planasonix.runs.identity import read_run
+from planasonix.runs.look import look
 from planasonix.runs.outcome import Outcome, fetch_outcome
 from planasonix.runs.record import Record
+from planasonix.runs.requests import request_class
 from planasonix.runs.retire import retire
-from planasonix.runs.stage_steps import ended, failed, kept_in_entry, read_entry, write_entry
-from planasonix.runs.stages import BookSteps, StageEntry
+from planasonix.runs.staged.steps import ended, failed, kept_in_entry, read_entry, write_entry
+from planasonix.runs.staged.wish import BookSteps, StageEntry
 from planasonix.watch.protocols import ENDED_PHASES
 
 
@@ -23,11 +26,13 @@ class Followed:
     """The stage's entry, with its outcome if it has ended; None: to do, or of no plan any more.
 
     Of one that has not ended either the `handle` to wait for is there, or it is `doubtful`: `start` must find out.
+    `unread`: its run was seen to end, and that end could not be read yet.
     """
 
     entry: StageEntry | None
     handle: RunHandle | None = None
     doubtful: bool = False
+    unread: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class Follow:
         except PlanasonixError as error:
             # It cannot be read just now: a later round does.
             yield Say("warning", f"{handle.kind} {handle.id} has ended and could not be read: {error}")
-            return Followed(entry, handle)
+            return Followed(entry, handle, unread=True)
         # The end that its owner asked for is no failure of any attempt.
         asked_for = entry.given_up and outcome.status == "cancelled"
         entry = ended(entry, outcome, None if asked_for else self.counts_to)
@@ -87,21 +92,37 @@ class Follow:
         if found is not None and found.record.run_id is not None and found.record.owned:
             run, _ = yield from self._look_at(found.record)
             if run is not None and run.phase in ENDED_PHASES:
-                return replace((yield from self.read_end(name, found)), handle=None)
+                return (yield from self.read_end(name, found))
         return Followed(None)
+
+    def find(self, name: str, entry: StageEntry) -> BookSteps[Followed]:
+        """What became of a doubtful stage, by looking alone: nothing new may start. Raises what the look raises.
+
+        It stays doubtful where no run, or more than one, may be that of the lost answer.
+        """
+        record = entry.record
+        if record.run_id is not None:
+            return Followed(entry, RunHandle.of(record, reattached=True))
+        yield Sleep(self.policy.settle_seconds)
+        steps = look(record, request_class(record.operation), self.policy)
+        ours, candidates = yield from kept_in_entry(steps, name, lambda _: entry)
+        step = by_looking(len(candidates), ours=ours is not None)
+        if step not in (Next.READ, Next.ADOPT):
+            ids = ", ".join(run.id for run in candidates) or "there is none"
+            yield Say("warning", f"the answer to the start of stage {name} was lost; what may be its run: {ids}")
+            return Followed(entry, doubtful=True)
+        record = record.named(candidates[0], self.now(), self.policy.timeout_seconds)
+        entry = replace(entry, record=replace(record, owned=ours is not None), outcome=None, ended_in=None)
+        yield from write_entry(name, entry)
+        return (yield from self.steps(name, entry, ours=True))
 
     def _look_at(self, record: Record) -> Steps[tuple[RunView | None, bool]]:
         """(the run, or None where it could not be read; whether it is missing for so long that it is gone)."""
-        assert record.run_id is not None  # noqa: S101 - asked only of records that name a run
         try:
-            run: RunView = yield Get(record.kind, record.run_id)
-        except NotFoundError:
-            age = self.now() - (record.sent_at or record.created_at or self.now())
-            return None, age >= self.policy.missing_after_seconds
+            return (yield from read_run(record, self.policy, self.now))
         except PlanasonixError:
             # One bad look ends nothing: whoever waits looks again.
             return None, False
-        return run, False
 
     def _end_at_deadline(self, name: str, entry: StageEntry) -> BookSteps[Followed]:
         record = entry.record
@@ -109,7 +130,7 @@ class Follow:
         told = "It goes on."
         if record.owned and not record.leave_running:
             try:
-                told = f"It was cancelled (it is {(yield from cancel(record.kind, record.run_id))})."
+                told = f"It was cancelled (it is {(yield from cancel(record.kind, record.run_id, meant=record))})."
             except PlanasonixError as error:
                 told = f"It could not be cancelled, cancel it by hand: {error}"
             run, _ = yield from self._look_at(record)

@@ -14,8 +14,9 @@ from typing import Any, Protocol, cast
 from urllib.parse import quote
 
 from planasonix.errors import ConfigurationError
-from planasonix.runs.findings import Entry, Owner, Unreadable
+from planasonix.runs.reconcile.findings import Entry, Owner, Unreadable
 from planasonix.runs.record import Record
+from planasonix.runs.slot_locks import is_held
 
 GROUP = "planasonix.ledgers"
 
@@ -67,10 +68,10 @@ def read_record(data: Any) -> Record | None:
 class SqliteSource:
     """The file of `SqliteLedger` and `SqliteBook`.
 
-    A script cannot be asked whether it lives. So an owner counts as ended only past the deadline of its run, or when
-    `owner_ended` names its slot (or the owner's part of it: `nightly` stands for all of `nightly/…`). `since_hours`
-    leaves out what was sent earlier. Raises `ConfigurationError` for a file that is no ledger, or a name that is not
-    in it.
+    A script that holds its slot (`run_to_end`, `planasonix backfill`) is alive. Others cannot be asked: an owner
+    counts as ended only past the deadline of its run, or when `owner_ended` names its slot, or the owner's part of it:
+    `nightly` stands for `nightly/20260101`, and not for `nightly/eu/20260101`. `since_hours` leaves out what was sent
+    earlier. Raises `ConfigurationError` for a file that is no ledger, or a name that is not in it.
     """
 
     def __init__(
@@ -118,6 +119,9 @@ class SqliteSource:
         return Entry(slot, record, owner, told, ended_at)
 
     def _owner(self, slot: str, record: Record) -> tuple[Owner, str, float | None]:
+        if any(is_held(str(self._path), name) for name in {slot, _owner_of(slot)}):
+            # What the kernel says is newer than what a human said.
+            return "alive", "at work: a process holds it", None
         if any(_stands_for(name, slot) for name in self._named):
             return "ended", "said to have ended", None
         if record.deadline_at is not None and record.deadline_at < self._now():
@@ -147,4 +151,9 @@ class SqliteSource:
 
 
 def _stands_for(name: str, slot: str) -> bool:
-    return slot == name or slot.startswith(f"{name}/")
+    return slot == name or _owner_of(slot) == name
+
+
+def _owner_of(slot: str) -> str:
+    """The owner's part of a slot of `SqliteBook`: `owner/name`, where only the owner may hold a `/`."""
+    return slot.rpartition("/")[0]

@@ -16,9 +16,9 @@ from typing import Any, Literal, TypeVar, get_args
 
 from planasonix.errors import ConfigurationError
 from planasonix.runs.effects import Effect
-from planasonix.runs.record import Record
+from planasonix.runs.record import Record, damaged_entry
 from planasonix.runs.requests import BackfillRequest
-from planasonix.runs.windows import Stage
+from planasonix.runs.staged.windows import Stage
 
 T = TypeVar("T")
 HEADER = "wish"
@@ -64,9 +64,12 @@ class StagedBackfill:
 
     @cached_property
     def digests(self) -> tuple[str, ...]:
-        """Of each stage: what it loads and how. Another digest is other work, though it bears the same name."""
+        """Of each stage: what it loads. Another digest is other work, though it bears the same name.
+
+        It is of what the idempotency key is of: another priority, or the tables in another order, loads the same.
+        """
         return tuple(
-            _short_hash([self.request.connection_id, self.request_of(stage).body({})]) for stage in self.stages
+            _short_hash([self.request.connection_id, self.request_of(stage).identity()]) for stage in self.stages
         )
 
     @cached_property
@@ -124,9 +127,12 @@ class Header:
                 hint="Another tool wrote to the same key of the store; clear the entry.",
             )
         known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
-        known |= {name: tuple(known.get(name) or ()) for name in ("active", "failed")}
-        known["done"] = tuple((first, last) for first, last in known.get("done") or ())
-        return cls(**known)
+        try:
+            known |= {name: tuple(known.get(name) or ()) for name in ("active", "failed")}
+            known["done"] = tuple((first, last) for first, last in known.get("done") or ())
+            return cls(**known)
+        except (TypeError, ValueError) as error:
+            raise damaged_entry(error) from error
 
 
 def header_of_wish(asked: StagedBackfill, intent: str, before: Header | None, now: float) -> Header:
@@ -170,6 +176,8 @@ class StageEntry:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> StageEntry:
+        if not isinstance(data.get("outcome"), dict | None):
+            raise damaged_entry("it has a wrong outcome")
         return cls(
             record=Record.from_dict(data),
             wish=data.get("wish") or "",

@@ -19,8 +19,9 @@ sent, answer unknown; or being cancelled since an earlier attempt     for `start
 ====================================================================  ============================================
 
 Nothing new starts after `stop_after_failures` failures in a row, or after somebody cancelled a stage's job: what runs
-is left to end. A stage that could not be started failed; a refusal that all stages would meet is raised, unless one of
-them runs: then its end comes first.
+is left to end, and a stage whose start got no answer is looked for. A stage that could not be started failed. A refusal
+that all stages would meet, a connection that is busy (`if_running="fail"`) and an outage say nothing of the stage: they
+are raised, unless a stage runs: then its end comes first.
 """
 
 from __future__ import annotations
@@ -30,31 +31,29 @@ from dataclasses import dataclass, field, replace
 
 from planasonix.errors import ConfigurationError, PlanasonixError
 from planasonix.runs.decide import Policy
+from planasonix.runs.effects import Say
 from planasonix.runs.handle import RunHandle
 from planasonix.runs.provenance import Provenance
 from planasonix.runs.record import Record
-from planasonix.runs.stage_follow import Follow, Followed
-from planasonix.runs.stage_steps import REFUSED_FOR_ALL, BookFailed, kept_in_entry, not_started, read_entry, write_entry
-from planasonix.runs.staged_progress import StagedProgress
-from planasonix.runs.stages import (
-    HEADER,
-    BookSteps,
-    Header,
-    ReadEntry,
-    StagedBackfill,
-    StageEntry,
-    WriteEntry,
-    header_of_wish,
-    numbers_in,
-    ranges_of,
-    stage_intent,
+from planasonix.runs.staged.follow import Follow, Followed
+from planasonix.runs.staged.index import Index
+from planasonix.runs.staged.progress import StagedProgress
+from planasonix.runs.staged.steps import (
+    REFUSED_FOR_ALL,
+    BookFailed,
+    kept_in_entry,
+    no_failure_of_a_stage,
+    not_started,
+    read_entry,
+    write_entry,
 )
+from planasonix.runs.staged.wish import BookSteps, StagedBackfill, StageEntry, stage_intent
 from planasonix.runs.start import Start, Started
 
 
 @dataclass
 class Advance:
-    """One round: what it was given, and the header as it stands.
+    """One round: what it was given, and what it has found so far.
 
     `intent` is the wish's token. `attempt` names the orchestrator's try, in any words: a stage that failed in this one
     stays failed.
@@ -68,90 +67,47 @@ class Advance:
     now: Callable[[], float]
     metadata: dict[str, object] | None = None
     job_url_template: str | None = None
-    _header: Header = field(init=False)
-    _written: Header | None = field(init=False, default=None)
+    _index: Index = field(init=False)
     _follow: Follow = field(init=False)
-    _numbers: dict[str, int] = field(init=False)
-    _done: set[int] = field(init=False)
     _active: list[RunHandle] = field(init=False, default_factory=list[RunHandle])
     _doubtful: list[str] = field(init=False, default_factory=list[str])
     _busy: Started | None = field(init=False, default=None)
     _skipped: bool = field(init=False, default=False)
+    _stalled: bool = field(init=False, default=False)
 
     def steps(self) -> BookSteps[StagedProgress]:
         """Raises what the table of `runs.start` says of older wishes, and the book's errors; see the module."""
         try:
-            yield from self._open()
+            self._index = Index(self.asked, self.intent, self.attempt, self.now)
+            yield from self._index.open()
+            self._follow = Follow(
+                self.policy,
+                self.now,
+                self.attempt,
+                self._index.before,
+                self.asked.request.expected_tables,
+                self.job_url_template,
+            )
             yield from self._settle()
             yield from self._start_more()
             return (yield from self._close())
         except BookFailed as failure:
             raise failure.error from None
 
-    # --- the wish --------------------------------------------------------------------------------------------------
-
-    def _open(self) -> BookSteps[None]:
-        stored = yield ReadEntry(HEADER)
-        self._written = None if stored is None else Header.from_dict(stored)
-        self._numbers = {stage.name: number for number, stage in enumerate(self.asked.stages)}
-        self._header = header = header_of_wish(self.asked, self.intent, self._written, self.now())
-        self._follow = Follow(
-            self.policy,
-            self.now,
-            self.attempt,
-            header.attempt,
-            self.asked.request.expected_tables,
-            self.job_url_template,
-        )
-        if header.attempt != self.attempt:
-            self._header = replace(
-                header, attempt=self.attempt, failed=(), failures_in_a_row=0, cancelled=False, stopped=False
-            )
-        if header.plan == self.asked.plan:
-            self._done = numbers_in(header.done)
-        else:
-            yield from self._index()
-
-    def _index(self) -> BookSteps[None]:
-        """Another plan than the header's: the entries tell what is done."""
-        self._done = set()
-        failed: list[str] = []
-        active = list(self._header.active)
-        for number, stage in enumerate(self.asked.stages):
-            entry = yield from read_entry(stage.name)
-            if entry is None or stage.name in active:
-                continue
-            if self._loaded(number, entry):
-                self._done.add(number)
-            elif entry.may_run:
-                active.append(stage.name)
-            elif self._ours(number, entry) and entry.outcome is not None and entry.ended_in == self.attempt:
-                failed.append(stage.name)
-        self._header = replace(
-            self._header, plan=self.asked.plan, active=tuple(active), failed=tuple(failed), done=ranges_of(self._done)
-        )
-
-    def _ours(self, number: int, entry: StageEntry) -> bool:
-        """Whether this wish asked for what the entry tells of."""
-        return (entry.wish, entry.digest) == (self.intent, self.asked.digests[number])
-
-    def _loaded(self, number: int, entry: StageEntry) -> bool:
-        return entry.succeeded and (entry.epoch, entry.digest) == (self._header.epoch, self.asked.digests[number])
-
     # --- what became of those that were active -----------------------------------------------------------------------
 
     def _settle(self) -> BookSteps[None]:
         live: list[str] = []
         ends: list[tuple[str, int, StageEntry]] = []
-        for name in self._header.active:
+        for name in self._index.header.active:
             entry = yield from read_entry(name)
-            number = self._numbers.get(name)
+            number = self._index.numbers.get(name)
             if entry is not None and self._failed_here(name, entry):
                 live.append(name)
                 continue
             if entry is not None and (entry.outcome is None or entry.may_run):
                 entry = replace(entry, outcome=None)
-                ours = number is not None and self._ours(number, entry)
+                ours = number is not None and self._index.ours(number, entry)
                 entry = self._take((yield from self._follow.steps(name, entry, ours=ours)), name)
             if entry is None:
                 continue
@@ -159,67 +115,60 @@ class Advance:
                 live.append(name)
             if entry.outcome is not None and number is not None:
                 ends.append((entry.outcome.get("finished_at") or "", number, entry))
-        self._header = replace(self._header, active=tuple(live))
+        self._index.change(active=tuple(live))
         for _, number, entry in sorted(ends, key=lambda end: end[:2]):
-            self._count(number, entry)
-        yield from self._keep()
+            self._index.count(number, entry)
+        yield from self._index.keep()
 
     def _failed_here(self, name: str, entry: StageEntry) -> bool:
         """Whether it counts as failed in this attempt already, though its job may run."""
-        return name in self._header.failed and entry.may_run and entry.outcome is not None
+        return name in self._index.header.failed and entry.may_run and entry.outcome is not None
 
     def _take(self, followed: Followed, name: str) -> StageEntry | None:
         if followed.handle is not None:
             self._active.append(followed.handle)
         elif followed.doubtful:
             self._doubtful.append(name)
+        self._stalled = self._stalled or followed.unread
         return followed.entry
-
-    def _count(self, number: int, entry: StageEntry) -> None:
-        """Put a stage that has ended where it belongs."""
-        header, name = self._header, self.asked.stages[number].name
-        if not entry.may_run:
-            active = tuple(each for each in header.active if each != name)
-            self._header = header = replace(header, active=active)
-        if self._loaded(number, entry):
-            self._done.add(number)
-            self._header = replace(header, done=ranges_of(self._done), failures_in_a_row=0)
-        elif self._ours(number, entry) and entry.ended_in == self.attempt:
-            cancelled = (entry.outcome or {}).get("status") == "cancelled"
-            in_a_row, most = header.failures_in_a_row + 1, self.asked.stop_after_failures
-            self._header = replace(
-                header,
-                failed=(*header.failed, name),
-                failures_in_a_row=in_a_row,
-                cancelled=header.cancelled or cancelled,
-                stopped=header.stopped or cancelled or (most is not None and in_a_row >= most),
-            )
 
     # --- what may start ----------------------------------------------------------------------------------------------
 
     def _start_more(self) -> BookSteps[None]:
-        taken = {*self._header.failed, *self._header.active}
-        to_do = [
-            number
-            for number, stage in enumerate(self.asked.stages)
-            if number not in self._done and stage.name not in taken
-        ]
-        for number in (*(self._numbers[name] for name in self._doubtful), *to_do):
-            if self._header.stopped or len(self._active) >= self.asked.max_active_stages:
+        to_do = self._index.to_do()
+        doubtful, self._doubtful = self._doubtful, []
+        for number in (*(self._index.numbers[name] for name in doubtful), *to_do):
+            if self._index.header.stopped:
+                if self.asked.stages[number].name in doubtful:
+                    yield from self._find(number)
+            elif len(self._active) >= self.asked.max_active_stages or not (yield from self._start(number)):
                 return
-            if not (yield from self._start(number)):
-                return
+
+    def _find(self, number: int) -> BookSteps[None]:
+        """Nothing new may start, and this stage may have a job."""
+        name = self.asked.stages[number].name
+        entry = yield from read_entry(name)
+        assert entry is not None  # noqa: S101 - it was read when the round began
+        try:
+            followed = yield from self._follow.find(name, entry)
+        except PlanasonixError as error:
+            if not self._active:
+                raise
+            yield Say("warning", f"stage {name} could not be looked for: {error}")
+            self._stalled = True
+            return
+        entry = self._take(followed, name)
+        if entry is not None and entry.outcome is not None:
+            self._index.count(number, entry)
 
     def _start(self, number: int) -> BookSteps[bool]:
         """Start one stage, or find its job again; whether another one may be tried."""
         stage, digest = self.asked.stages[number], self.asked.digests[number]
-        if stage.name not in self._header.active:
-            self._header = replace(self._header, active=(*self._header.active, stage.name))
-        self._header = replace(self._header, outcome=None)
-        yield from self._keep()
+        self._index.activate(stage.name)
+        yield from self._index.keep()
         entry = yield from read_entry(stage.name)
-        if entry is not None and self._loaded(number, entry):
-            self._count(number, entry)  # the index was behind
+        if entry is not None and self._index.loaded(number, entry):
+            self._index.count(number, entry)  # the index was behind
             return True
         # While a stage of ours runs, it may be what keeps the connection busy: that is no reason to fail or attach.
         policy = replace(self.policy, if_running="wait") if self._active else self.policy
@@ -231,23 +180,30 @@ class Advance:
         def label(record: Record) -> StageEntry:
             if entry is not None and record.intent != intent:
                 return replace(entry, record=record)  # of the older wish, whose job is ended first
-            return StageEntry(record, self.intent, self._header.epoch, digest)
+            return StageEntry(record, self.intent, self._index.header.epoch, digest)
 
         try:
             started = yield from kept_in_entry(steps, stage.name, label)
         except ConfigurationError:
             raise
         except PlanasonixError as error:
+            self._index.change(busy_since=None)
+            yield from self._index.keep()
             after = yield from read_entry(stage.name)
-            if after is None or not self._ours(number, after):
+            if after is None or not self._index.ours(number, after):
                 raise  # the job of an older wish could not be ended: nothing of this one was asked for
             for_all = isinstance(error, REFUSED_FOR_ALL)
-            if for_all and not self._active:
+            nobodys_fault = no_failure_of_a_stage(error)
+            if (for_all or nobodys_fault) and not self._active:
                 raise
+            if nobodys_fault:
+                yield Say("warning", f"stage {stage.name} could not be started yet: {error}")
+                self._stalled = True
+                return False
             after = not_started(after, error, self.attempt)
             yield from write_entry(stage.name, after)
-            self._count(number, after)
-            self._header = replace(self._header, stopped=self._header.stopped or for_all)
+            self._index.count(number, after)
+            self._index.change(stopped=self._index.header.stopped or for_all)
             return True
         return (yield from self._started(number, started))
 
@@ -256,10 +212,9 @@ class Advance:
             self._skipped = started.how == "skipped"
             if started.how == "busy" and not self._active:
                 self._busy = started
-                self._header = replace(self._header, busy_since=self._header.busy_since or self.now())
+                self._index.change(busy_since=self._index.header.busy_since or self.now())
             return False
         assert started.handle is not None  # noqa: S101 - it is there in all other cases
-        self._header = replace(self._header, busy_since=None)
         if started.how != "finished":
             self._active.append(started.handle)
             return True
@@ -269,32 +224,36 @@ class Advance:
         follow = replace(self._follow, counts_to=self.attempt)
         entry = self._take((yield from follow.read_end(name, entry)), name)
         if entry is not None and entry.outcome is not None:
-            self._count(number, entry)
+            self._index.count(number, entry)
         return True
 
     # --- the end of the round ----------------------------------------------------------------------------------------
 
     def _close(self) -> BookSteps[StagedProgress]:
-        header, active = self._header, tuple(self._active)
-        all_done = len(self._done) == len(self.asked.stages)
+        active = tuple(self._active)
+        if self._busy is None:
+            self._index.change(busy_since=None)
         ended = not active and self._busy is None
         if ended:
-            outcome = "succeeded" if all_done else "cancelled" if header.cancelled else "failed"
-            self._header = replace(header, outcome=outcome)
-        yield from self._keep()
+            self._index.change(outcome=self._outcome())
+        yield from self._index.keep()
+        header = self._index.header
         return StagedProgress(
             active=active,
-            done=len(self._done),
+            done=len(self._index.done),
             failed=header.failed,
-            to_do=len(self.asked.stages) - len(self._done) - len(header.failed) - len(active),
+            to_do=len(self.asked.stages) - len(self._index.done) - len(header.failed) - len(active),
             ended=ended,
             skipped=self._skipped,
+            stalled=self._stalled,
             busy_kind="job" if self._busy is None else self._busy.busy_kind,
             busy_run_id=None if self._busy is None else self._busy.busy_run_id,
             busy_since=header.busy_since,
         )
 
-    def _keep(self) -> BookSteps[None]:
-        if self._header != self._written:
-            yield WriteEntry(HEADER, self._header.to_dict())
-            self._written = self._header
+    def _outcome(self) -> str:
+        if len(self._index.done) == len(self.asked.stages):
+            return "succeeded"
+        if self._index.header.cancelled:
+            return "cancelled"
+        return "skipped" if self._skipped and not self._index.header.failed else "failed"

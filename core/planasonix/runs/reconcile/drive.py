@@ -1,4 +1,4 @@
-"""Carry out the rules of `runs.reconcile` over a whole source, with the sync client."""
+"""Carry out the rules of `runs.reconcile.rules` over a whole source, with the sync client."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from planasonix.errors import ConfigurationError
 from planasonix.runs.drivers import perform
-from planasonix.runs.findings import Entry, Finding, FindingKind, Unreadable
-from planasonix.runs.reconcile import Examination
+from planasonix.runs.reconcile.findings import Entry, Finding, FindingKind, Unreadable
+from planasonix.runs.reconcile.rules import Examination
 from planasonix.runs.record import Record
 
 if TYPE_CHECKING:
     from planasonix.client import Planasonix
-    from planasonix.runs.ledger_sources import LedgerSource
+    from planasonix.runs.reconcile.sources import LedgerSource
 
 _TOLD: tuple[FindingKind, ...] = ("orphan", "outcome_unknown", "unreadable", "ended_unseen", "left")
 """The kinds that a human reads, the most urgent first. The others say that nothing happened."""
+
+_PATIENCE_SECONDS = 30.0
+"""How long the ends of all backfills that were asked to stop are awaited together."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,8 @@ def reconcile_ledger(
     """Look at every entry of the source; with `apply`, cancel the orphans, each after its owner was asked again.
 
     `grace_seconds`: an owner that ended less than this ago may still be cancelling by itself. `on_finding` is called
-    with each finding as it is made. Raises `AuthenticationError` when the key is refused, and whatever the source
-    raises; what concerns one entry only is a finding.
+    with each finding as it is made, last for a backfill whose end is awaited. Raises `AuthenticationError` when the key
+    is refused, and whatever the source raises; what concerns one entry only is a finding.
 
     >>> import tempfile
     >>> from planasonix import Planasonix
@@ -97,11 +100,15 @@ def reconcile_ledger(
     rules = Examination(time.time, grace_seconds, client.config.job_url_template)
     entries = list(source.entries())
     findings: list[Finding] = []
+    stopping: list[tuple[int, Entry, Finding]] = []
+
+    def tell(finding: Finding) -> None:
+        if on_finding is not None:
+            on_finding(finding)
 
     def found(finding: Finding) -> None:
         findings.append(finding)
-        if on_finding is not None:
-            on_finding(finding)
+        tell(finding)
 
     for entry in entries:
         if isinstance(entry, Unreadable):
@@ -112,8 +119,19 @@ def reconcile_ledger(
             if apply and finding.action == "would_cancel":
                 # The list may be minutes old by now, and the owner cleared and at work again.
                 again = source.refresh(entry.slot)
-                finding = perform(client, rules.put_right(entry, again, finding))
+                done = perform(client, rules.put_right(entry, again, finding, patience_seconds=0.0))
+                if done.action == "not_cancelled" and entry.record.kind == "backfill":
+                    # All are asked before the end of the first is awaited: each may take its time.
+                    stopping.append((len(findings), entry, finding))
+                    findings.append(done)
+                    continue
+                finding = done
             found(finding)
+    give_up_at = time.monotonic() + _PATIENCE_SECONDS
+    for index, entry, finding in stopping:
+        left = max(0.0, give_up_at - time.monotonic())
+        findings[index] = perform(client, rules.await_end(entry, finding, patience_seconds=left))
+        tell(findings[index])
     return Reconciliation(apply, tuple(findings))
 
 

@@ -17,9 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from planasonix.errors import PlanasonixError
 from planasonix.runs import Policy, StagedOutcome
-from planasonix.runs.staged_cancel import cancel_active
-from planasonix.runs.stages import HEADER
-from tests.core.runs.staged_world import Killed, StagedWorld, staged
+from planasonix.runs.staged.cancel import cancel_active
+from planasonix.runs.staged.wish import HEADER
+from tests.core.runs.staged.parts import Killed, staged
+from tests.core.runs.staged.world import StagedWorld
 
 EXAMPLES = int(os.environ.get("STAGED_MACHINE_EXAMPLES", "200"))
 
@@ -68,10 +69,16 @@ class StagedMachine(RuleBasedStateMachine):
         finally:
             self.world.fates = []
 
-    @rule(data=st.data(), status=st.sampled_from(["completed", "completed", "failed", "cancelled"]))
+    @rule(
+        data=st.data(),
+        status=st.sampled_from(["completed", "completed", "failed", "cancelled"]),
+        a_table_fails=st.booleans(),
+    )
     @precondition(lambda self: self.world.live())
-    def a_backfill_ends(self, data: Any, status: str) -> None:
+    def a_backfill_ends(self, data: Any, status: str, a_table_fails: bool) -> None:
         run = data.draw(st.sampled_from([run.id for run in self.world.live()]))
+        if a_table_fails:
+            self.world.broken.add(run)
         self.world.end(run, status)
 
     @rule(seconds=st.sampled_from([1.0, 60.0]))

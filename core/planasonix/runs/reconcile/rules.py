@@ -36,20 +36,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from planasonix.errors import AuthenticationError, ConfigurationError, NotFoundError, PlanasonixError
 from planasonix.models.status import phase_of
 from planasonix.runs.cancel import cancel
 from planasonix.runs.decide import Policy
 from planasonix.runs.effects import Get, RunView, Steps
-from planasonix.runs.findings import Action, Entry, Finding, FindingKind
 from planasonix.runs.handle import RunHandle
+from planasonix.runs.identity import is_another
 from planasonix.runs.look import look, token_of
 from planasonix.runs.outcome import fetch_outcome
+from planasonix.runs.reconcile.findings import Action, Entry, Finding, FindingKind
 from planasonix.runs.record import Record
 from planasonix.runs.reporting import headline
-from planasonix.runs.requests import BackfillRequest, RunRequest, SyncRequest
+from planasonix.runs.requests import request_class
 from planasonix.watch.protocols import ENDED_PHASES
 
 _LATE_SECONDS = 3600.0
@@ -90,16 +90,25 @@ class Examination:
             main = yield from self._lost(entry)
         return [main, *earlier]
 
-    def put_right(self, entry: Entry, again: Entry | None, orphan: Finding) -> Steps[Finding]:
-        """Cancel the orphan, unless its owner, asked `again`, has changed meanwhile; None: the entry is gone."""
+    def put_right(
+        self, entry: Entry, again: Entry | None, orphan: Finding, *, patience_seconds: float = 30.0
+    ) -> Steps[Finding]:
+        """Cancel the orphan, unless its owner, asked `again`, has changed meanwhile; None: the entry is gone.
+
+        With a `patience_seconds` of 0 a backfill is only asked to stop, and `await_end` goes on from there.
+        """
         if again is None or again.owner != "ended" or again.record != entry.record:
             word = "gone" if again is None else again.owner_text
             return replace(
                 orphan, kind="left", action="none", sentence=f"{_name(orphan)} is left: its owner changed ({word})."
             )
+        return (yield from self.await_end(entry, orphan, patience_seconds=patience_seconds))
+
+    def await_end(self, entry: Entry, orphan: Finding, *, patience_seconds: float) -> Steps[Finding]:
+        """Cancel the orphan, whose owner was just asked."""
         assert orphan.run_id is not None  # noqa: S101 - an orphan always names its run
         try:
-            status = yield from cancel(entry.record.kind, orphan.run_id)
+            status = yield from cancel(entry.record.kind, orphan.run_id, patience_seconds=patience_seconds)
         except PlanasonixError as error:
             text = f"{_name(orphan)} could not be cancelled: {error.headline()}"
             return replace(orphan, action="not_cancelled", needs_human=True, sentence=text)
@@ -138,9 +147,9 @@ class Examination:
         return (yield from self._judged(entry, run))
 
     def _judged(self, entry: Entry, run: RunView) -> Steps[Finding]:
-        if run.connection_id is not None and run.connection_id != entry.record.connection_id:
+        if is_another(run, entry.record):
             return self._finding("left", entry, "a run of this id belongs to another connection.", run)
-        if _is_another(entry.record, run):
+        if _of_another_time(entry.record, run):
             text = "a run of this id was created at another time: ids were used again, or the tenant is another."
             return self._finding("left", entry, text, run)
         if token_of(run) not in (None, entry.record.intent):
@@ -165,7 +174,8 @@ class Examination:
     def _lost(self, entry: Entry) -> Steps[Finding]:
         """The answer to the POST never came: look, as a next try of the owner would."""
         try:
-            request = _request_of(entry.record)
+            sent = json.loads(entry.record.body)
+            request = request_class(entry.record.operation).from_body(entry.record.connection_id, sent)
             ours, runs = yield from look(entry.record, request, _LOOK, within_seconds=_LATE_SECONDS)
         except AuthenticationError:
             raise
@@ -245,7 +255,7 @@ def _settled(record: Record) -> str | None:
     return None
 
 
-def _is_another(record: Record, run: RunView) -> bool:
+def _of_another_time(record: Record, run: RunView) -> bool:
     """Whether the run was created at another moment than the API told at the start.
 
     Where it told none, the record holds the moment of our POST, by our clock: nothing to compare then.
@@ -257,22 +267,12 @@ def _is_another(record: Record, run: RunView) -> bool:
 
 def _may_be_earlier(record: Record, run: RunView) -> bool:
     """Whether the run can be one that this intent had before its present one: same connection, and created before."""
-    if run.connection_id not in (None, record.connection_id):
+    if is_another(run, record):
         return False
     before = record.created_at or record.sent_at
     if run.created_at is None or before is None:
         return True
     return run.created_at.timestamp() <= before + _STAMPS_DIFFER_SECONDS
-
-
-def _request_of(record: Record) -> RunRequest:
-    """The request as it was sent. Raises what reading a damaged body raises."""
-    body: dict[str, Any] = json.loads(record.body)
-    if record.operation == "connections.sync":
-        return SyncRequest(record.connection_id, pipeline_id=body.get("pipeline_id"))
-    if record.operation == "connections.backfill":
-        return BackfillRequest(record.connection_id, body["start_at"], body["end_at"], tables=body.get("tables"))
-    raise ValueError(f"this version cannot look for a {record.operation}")
 
 
 def _handle(record: Record, run: RunView | None, run_id: str = "") -> RunHandle:

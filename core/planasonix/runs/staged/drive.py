@@ -5,33 +5,31 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from planasonix.errors import NotFoundError, PlanasonixError, WaitTimeoutError
-from planasonix.runs.blocking import busy_pause_seconds
+from planasonix.errors import WaitTimeoutError
 from planasonix.runs.book import Book, MemoryBook
 from planasonix.runs.decide import Policy
 from planasonix.runs.drivers import Log, perform
-from planasonix.runs.effects import Post, Steps
-from planasonix.runs.handle import RunHandle
+from planasonix.runs.effects import Post
 from planasonix.runs.intent import new_intent
 from planasonix.runs.provenance import Provenance
-from planasonix.runs.staged import Advance
-from planasonix.runs.staged_cancel import cancel_active
-from planasonix.runs.staged_plan import wish_of
-from planasonix.runs.staged_progress import StagedProgress
-from planasonix.runs.staged_result import StagedOutcome, raise_for_stages, read_outcome
-from planasonix.runs.stages import BookSteps, ClaimedBesides, ReadEntry, StagedBackfill, WriteEntry
+from planasonix.runs.staged.bounded import perform_within
+from planasonix.runs.staged.cancel import cancel_active
+from planasonix.runs.staged.plan import wish_of
+from planasonix.runs.staged.progress import StagedProgress
+from planasonix.runs.staged.result import StagedOutcome, raise_for_stages, read_outcome
+from planasonix.runs.staged.round import Advance
+from planasonix.runs.staged.wish import ClaimedBesides, ReadEntry, StagedBackfill, WriteEntry
+from planasonix.runs.waiting import pause, wait_for_any, wait_while_taken
 from planasonix.watch import Interval
-from planasonix.watch.patience import Patience
-from planasonix.watch.protocols import ENDED_PHASES, reader_of
 
 if TYPE_CHECKING:
     from planasonix.client import Planasonix
 
 T = TypeVar("T")
-_PAUSE_SECONDS = 1.0
+E = TypeVar("E")
 
 
 def advance_stages(
@@ -47,10 +45,10 @@ def advance_stages(
     log: Log | None = None,
     stop: threading.Event | None = None,
 ) -> StagedProgress:
-    """One round: read what ended, start what may start; see `runs.staged`. Any process may take the next one.
+    """One round: read what ended, start what may start; see `runs.staged.round`. Any process may take the next one.
 
     `intent` is the wish's token, `attempt` the orchestrator's try of it, in any words. Once `stop` is set, the round
-    ends with `KeyboardInterrupt`, but never between a POST and its answer.
+    ends with `KeyboardInterrupt`, but never before the answer to a POST is in the book.
     """
     policy = policy or Policy(idempotency=client.config.idempotency)
     template = client.config.job_url_template
@@ -77,45 +75,38 @@ def cancel_stages(
     patience_seconds: float = 60.0,
     log: Log | None = None,
 ) -> list[str]:
-    """Cancel every active stage that is ours, and return a sentence on each. Raises only what the book raises."""
+    """Cancel every active stage that is ours, and return a sentence on each. Raises only what the book raises.
+
+    It takes `patience_seconds`, and a second more, whatever the API does.
+    """
     policy = policy or Policy(idempotency=client.config.idempotency)
     steps = cancel_active(policy, time.time, patience_seconds=patience_seconds)
-    return perform(client, _with_book(steps, book), log=log)
+    return perform_within(client, _with_book(steps, book), patience_seconds, log=log)
 
 
-def wait_for_any(
+def wait_for_progress(
     client: Planasonix,
-    handles: Sequence[RunHandle],
+    progress: StagedProgress,
+    asked: StagedBackfill,
+    policy: Policy,
     *,
     interval: Interval | None = None,
     stop: threading.Event | None = None,
 ) -> None:
-    """Block until one of the runs has ended, is missing for good, or has passed its deadline: a round tells which.
+    """Block until another round may come to something: what a caller does between two rounds that did not end it.
 
-    Raises `AuthenticationError` or `PermissionDeniedError` when the key is refused for five minutes, and
-    `KeyboardInterrupt` once `stop` is set.
+    Raises what `wait_for_any` and `busy_until` raise, and `KeyboardInterrupt` once `stop` is set.
     """
-    interval, rng = interval or Interval(), random.Random()
-    patience = [Patience() for _ in handles]
-    looking = client.with_options(max_tries=1, deadline_seconds=20.0)
-    while True:
-        for handle, patient in zip(handles, patience, strict=True):
-            try:
-                run = reader_of(looking, handle.kind).get(handle.id)
-            except PlanasonixError as error:
-                if given_up := patient.failed(error, time.monotonic()):
-                    if isinstance(given_up, NotFoundError):
-                        return
-                    raise given_up from error
-            else:
-                patient.answered()
-                if run.phase in ENDED_PHASES:
-                    return
-        left = min(handle.deadline_at for handle in handles) - time.time()
-        if left <= 0:
-            return
-        pause = min(interval.pause(handle.age_seconds(time.time()), rng) for handle in handles)
-        _pause(min(left, pause), stop)
+    if progress.stalled:
+        ages = [handle.age_seconds(time.time()) for handle in progress.active]
+        pause((interval or Interval()).pause(min(ages, default=0.0), random.Random()), stop)
+    elif progress.active:
+        wait_for_any(client, progress.active, interval=interval, stop=stop)
+    else:
+        until = busy_until(progress, policy, asked.request.connection_id)
+        since = progress.busy_since or time.time()
+        busy = (progress.busy_kind, progress.busy_run_id)
+        wait_while_taken(client, *busy, since=since, until=until, interval=interval, stop=stop)
 
 
 def run_stages_to_end(
@@ -133,7 +124,7 @@ def run_stages_to_end(
     log: Log | None = None,
     stop: threading.Event | None = None,
 ) -> StagedOutcome:
-    """Load all stages in one blocking call, and return what became of them; `unfinished` if `if_running="skip"` did.
+    """Load all stages in one blocking call, and return what became of them; `skipped` if `if_running="skip"` did.
 
     A call with the same `book` goes on where an earlier one failed or was killed: what is loaded is not loaded again,
     what still runs is waited for. Without `intent` the book tells whether this is a new wish. Raises
@@ -155,7 +146,6 @@ def run_stages_to_end(
     intent = intent or wish_of(book, asked)
     attempt = attempt or new_intent()
     provenance = provenance or Provenance("python", "python")
-    before: tuple[object, ...] | None = None
     try:
         while True:
             progress = advance_stages(
@@ -174,15 +164,7 @@ def run_stages_to_end(
                 on_progress(progress)
             if progress.ended:
                 break
-            now = (progress.done, progress.failed, [handle.id for handle in progress.active])
-            if now == before:
-                # A run was seen to end, and this round could not read that yet.
-                _pause(_PAUSE_SECONDS, stop)
-            before = now
-            if progress.active:
-                wait_for_any(client, progress.active, interval=interval, stop=stop)
-            else:
-                _wait_while_busy(client, progress, policy, asked.request.connection_id, stop)
+            wait_for_progress(client, progress, asked, policy, interval=interval, stop=stop)
     except BaseException:
         if only_call:
             for sentence in cancel_stages(client, book, policy=policy):
@@ -201,39 +183,28 @@ def busy_until(progress: StagedProgress, policy: Policy, connection_id: str) -> 
         raise WaitTimeoutError(
             f"Connection {connection_id} was busy for {policy.timeout_seconds:g} s: no stage was started meanwhile.",
             pending=[],
-            hint="Wait for the other job, or set if_running.",
+            hint="Wait for the other job, or say what to do meanwhile (if_running).",
         )
     return until
 
 
-def _wait_while_busy(
-    client: Planasonix, progress: StagedProgress, policy: Policy, connection_id: str, stop: threading.Event | None
-) -> None:
-    until = busy_until(progress, policy, connection_id)
-    now = time.time()
-    if progress.busy_run_id is None:
-        _pause(min(until - now, busy_pause_seconds(now - (progress.busy_since or now))), stop)
-        return
-    other = RunHandle(progress.busy_kind, progress.busy_run_id, connection_id, False, now, until, intent="")
-    wait_for_any(client, [other], stop=stop)
-
-
-def _pause(seconds: float, stop: threading.Event | None) -> None:
-    if stop is None:
-        time.sleep(seconds)
-    elif stop.wait(seconds):
-        raise KeyboardInterrupt
-
-
-def _with_book(steps: BookSteps[T], book: Book, stop: threading.Event | None = None) -> Steps[T]:
+def _with_book(
+    steps: Generator[E | ReadEntry | WriteEntry | ClaimedBesides, Any, T],
+    book: Book,
+    stop: threading.Event | None = None,
+) -> Generator[E, Any, T]:
     """The steps with what they ask of the book answered, so that a driver of the run engine can do the rest."""
+    answered = False
     try:
         effect = next(steps)
         while True:
             try:
-                if stop is not None and stop.is_set() and not isinstance(effect, Post):
-                    # What was written before a POST says that it may have been sent: so the POST goes first.
+                # What is written before a POST says that it may have been sent, and what is written next says what
+                # came of it: the three belong together.
+                torn = isinstance(effect, Post) or (answered and isinstance(effect, WriteEntry))
+                if stop is not None and stop.is_set() and not torn:
                     raise KeyboardInterrupt
+                answered = isinstance(effect, Post)
                 if isinstance(effect, ReadEntry | WriteEntry | ClaimedBesides):
                     answer = _of_book(effect, book)
                 else:
@@ -243,6 +214,8 @@ def _with_book(steps: BookSteps[T], book: Book, stop: threading.Event | None = N
             else:
                 effect = steps.send(answer)
     except StopIteration as end:
+        if stop is not None and stop.is_set():
+            raise KeyboardInterrupt from None
         return end.value
 
 

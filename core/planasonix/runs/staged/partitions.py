@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 from planasonix.errors import ConfigurationError
-from planasonix.runs.windows import STAGES_AT_MOST, Stage, stamp, window_of
+from planasonix.runs.staged.windows import STAGES_AT_MOST, Stage, stamp, window_of
 
 Overlap = Literal["refuse", "skip", "merge", "overwrite"]
 Window = tuple[datetime, datetime]

@@ -32,7 +32,7 @@ ASKED = StagedBackfill(BackfillRequest(CONNECTION, STAGES[0].start_at, STAGES[-1
 
 CHILD = """
 import sys
-from tests.core.runs.test_staged_live import ASKED, FAST
+from tests.core.runs.staged.test_live import ASKED, FAST
 from planasonix import Planasonix
 from planasonix.runs import SqliteBook, run_stages_to_end
 run_stages_to_end(Planasonix(), ASKED, book=SqliteBook(sys.argv[1], "history"), interval=FAST)

@@ -12,67 +12,18 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from planasonix.errors import Attempt, ConflictError, NotFoundError, PlanasonixError, TransportError
-from planasonix.runs import BackfillRequest, Policy, Provenance, StagedBackfill, StagedProgress, plan_stages
+from planasonix.errors import ConflictError, NotFoundError, PlanasonixError, TransportError
+from planasonix.runs import Policy, Provenance, StagedBackfill, StagedProgress
 from planasonix.runs import effects as fx
 from planasonix.runs.metadata_names import GENERATION, INTENT
-from planasonix.runs.staged import Advance
-from planasonix.runs.staged_cancel import cancel_active
-from planasonix.runs.staged_result import StagedOutcome, read_outcome
-from planasonix.runs.stages import HEADER, ClaimedBesides, ReadEntry, WriteEntry
+from planasonix.runs.staged.bounded import Together
+from planasonix.runs.staged.cancel import cancel_active
+from planasonix.runs.staged.result import StagedOutcome, read_outcome
+from planasonix.runs.staged.round import Advance
+from planasonix.runs.staged.wish import HEADER, ClaimedBesides, ReadEntry, WriteEntry
+from tests.core.runs.staged.parts import Killed, Made, Shown, attempts
 
-CONNECTION = "conn_1"
-PHASES = {"running": "active", "canceling": "cancelling", "completed": "succeeded"}
 CANCEL_SECONDS = 3.0
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A backfill as the API shows it."""
-
-    id: str
-    status: str
-    start_at: datetime
-    end_at: datetime
-    created_at: datetime
-    tables: tuple[str, ...] | None = None
-    metadata: dict[str, Any] | None = None
-    finished_at: datetime | None = None
-    connection_id: str = CONNECTION
-
-    @property
-    def phase(self) -> str:
-        return PHASES.get(self.status, self.status)
-
-    @property
-    def job_ids(self) -> tuple[str, ...]:
-        return (f"job-of-{self.id}",)
-
-
-@dataclass(frozen=True)
-class Made:
-    """Why a backfill exists: None where it is somebody else's."""
-
-    intent: str | None
-    generation: int = 0
-    wish: str | None = None
-    epoch: str | None = None
-    digest: str | None = None
-    stage: str | None = None
-
-
-def staged(days: int = 4, *, tables: tuple[str, ...] | None = None, **options: Any) -> StagedBackfill:
-    stages = plan_stages("2026-01-01T00:00Z", f"2026-01-{days + 1:02}T00:00Z", "1d")
-    request = BackfillRequest(CONNECTION, stages[0].start_at, stages[-1].end_at, tables=tables)
-    return StagedBackfill(request, stages, **options)
-
-
-def attempts(count: int) -> tuple[Attempt, ...]:
-    return tuple(Attempt(at=0.0, status=None, error="x", request_id=None, slept_seconds=0.0) for _ in range(count))
 
 
 @dataclass
@@ -94,6 +45,8 @@ class StagedWorld:
     owned: set[str] = field(default_factory=set)
     kept: dict[str, set[str]] = field(default_factory=dict)
     """Of each stage: the runs that its entry has named since it was last asked for otherwise."""
+    broken: set[str] = field(default_factory=set)
+    """Runs one of whose tables fails, whatever becomes of them."""
     cancelling_until: dict[str, float] = field(default_factory=dict)
     trace: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
@@ -210,9 +163,14 @@ class StagedWorld:
             case fx.Cancel(_, run_id):
                 return self._cancel(run_id)
             case fx.Results(job_id):
-                table = SimpleNamespace(name="public.orders", rows_loaded=10, checksum="c", status=None)
+                status = "failed" if job_id.removeprefix("job-of-") in self.broken else None
+                table = SimpleNamespace(name="public.orders", rows_loaded=10, checksum="c", status=status)
                 warning = SimpleNamespace(code="late_rows", message="some rows came late")
-                return SimpleNamespace(job_id=job_id, tables=[table], warnings=[warning])
+                return SimpleNamespace(
+                    job_id=job_id, status="completed", phase="succeeded", tables=[table], warnings=[warning]
+                )
+            case Together(many):
+                return [self._together(make()) for make in many]
             case fx.Sleep(seconds):
                 self.pass_time(seconds)
             case fx.Say(_, text):
@@ -220,6 +178,12 @@ class StagedWorld:
             case _:
                 raise AssertionError(f"not an effect: {effect!r}")
         return None
+
+    def _together(self, steps: Any) -> Any:
+        try:
+            return self.perform(steps)
+        except PlanasonixError as error:
+            return error
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
@@ -292,7 +256,7 @@ class StagedWorld:
         assert (made.intent, made.generation) not in {(old.intent, old.generation) for old in self.made.values()}
         for run_id in self.kept[made.stage or ""]:
             done = (self.made[run_id].epoch, self.runs[run_id].phase) == (made.epoch, "succeeded")
-            assert not done, "a stage that is done was started again"
+            assert not done or run_id in self.broken, "a stage that is done was started again"
 
     def _add(self, window: Any, tables: Any, metadata: dict[str, Any] | None, made: Made) -> Shown:
         run_id = f"bf_{len(self.runs) + 1}"

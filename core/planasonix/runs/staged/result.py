@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from planasonix.errors import RunCancelledError, RunFailedError
 from planasonix.runs.outcome import RunWarning, TableOutcome, TableState
-from planasonix.runs.stage_steps import BookFailed, read_entry
-from planasonix.runs.stages import HEADER, BookSteps, Header, ReadEntry, StagedBackfill, StageEntry
+from planasonix.runs.staged.steps import BookFailed, read_entry
+from planasonix.runs.staged.wish import HEADER, BookSteps, Header, ReadEntry, StagedBackfill, StageEntry
 
-StageState = Literal["done", "failed", "cancelled", "active", "not_started"]
+StageState = Literal["done", "failed", "cancelled", "unknown", "active", "not_started"]
+StagedStatus = Literal["succeeded", "failed", "cancelled", "skipped", "unfinished"]
+_BAD: tuple[StageState, ...] = ("failed", "cancelled", "unknown")
 _SHOWN = 10
 _WORST_FIRST: tuple[TableState, ...] = ("failed", "unknown", "loaded", "no_change")
 
 
 @dataclass(frozen=True)
 class StageOutcome:
-    """One stage. `id` is its backfill's, `api_status` the API's word for how that ended. Times are RFC 3339 in UTC."""
+    """One stage. `id` is its backfill's, `api_status` the API's word for how that ended. Times are RFC 3339 in UTC.
+
+    `unknown`: its start was sent, and nobody can say yet whether that made a backfill.
+    """
 
     name: str
     start_at: str
@@ -38,13 +43,14 @@ class StageOutcome:
 
 @dataclass(frozen=True)
 class StagedOutcome:
-    """How a staged backfill ended: `succeeded`, `failed`, `cancelled`, or `unfinished` where it goes on or was skipped.
+    """How a staged backfill ended: `succeeded`, `failed`, `cancelled`, `skipped` (the connection was busy, and
+    `if_running="skip"`), or `unfinished` where stages still run or are still to start.
 
     `tables` and `rows_loaded` add up what the ended stages report, those of earlier attempts included.
     """
 
     connection_id: str
-    status: Literal["succeeded", "failed", "cancelled", "unfinished"]
+    status: StagedStatus
     window_start: str
     window_end: str
     stages: tuple[StageOutcome, ...]
@@ -97,10 +103,11 @@ def _outcome(
             continue
         stages.append(_stage_outcome(window, entry))
         _add_tables(tables, (entry.outcome or {}).get("tables") or ())
+    skipped = header is not None and (header.intent, header.outcome) == (intent, "skipped")
     rows = [stage.rows_loaded for stage in stages if stage.rows_loaded is not None]
     return StagedOutcome(
         connection_id=asked.request.connection_id,
-        status=_status(stages),
+        status=_status(stages, skipped=skipped),
         window_start=_text(min(stage.start_at for stage in asked.stages)),
         window_end=_text(max(stage.end_at for stage in asked.stages)),
         stages=tuple(stages),
@@ -110,14 +117,15 @@ def _outcome(
 
 
 def _stage_outcome(window: tuple[str, str, str], entry: StageEntry) -> StageOutcome:
-    told = entry.outcome
+    told, record = entry.outcome, entry.record
+    lost = record.run_id is None and record.sent_at is not None
     if told is None:
-        started = entry.record.run_id is not None
-        return StageOutcome(*window, "active" if started else "not_started", id=entry.record.run_id)
+        state: StageState = "unknown" if lost else "not_started" if record.run_id is None else "active"
+        return StageOutcome(*window, state, id=record.run_id)
     states: dict[str, StageState] = {"succeeded": "done", "cancelled": "cancelled"}
     return StageOutcome(
         *window,
-        states.get(told["status"], "failed"),
+        "unknown" if lost else states.get(told["status"], "failed"),
         id=told.get("id"),
         api_status=told.get("api_status"),
         generation=told.get("generation") or 0,
@@ -130,13 +138,15 @@ def _stage_outcome(window: tuple[str, str, str], entry: StageEntry) -> StageOutc
     )
 
 
-def _status(stages: list[StageOutcome]) -> Literal["succeeded", "failed", "cancelled", "unfinished"]:
+def _status(stages: list[StageOutcome], *, skipped: bool) -> StagedStatus:
     states = {stage.state for stage in stages}
     if states == {"done"}:
         return "succeeded"
     if "cancelled" in states:
         return "cancelled"
-    return "failed" if "failed" in states else "unfinished"
+    if states & {"failed", "unknown"}:
+        return "failed"
+    return "skipped" if skipped else "unfinished"
 
 
 def _add_tables(tables: dict[str, TableOutcome], more: Iterable[dict[str, Any]]) -> None:
@@ -157,18 +167,16 @@ def _worse(one: TableState, other: TableState) -> TableState:
 def report_stages(outcome: StagedOutcome) -> str:
     """The whole story in a few lines, failed stages first."""
     total = len(outcome.stages)
-    counts = [
-        f"{n} {state.replace('_', ' ')}"
-        for state in ("done", "failed", "cancelled", "active", "not_started")
-        if (n := outcome.count(state))
-    ]
+    counts = [f"{n} {state.replace('_', ' ')}" for state in get_args(StageState) if (n := outcome.count(state))]
     rows = "" if outcome.rows_loaded is None else f"; {outcome.rows_loaded:,} rows loaded"
     lines = [
         f"Planasonix backfill of connection {outcome.connection_id} in {total} stages {outcome.status}: "
         f"{', '.join(counts)}{rows}.",
         f"  Window: [{outcome.window_start}, {outcome.window_end})",
     ]
-    bad = [stage for stage in outcome.stages if stage.state in ("failed", "cancelled")]
+    if outcome.status == "skipped":
+        lines.append("  The connection was busy, and if_running is 'skip'.")
+    bad = [stage for stage in outcome.stages if stage.state in _BAD]
     for stage in bad[:_SHOWN]:
         lines.append(f"  [{stage.start_at}, {stage.end_at}) {stage.state}: {_why(stage)}")
         if stage.link:
@@ -194,10 +202,13 @@ def report_stages(outcome: StagedOutcome) -> str:
 
 
 def raise_for_stages(outcome: StagedOutcome) -> None:
-    """Raise `RunFailedError` or `RunCancelledError` with the report, where a stage failed or was cancelled."""
-    if outcome.status not in ("failed", "cancelled"):
+    """Raise `RunCancelledError` where a stage was cancelled, `RunFailedError` where not all are loaded, with the
+    report. What was skipped is for the caller to tell.
+    """
+    if outcome.status in ("succeeded", "skipped"):
         return
-    first = next(stage for stage in outcome.stages if stage.state == outcome.status)
+    first = next((stage for stage in outcome.stages if stage.state == outcome.status), None)
+    first = first or next(stage for stage in outcome.stages if stage.state != "done")
     error = RunCancelledError if outcome.status == "cancelled" else RunFailedError
     raise error(
         report_stages(outcome),
@@ -209,6 +220,9 @@ def raise_for_stages(outcome: StagedOutcome) -> None:
 
 
 def _why(stage: StageOutcome) -> str:
+    if stage.state == "unknown":
+        lost = stage.error_message or "the answer to its start was lost"
+        return f"{lost}. Look at the connection's backfills of this window"
     told = ": ".join(part for part in (stage.error_code, stage.error_message) if part)
     told = told or f"the API gave no error; its status is {stage.api_status!r}"
     return f"backfill {stage.id}: {told}" if stage.id else told

@@ -1,0 +1,1 @@
+"""Find the runs that no process looks after any more. Its names are those of `planasonix.runs`."""
