@@ -87,7 +87,7 @@ def command(
     """Load the half-open window [start, end) of a connection, stage by stage.
 
     With --ledger a later call with the same name goes on where this one failed or was killed: what is loaded is not
-    loaded again, what still runs is waited for. Ctrl-C cancels what this call started. The tenant comes from
+    loaded again, what still runs is waited for. Ctrl-C or SIGTERM cancels what this call started. The tenant comes from
     PLANASONIX_API_KEY and PLANASONIX_BASE_URL.
 
     Exit codes: 0 all stages are loaded, 1 not all of them are, 2 wrong arguments, 3 skipped, 130 interrupted.

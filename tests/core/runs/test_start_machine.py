@@ -25,7 +25,7 @@ from tests.core.runs.sandbox_server import SandboxServer
 REQUEST = SyncRequest(CONNECTION)
 PROVENANCE = Provenance("test", "a test")
 ATTEMPTS = 8
-EXAMPLES = int(os.environ.get("START_MACHINE_EXAMPLES", "250"))
+EXAMPLES = int(os.environ.get("START_MACHINE_EXAMPLES", "400"))
 
 habits = st.builds(
     offset_of,
