@@ -2,6 +2,8 @@
 
 Each run makes up an API key of its own, hands it to the suites as `PLANASONIX_SANDBOX_API_KEY`, and fails if it turns
 up in anything that they printed (G8). The suites themselves search what they leave on disk: Airflow's logs, database.
+
+Suites of one lane run one after another, the lanes side by side: most tests wait more than they compute.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ import secrets
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,18 +31,28 @@ class Suite:
     paths: tuple[str, ...]
     options: tuple[str, ...] = ()
 
+    @property
+    def name(self) -> str:
+        return self.paths[0]
 
-SUITES = (
-    Suite("core", ("tests/core",)),
-    Suite("core", ("tests/packaging",)),
-    Suite("core", ("tests/demo",)),
-    Suite("airflow", ("tests/airflow",), ("-m", "not scenario")),
-    Suite("dagster", ("tests/dagster",)),
-    Suite("prefect", ("tests/prefect",)),
+
+Lane = tuple[Suite, ...]
+
+LANES: tuple[Lane, ...] = (
+    (Suite("airflow", ("tests/airflow",), ("-m", "not scenario")),),
+    (
+        # A test of its own process each: none needs the machine for itself.
+        Suite("core", ("tests/core",), ("-n", "3", "--dist", "worksteal")),
+        Suite("core", ("tests/packaging",)),
+        Suite("dagster", ("tests/dagster",)),
+        Suite("prefect", ("tests/prefect",)),
+        Suite("core", ("tests/demo",)),
+    ),
 )
 
+SCENARIOS: tuple[Lane, ...] = ((Suite("airflow", ("tests/airflow",), ("-m", "scenario")),),)
 
-SCENARIOS = (Suite("airflow", ("tests/airflow",), ("-m", "scenario")),)
+_printing = threading.Lock()
 
 
 def main() -> int:
@@ -46,18 +60,12 @@ def main() -> int:
 
     With `--scenarios`, the long exit matrices instead.
     """
-    suites = SCENARIOS if "--scenarios" in sys.argv else SUITES
+    lanes = SCENARIOS if "--scenarios" in sys.argv else LANES
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir()
     key = f"plnx_live_canary_{secrets.token_hex(16)}"
-    failed: list[str] = []
-    for number, suite in enumerate(suites, 1):
-        name = f"{number}-{suite.paths[0].replace('/', '-')}"
-        began = time.monotonic()
-        code = run(suite, LOGS / f"{name}.log", key)
-        print(f"--- {suite.paths[0]}: exit {code} after {time.monotonic() - began:.0f} s", flush=True)
-        if code != 0:
-            failed.append(suite.paths[0])
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        failed = [name for names in pool.map(lambda lane: run_lane(lane, key), lanes) for name in names]
     leaks = [path.name for path in LOGS.glob("*.log") if key.encode() in path.read_bytes()]
     if leaks:
         print(f"The API key of this run was printed, see .test-logs: {', '.join(leaks)}")
@@ -66,18 +74,29 @@ def main() -> int:
     return 1 if failed or leaks else 0
 
 
+def run_lane(lane: Lane, key: str) -> list[str]:
+    """Run the suites of a lane; return the names of those that failed. Each prints its output once it has ended."""
+    failed: list[str] = []
+    for suite in lane:
+        log = LOGS / f"{suite.name.replace('/', '-')}.log"
+        print(f"... {suite.name}", flush=True)
+        began = time.monotonic()
+        code = run(suite, log, key)
+        with _printing:
+            sys.stdout.buffer.write(log.read_bytes())
+            sys.stdout.flush()
+            print(f"--- {suite.name}: exit {code} after {time.monotonic() - began:.0f} s", flush=True)
+        if code != 0:
+            failed.append(suite.name)
+    return failed
+
+
 def run(suite: Suite, log: Path, key: str) -> int:
-    """Run one suite; its output goes to the terminal and to `log`."""
+    """Run one suite; its output goes to `log`."""
     command = [str(ROOT / ".venvs" / suite.environment / "bin" / "pytest"), "-q", *suite.options, *suite.paths]
     environment = {**os.environ, "PLANASONIX_SANDBOX_API_KEY": key}
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
-    assert process.stdout is not None
     with log.open("wb") as kept:
-        for line in process.stdout:
-            kept.write(line)
-            sys.stdout.buffer.write(line)
-            sys.stdout.flush()
-    return process.wait()
+        return subprocess.run(command, cwd=ROOT, stdout=kept, stderr=subprocess.STDOUT, env=environment).returncode
 
 
 if __name__ == "__main__":
