@@ -20,6 +20,7 @@ from planasonix.runs.provenance import Provenance
 from planasonix.runs.reporting import raise_for_failure
 from planasonix.runs.requests import RunRequest
 from planasonix.runs.start import Start, Started
+from planasonix.runs.target import target_text
 from planasonix.runs.waiting import wait_while_taken
 from planasonix.watch import Interval, WatchedRun
 from planasonix.watch.blocking import wait_until_ended
@@ -135,7 +136,7 @@ def run_to_end(
                 break
             if time.time() >= until:
                 raise WaitTimeoutError(
-                    f"Connection {request.connection_id} was busy for {policy.timeout_seconds:g} s: nothing was "
+                    f"The {target_text(request.kind, request.target_id)} was busy for {policy.timeout_seconds:g} s: nothing was "
                     "started.",
                     pending=[],
                     hint="Wait for the other job, or set if_running.",

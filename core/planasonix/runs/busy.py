@@ -10,6 +10,7 @@ from planasonix.runs.decide import Policy
 from planasonix.runs.effects import Get, Listed, ListSince, RunView, Steps
 from planasonix.runs.record import Record
 from planasonix.runs.requests import RunRequest
+from planasonix.runs.target import target_text
 
 
 def busy_run(
@@ -33,7 +34,7 @@ def busy_run(
             runs = [run] if job_type in (None, getattr(run, "type", job_type)) else []
         else:
             since = now() - policy.timeout_seconds
-            listed: Listed = yield ListSince(kind, request.connection_id, job_type, since)
+            listed: Listed = yield ListSince(kind, request.target_id, job_type, since)
             runs = listed.runs
         active = [run for run in runs if run.phase == "active"]
         if attach:
@@ -59,7 +60,7 @@ def _alike(runs: list[RunView], record: Record, request: RunRequest) -> Steps[li
 
 def nothing_to_attach_to(request: RunRequest) -> ConflictError:
     return ConflictError(
-        f"Connection {request.connection_id} is busy, and not with exactly one running {request.job_type} of the same "
+        f"The {target_text(request.kind, request.target_id)} is busy, and not with exactly one running {request.job_type} of the same "
         "request to attach to.",
         status_code=409,
         hint='Use if_running="wait", or wait for the other job to end.',

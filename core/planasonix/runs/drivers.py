@@ -72,7 +72,7 @@ def _do(client: Planasonix, effect: Effect, ledger: Ledger, log: Log | None) -> 
         case Post(record, retry_unknown):
             reply = client.start(
                 record.operation,
-                record.connection_id,
+                record.target_id,
                 record.body.encode(),
                 record.key,
                 retry_unknown=retry_unknown,
@@ -83,11 +83,11 @@ def _do(client: Planasonix, effect: Effect, ledger: Ledger, log: Log | None) -> 
         case ListSince():
             if client.clock_offset_seconds is None:
                 # `since` is compared with the server's stamps: one call tells how far its clock is from ours.
-                client.jobs.list_page(connection_id=effect.connection_id, limit=1)
+                client.jobs.list_page(connection_id=effect.target_id, limit=1)
             since = _in_server_time(effect, client.clock_offset_seconds)
             if effect.kind == "job":
                 return Listed(list(client.jobs.list(**_job_filters(effect, since))), client.clock_offset_seconds)
-            rows = list(client.backfills.list(connection_id=effect.connection_id, limit=100))
+            rows = list(client.backfills.list(connection_id=effect.target_id, limit=100))
             return Listed(_not_before(since, rows), client.clock_offset_seconds)
         case Cancel(kind, run_id):
             return reader_of(client, kind).cancel(run_id)
@@ -109,7 +109,7 @@ async def _ado(client: AsyncPlanasonix, effect: Effect, ledger: Ledger, log: Log
         case Post(record, retry_unknown):
             reply = await client.start(
                 record.operation,
-                record.connection_id,
+                record.target_id,
                 record.body.encode(),
                 record.key,
                 retry_unknown=retry_unknown,
@@ -119,12 +119,12 @@ async def _ado(client: AsyncPlanasonix, effect: Effect, ledger: Ledger, log: Log
             return await reader_of(client, kind).get(run_id)
         case ListSince():
             if client.clock_offset_seconds is None:
-                await client.jobs.list_page(connection_id=effect.connection_id, limit=1)
+                await client.jobs.list_page(connection_id=effect.target_id, limit=1)
             since = _in_server_time(effect, client.clock_offset_seconds)
             if effect.kind == "job":
                 jobs = [job async for job in client.jobs.list(**_job_filters(effect, since))]
                 return Listed(jobs, client.clock_offset_seconds)
-            rows = [row async for row in client.backfills.list(connection_id=effect.connection_id, limit=100)]
+            rows = [row async for row in client.backfills.list(connection_id=effect.target_id, limit=100)]
             return Listed(_not_before(since, rows), client.clock_offset_seconds)
         case Cancel(kind, run_id):
             return await reader_of(client, kind).cancel(run_id)
@@ -158,7 +158,7 @@ def _in_server_time(effect: ListSince, offset_seconds: float | None) -> datetime
 
 
 def _job_filters(effect: ListSince, since: datetime) -> dict[str, Any]:
-    filters = {"connection_id": effect.connection_id, "since": since, "limit": 100}
+    filters = {"connection_id": effect.target_id, "since": since, "limit": 100}
     return filters if effect.job_type is None else {**filters, "type": effect.job_type}
 
 

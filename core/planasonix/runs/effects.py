@@ -56,10 +56,10 @@ class Get:
 
 @dataclass(frozen=True)
 class ListSince:
-    """All runs of one connection, kind and type (None: any) created since then (our epoch time). Answer: `Listed`."""
+    """All runs of one target, kind and type (None: any) created since then (our epoch time). Answer: `Listed`."""
 
     kind: Kind
-    connection_id: str
+    target_id: str
     job_type: str | None
     since: float
 

@@ -30,7 +30,7 @@ def look(
     """
     sent_at = record.sent_at or 0.0
     listed: Listed = yield ListSince(
-        record.kind, record.connection_id, request.job_type, sent_at - policy.clock_skew_seconds
+        record.kind, record.target_id, request.job_type, sent_at - policy.clock_skew_seconds
     )
     asked = json.loads(record.body)
     runs = [run for run in listed.runs if run.id not in record.earlier_ids and request.may_be(asked, run)]

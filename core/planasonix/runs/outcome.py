@@ -188,7 +188,7 @@ def build_outcome(
     return Outcome(
         kind=handle.kind,
         id=handle.id,
-        connection_id=run.connection_id or handle.connection_id,
+        connection_id=run.connection_id or handle.target_id,
         status=status,
         api_status=str(run.status),
         tables=tuple(tables.values()),

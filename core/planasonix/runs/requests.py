@@ -42,6 +42,11 @@ class SyncRequest:
         object.__setattr__(self, "expected_tables", _names("expected_tables", self.expected_tables))
         self._body({})
 
+    @property
+    def target_id(self) -> str:
+        """What the run works on: the connection."""
+        return self.connection_id
+
     def identity(self) -> dict[str, Any]:
         """What makes two wishes the same job: part of the idempotency key."""
         return {"pipeline_id": self.pipeline_id}
@@ -96,6 +101,11 @@ class BackfillRequest:
     @property
     def expected_tables(self) -> tuple[str, ...]:
         return self.tables or ()
+
+    @property
+    def target_id(self) -> str:
+        """What the run works on: the connection."""
+        return self.connection_id
 
     def identity(self) -> dict[str, Any]:
         """What makes two wishes the same job: part of the idempotency key."""

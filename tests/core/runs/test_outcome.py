@@ -207,6 +207,19 @@ def test_a_handle_of_another_version_is_read() -> None:
     assert HANDLE.created == datetime(2026, 1, 1, tzinfo=UTC)
 
 
+def test_a_handle_of_version_1_is_read() -> None:
+    before = {name: value for name, value in HANDLE.to_dict().items() if name != "target_id"}
+    assert RunHandle.from_dict({**before, "connection_id": "conn_1", "version": 1}) == HANDLE
+
+
+def test_the_link_of_a_pipeline_run_names_its_pipeline_and_no_connection() -> None:
+    run = RunHandle("run", "run_1", "pl_1", True, 0.0, 1.0, "token")
+    assert run.link("https://app/{kind}s/{id}?p={pipeline_id}") == "https://app/runs/run_1?p=pl_1"
+    assert run.link("https://app/{kind}s/{id}?c={connection_id}") is None
+    assert run.link("https://app/{job_id}") is None
+    assert HANDLE.link("https://app/{kind}s/{id}?p={pipeline_id}") is None
+
+
 def test_no_template_no_link() -> None:
     assert HANDLE.link(None) is None
     assert HANDLE.link("https://app/{job_id}?c={connection_id}") == "https://app/job_1?c=conn_1"

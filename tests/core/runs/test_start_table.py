@@ -473,7 +473,7 @@ def test_a_crash_at_any_step_and_again_the_same_intent_is_one_job(
 
 def test_a_request_edited_to_another_connection_is_not_answered_with_the_old_ones_job(world: Any) -> None:
     job = world.add_job("succeeded")
-    stored = replace(known(world, job), connection_id="conn_other")
+    stored = replace(known(world, job), target_id="conn_other")
     assert world.run(stored).how == "started"
     assert len(world.jobs) == 2
 
@@ -502,7 +502,7 @@ def test_an_older_intents_job_is_left_where_cancelling_is_not_wanted(world: Any)
 
 def test_another_request_in_the_same_slot_is_refused_where_asked(world: Any) -> None:
     stored = known(world, world.add_job("succeeded"))
-    for other in (replace(stored, connection_id="conn_other"), replace(stored, key="plnx-of-another-window")):
+    for other in (replace(stored, target_id="conn_other"), replace(stored, key="plnx-of-another-window")):
         with pytest.raises(ConfigurationError, match="one slot for each request"):
             world.run(other, on_edit="refuse")
     assert world.posts == 0

@@ -175,7 +175,7 @@ class Examination:
         """The answer to the POST never came: look, as a next try of the owner would."""
         try:
             sent = json.loads(entry.record.body)
-            request = request_class(entry.record.operation).from_body(entry.record.connection_id, sent)
+            request = request_class(entry.record.operation).from_body(entry.record.target_id, sent)
             ours, runs = yield from look(entry.record, request, _LOOK, within_seconds=_LATE_SECONDS)
         except AuthenticationError:
             raise
@@ -280,7 +280,7 @@ def _handle(record: Record, run: RunView | None, run_id: str = "") -> RunHandle:
     return RunHandle(
         kind=record.kind,
         id=run_id if run is None else run.id,
-        connection_id=record.connection_id,
+        target_id=record.target_id,
         owned=record.owned,
         created_at=created,
         deadline_at=record.deadline_at or created,
