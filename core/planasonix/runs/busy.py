@@ -22,12 +22,13 @@ def busy_run(
     *,
     attach: bool,
 ) -> Steps[RunView | None]:
-    """The one active run on the connection, or None where there is none, or more than one.
+    """The one active run on the target, or None where there is none, or more than one.
 
-    To attach, a run of our own type, window and tables; to wait for, any job: a sync may wait behind a backfill.
+    To attach, a run of our own type, window and tables (of a pipeline: any, as the API shows no variables); to wait
+    for, any job: a sync may wait behind a backfill. Runs of a pipeline only wait behind one another.
     """
     named: str | None = getattr(error, "existing_job_id", None)
-    kind, job_type = (request.kind, request.job_type) if attach else ("job", None)
+    kind, job_type = (request.kind, request.job_type) if attach or request.kind == "run" else ("job", None)
     try:
         if named is not None and kind == "job":
             run: RunView = yield Get("job", named)
@@ -59,9 +60,9 @@ def _alike(runs: list[RunView], record: Record, request: RunRequest) -> Steps[li
 
 
 def nothing_to_attach_to(request: RunRequest) -> ConflictError:
+    target = target_text(request.kind, request.target_id)
     return ConflictError(
-        f"The {target_text(request.kind, request.target_id)} is busy, and not with exactly one running {request.job_type} of the same "
-        "request to attach to.",
+        f"The {target} is busy, and not with exactly one running {request.job_type} of the same request to attach to.",
         status_code=409,
         hint='Use if_running="wait", or wait for the other job to end.',
     )

@@ -154,7 +154,10 @@ class Start:
             elif step is Next.ADOPT:
                 return (yield from self._adopt(record, run))
             else:
-                return Started("skipped" if step is Next.SKIP else "busy", busy_run_id=run.id if run else None)
+                how = "skipped" if step is Next.SKIP else "busy"
+                # A sync may wait behind a backfill, but what both show is a job.
+                kind: Kind = "run" if record.kind == "run" else "job"
+                return Started(how, busy_kind=kind, busy_run_id=run.id if run else None)
 
     # --- one step each ---------------------------------------------------------------------------------------------
 
@@ -270,10 +273,10 @@ class Start:
         return record.named(run, self.now(), self.policy.timeout_seconds)
 
     def _unknown(self, record: Record, why: str) -> OutcomeUnknownError:
+        target = target_text(record.kind, record.target_id)
         return OutcomeUnknownError(
-            f"It is not known whether the {self.request.job_type} of {target_text(record.kind, record.target_id)} was started: "
-            f"{why}.",
+            f"It is not known whether the {self.request.job_type} of {target} was started: {why}.",
             idempotency_key=record.key,
-            hint="Nothing more was sent, so that no second job starts. Look at the connection's jobs, cancel what is "
-            "not wanted, then clear the task for a new start.",
+            hint=f"Nothing more was sent, so that no second job starts. Look at the jobs of the {target}, cancel what "
+            "is not wanted, then clear the task for a new start.",
         )
