@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from planasonix.models import Backfill, Job
+from planasonix.models import Backfill, Job, PipelineRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,5 +15,5 @@ class StartReply:
     only a GET of the run says what it is now.
     """
 
-    run: Job | Backfill
+    run: Job | Backfill | PipelineRun
     attempts: int

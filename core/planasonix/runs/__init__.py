@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from planasonix.runs.handle import RunHandle
     from planasonix.runs.intent import idempotency_key, new_intent
     from planasonix.runs.ledger import Ledger, MemoryLedger, SqliteLedger
+    from planasonix.runs.nodes import NodeOutcome
     from planasonix.runs.outcome import Outcome, RunWarning, TableOutcome, outcome_from_dict
     from planasonix.runs.provenance import Provenance
     from planasonix.runs.reconcile.drive import Reconciliation, reconcile_ledger
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from planasonix.runs.reconcile.sources import LedgerSource, SqliteSource, read_record, source_named
     from planasonix.runs.record import Record
     from planasonix.runs.reporting import headline, raise_for_failure, report
-    from planasonix.runs.requests import BackfillRequest, RunRequest, SyncRequest
+    from planasonix.runs.requests import BackfillRequest, PipelineRunRequest, RunRequest, SyncRequest
     from planasonix.runs.staged.drive import (
         advance_stages,
         busy_until,
@@ -59,7 +60,9 @@ __all__ = [
     "LedgerSource",
     "MemoryBook",
     "MemoryLedger",
+    "NodeOutcome",
     "Outcome",
+    "PipelineRunRequest",
     "PlannedStage",
     "Policy",
     "Provenance",
@@ -157,6 +160,7 @@ __getattr__ = lazy_names(
             "idempotency_key",
             "new_intent",
         ),
+        "nodes": ("NodeOutcome",),
         "ledger": (
             "Ledger",
             "MemoryLedger",
@@ -188,6 +192,7 @@ __getattr__ = lazy_names(
         ),
         "requests": (
             "BackfillRequest",
+            "PipelineRunRequest",
             "RunRequest",
             "SyncRequest",
         ),

@@ -14,7 +14,7 @@ from planasonix.runs.handle import RunHandle
 from planasonix.runs.ledger import Ledger
 from planasonix.runs.outcome import Outcome, fetch_outcome
 from planasonix.runs.provenance import Provenance
-from planasonix.runs.requests import RunRequest
+from planasonix.runs.requests import RunRequest, with_settings
 from planasonix.runs.start import Start, Started
 from planasonix.watch import Interval, WatchedRun, watch_shared
 
@@ -35,6 +35,7 @@ async def astart_run(
 ) -> Started:
     """As `start_run`."""
     policy = policy or Policy(idempotency=client.config.idempotency)
+    request = with_settings(request, client.config)
     start = Start(request, intent, provenance, policy, time.time, metadata)
     return await aperform(client, start.steps(ledger.read()), ledger=ledger, log=log)
 

@@ -18,8 +18,9 @@ from planasonix.runs.ledger import Ledger, MemoryLedger, SqliteLedger
 from planasonix.runs.outcome import Outcome, fetch_outcome
 from planasonix.runs.provenance import Provenance
 from planasonix.runs.reporting import raise_for_failure
-from planasonix.runs.requests import RunRequest
+from planasonix.runs.requests import RunRequest, with_settings
 from planasonix.runs.start import Start, Started
+from planasonix.runs.target import target_text
 from planasonix.runs.waiting import wait_while_taken
 from planasonix.watch import Interval, WatchedRun
 from planasonix.watch.blocking import wait_until_ended
@@ -41,6 +42,7 @@ def start_run(
 ) -> Started:
     """Start the request's job for this intent, or find the one that runs already; see the table of `runs.start`."""
     policy = policy or Policy(idempotency=client.config.idempotency)
+    request = with_settings(request, client.config)
     start = Start(request, intent, provenance, policy, time.time, metadata)
     return perform(client, start.steps(ledger.read()), ledger=ledger, log=log)
 
@@ -134,9 +136,9 @@ def run_to_end(
             if started.handle is not None:
                 break
             if time.time() >= until:
+                target = target_text(request.kind, request.target_id)
                 raise WaitTimeoutError(
-                    f"Connection {request.connection_id} was busy for {policy.timeout_seconds:g} s: nothing was "
-                    "started.",
+                    f"The {target} was busy for {policy.timeout_seconds:g} s: nothing was started.",
                     pending=[],
                     hint="Wait for the other job, or set if_running.",
                 )

@@ -10,6 +10,7 @@ from planasonix.runs.decide import Policy
 from planasonix.runs.effects import Get, Listed, ListSince, RunView, Steps
 from planasonix.runs.record import Record
 from planasonix.runs.requests import RunRequest
+from planasonix.runs.target import target_text
 
 
 def busy_run(
@@ -21,19 +22,20 @@ def busy_run(
     *,
     attach: bool,
 ) -> Steps[RunView | None]:
-    """The one active run on the connection, or None where there is none, or more than one.
+    """The one active run on the target, or None where there is none, or more than one.
 
-    To attach, a run of our own type, window and tables; to wait for, any job: a sync may wait behind a backfill.
+    To attach, a run of our own type, window and tables (of a pipeline: any, as the API shows no variables); to wait
+    for, any job: a sync may wait behind a backfill. Runs of a pipeline only wait behind one another.
     """
     named: str | None = getattr(error, "existing_job_id", None)
-    kind, job_type = (request.kind, request.job_type) if attach else ("job", None)
+    kind, job_type = (request.kind, request.job_type) if attach or request.kind == "run" else ("job", None)
     try:
         if named is not None and kind == "job":
             run: RunView = yield Get("job", named)
             runs = [run] if job_type in (None, getattr(run, "type", job_type)) else []
         else:
             since = now() - policy.timeout_seconds
-            listed: Listed = yield ListSince(kind, request.connection_id, job_type, since)
+            listed: Listed = yield ListSince(kind, request.target_id, job_type, since)
             runs = listed.runs
         active = [run for run in runs if run.phase == "active"]
         if attach:
@@ -58,9 +60,9 @@ def _alike(runs: list[RunView], record: Record, request: RunRequest) -> Steps[li
 
 
 def nothing_to_attach_to(request: RunRequest) -> ConflictError:
+    target = target_text(request.kind, request.target_id)
     return ConflictError(
-        f"Connection {request.connection_id} is busy, and not with exactly one running {request.job_type} of the same "
-        "request to attach to.",
+        f"The {target} is busy, and not with exactly one running {request.job_type} of the same request to attach to.",
         status_code=409,
         hint='Use if_running="wait", or wait for the other job to end.',
     )

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class RunView(Protocol):
-    """A job or backfill as the client's models show it."""
+    """A job, backfill or pipeline run as the client's models show it."""
 
     @property
     def id(self) -> str: ...
@@ -24,8 +24,6 @@ class RunView(Protocol):
     def phase(self) -> str: ...
     @property
     def created_at(self) -> datetime | None: ...
-    @property
-    def connection_id(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -56,10 +54,10 @@ class Get:
 
 @dataclass(frozen=True)
 class ListSince:
-    """All runs of one connection, kind and type (None: any) created since then (our epoch time). Answer: `Listed`."""
+    """All runs of one target, kind and type (None: any) created since then (our epoch time). Answer: `Listed`."""
 
     kind: Kind
-    connection_id: str
+    target_id: str
     job_type: str | None
     since: float
 
@@ -95,6 +93,13 @@ class Results:
 
 
 @dataclass(frozen=True)
+class Nodes:
+    """Read what became of each node of a pipeline run. Answer: them, or None where the API has none (409, 404)."""
+
+    run_id: str
+
+
+@dataclass(frozen=True)
 class Sleep:
     """Wait. Answer: None."""
 
@@ -109,5 +114,5 @@ class Say:
     text: str
 
 
-Effect = Save | Post | Get | ListSince | Claimed | Cancel | Results | Sleep | Say
+Effect = Save | Post | Get | ListSince | Claimed | Cancel | Results | Nodes | Sleep | Say
 Steps = Generator[Effect, Any, T]

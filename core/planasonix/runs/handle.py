@@ -8,21 +8,23 @@ from typing import Any
 from urllib.parse import quote
 
 from planasonix.runs.record import Record
+from planasonix.runs.target import connection_of, pipeline_of, with_target_id
 from planasonix.watch import Kind
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
 class RunHandle:
     """Everything that waiting for a run, cancelling it and reporting it needs. Holds no secret.
 
+    `target_id` is the connection that a job or backfill loads, or the pipeline of a `run`.
     `created_at` and `deadline_at` are seconds since the epoch, UTC: wall clock, so that they survive a process.
     """
 
     kind: Kind
     id: str
-    connection_id: str
+    target_id: str
     owned: bool
     created_at: float
     deadline_at: float
@@ -39,7 +41,7 @@ class RunHandle:
         return cls(
             kind=record.kind,
             id=record.run_id,
-            connection_id=record.connection_id,
+            target_id=record.target_id,
             owned=record.owned,
             created_at=record.created_at,
             deadline_at=record.deadline_at,
@@ -47,6 +49,16 @@ class RunHandle:
             generation=record.generation,
             reattached=reattached,
         )
+
+    @property
+    def connection_id(self) -> str | None:
+        """The connection of a job or backfill; None for the run of a pipeline."""
+        return connection_of(self)
+
+    @property
+    def pipeline_id(self) -> str | None:
+        """The pipeline of a `run`; None for the rest."""
+        return pipeline_of(self)
 
     @property
     def created(self) -> datetime:
@@ -60,14 +72,23 @@ class RunHandle:
         """The page of the run, by the `job_url_template` setting; None without one: no dead links.
 
         `{job_id}` stands for a job's id only, so that a template with nothing else has no link for a backfill; `{kind}`
-        (`job`, `backfill`) and `{id}` serve both. `{connection_id}` may stand anywhere.
+        (`job`, `backfill`, `run`) and `{id}` serve all. `{connection_id}` may stand anywhere, and `{pipeline_id}` is
+        its like for the run of a pipeline: a template with the one that the run has not gives no link.
         """
         if not job_url_template or ("{id}" not in job_url_template and self.kind != "job"):
             return None
-        names = {"connection_id": self.connection_id, "kind": self.kind, "job_id": self.id, "id": self.id}
+        names = {
+            "connection_id": self.connection_id,
+            "pipeline_id": self.pipeline_id,
+            "kind": self.kind,
+            "job_id": self.id,
+            "id": self.id,
+        }
         link = job_url_template
         for name, value in names.items():
-            link = link.replace(f"{{{name}}}", quote(value, safe=""))
+            if value is None and f"{{{name}}}" in link:
+                return None
+            link = link.replace(f"{{{name}}}", quote(value or "", safe=""))
         return link
 
     def to_dict(self) -> dict[str, Any]:
@@ -77,4 +98,5 @@ class RunHandle:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> RunHandle:
         """Read what any version up to this one wrote; fields of a newer one are left alone."""
+        data = with_target_id(data)
         return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data})

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from planasonix.errors import NotFoundError
 from planasonix.runs.decide import Policy
 from planasonix.runs.effects import Get, RunView, Say, Sleep, Steps
 from planasonix.runs.record import Record
+from planasonix.runs.target import Targeted, shown_target, target_word
 
 _READS = 3
 _CONFIRMED_WITHIN_SECONDS = 10.0
 """Copies of the API's store are seconds behind one another, not minutes."""
 
 
-class Meant(Protocol):
-    """What a `Record` and a `RunHandle` say of the run that they name."""
-
-    @property
-    def connection_id(self) -> str: ...
+Meant = Targeted
+"""What a `Record` and a `RunHandle` say of the run that they name."""
 
 
 def is_another(run: object, meant: Meant) -> bool:
-    """Whether the run belongs to another connection: its id was used again, or the key is another tenant's.
+    """Whether the run belongs to another connection or pipeline: its id was used again, or the key is another tenant's.
 
-    Nothing is known where the API shows no connection.
+    Nothing is known where the API shows neither.
     """
-    shown = getattr(run, "connection_id", None)
-    return shown is not None and shown != meant.connection_id
+    shown = shown_target(run, meant.kind)
+    return shown is not None and shown != meant.target_id
 
 
 def is_young(record: Record, policy: Policy, now: float) -> bool:
@@ -71,4 +68,5 @@ def not_found(kind: str, run: RunView, meant: Meant) -> NotFoundError:
 
 
 def _taken(kind: str, run: RunView, meant: Meant) -> str:
-    return f"{kind} {run.id} is one of connection {run.connection_id} and not of {meant.connection_id}"
+    shown = shown_target(run, meant.kind)
+    return f"{kind} {run.id} is one of {target_word(meant.kind)} {shown} and not of {meant.target_id}"

@@ -26,7 +26,7 @@ def new_intent() -> str:
 def idempotency_key(intent: str, generation: int, request: RunRequest, *, refusals: int = 0) -> str:
     """The key of one job: the same for the same intent, generation, operation, target, window and tables."""
     identity = json.dumps(
-        [intent, generation, refusals, request.operation, request.connection_id, request.identity()],
+        [intent, generation, refusals, request.operation, request.target_id, request.identity()],
         sort_keys=True,
         separators=(",", ":"),
     )

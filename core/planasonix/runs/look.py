@@ -30,7 +30,7 @@ def look(
     """
     sent_at = record.sent_at or 0.0
     listed: Listed = yield ListSince(
-        record.kind, record.connection_id, request.job_type, sent_at - policy.clock_skew_seconds
+        record.kind, record.target_id, request.job_type, sent_at - policy.clock_skew_seconds
     )
     asked = json.loads(record.body)
     runs = [run for run in listed.runs if run.id not in record.earlier_ids and request.may_be(asked, run)]
@@ -56,9 +56,11 @@ def look(
 
 def _began_after(run: RunView, moment: float, clock_offset_seconds: float | None) -> bool:
     """Whether it was created after `moment`, which is by our clock, as far as the two clocks can be compared."""
-    if run.created_at is None or clock_offset_seconds is None:
+    # The run of a pipeline shows when it left its queue, which may be long after it was asked for.
+    created = getattr(run, "queued_at", run.created_at)
+    if created is None or clock_offset_seconds is None:
         return False
-    return run.created_at.timestamp() > moment + clock_offset_seconds + _SLACK_SECONDS
+    return created.timestamp() > moment + clock_offset_seconds + _SLACK_SECONDS
 
 
 def _ended_before(run: RunView, sent_at: float, clock_offset_seconds: float | None) -> bool:

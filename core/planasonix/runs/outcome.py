@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
-from math import isfinite
 from typing import Any, Literal
 
-from planasonix.errors import ConfigurationError, PlanasonixError, WaitTimeoutError, redact
+from planasonix.errors import PlanasonixError, WaitTimeoutError
 from planasonix.runs.backfill_jobs import bad_jobs as find_bad_jobs
 from planasonix.runs.backfill_jobs import sentence_on
 from planasonix.runs.effects import Get, Results, RunView, Sleep, Steps
 from planasonix.runs.handle import RunHandle
 from planasonix.runs.identity import is_another, not_found
+from planasonix.runs.nodes import NodeOutcome, read_nodes
+from planasonix.runs.shown import duration_seconds, moment, plus, text
+from planasonix.runs.target import shown_target
 from planasonix.watch.protocols import ENDED_PHASES
 
 TableState = Literal["loaded", "no_change", "failed", "unknown"]
@@ -23,6 +24,10 @@ _RESULTS_OF_AT_MOST = 500
 _UNREAD_BORNE = 3
 _READS_AT_MOST = 15
 _PAUSE_SECONDS = 2.0
+
+
+_ONLY_OF_RUNS = ("pipeline_id", "nodes", "rows_read")
+_NOT_OF_RUNS = ("connection_id",)
 
 
 @dataclass(frozen=True)
@@ -47,12 +52,15 @@ class RunWarning:
 class Outcome:
     """How a run ended. `status` is the phase (`succeeded`, `failed`, `cancelled`), `api_status` the API's own word.
 
+    `connection_id` is None for the run of a pipeline; `pipeline_id`, `nodes`, `rows_read` are only for one, and its
+    `rows_loaded` are the rows that it wrote.
+
     Times are RFC 3339 in UTC, durations in seconds. `link` is None without a `job_url_template`.
     """
 
     kind: str
     id: str
-    connection_id: str
+    connection_id: str | None
     status: str
     api_status: str
     tables: tuple[TableOutcome, ...] = ()
@@ -71,16 +79,28 @@ class Outcome:
     owned: bool = True
     reattached: bool = False
     link: str | None = None
+    pipeline_id: str | None = None
+    nodes: tuple[NodeOutcome, ...] = ()
+    rows_read: int | None = None
+
+    @property
+    def target_id(self) -> str:
+        """The connection of a job or backfill, the pipeline of a `run`."""
+        return str(self.pipeline_id if self.kind == "run" else self.connection_id)
 
     @property
     def succeeded(self) -> bool:
         return self.status == "succeeded"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: the return shape of every plugin."""
+        """JSON-ready: the return shape of every plugin. A run has `pipeline_id` in the place of `connection_id`, and
+        `nodes` and `rows_read` besides.
+        """
         data = asdict(self)
-        for name in ("tables", "warnings", "job_ids"):
+        for name in ("tables", "warnings", "job_ids", "nodes"):
             data[name] = list(data[name])
+        for name in _NOT_OF_RUNS if self.kind == "run" else _ONLY_OF_RUNS:
+            del data[name]
         return data
 
 
@@ -89,16 +109,16 @@ def fetch_outcome(
 ) -> Steps[Outcome]:
     """Read the ended run and its results, and put them into one object.
 
-    Raises `ConfigurationError` for the run of a pipeline, what reading the run raises (`NotFoundError` also where its
-    id is another connection's now), and `WaitTimeoutError` when the API goes on showing it as not ended.
+    Raises what reading the run raises (`NotFoundError` also where its id is another connection's or pipeline's now),
+    and `WaitTimeoutError` when the API goes on showing it as not ended.
     """
-    if handle.kind == "run":
-        raise ConfigurationError(
-            f"No outcome is put together for the pipeline run {handle.id}, only for jobs and backfills.",
-            field="kind",
-            hint="Read it with client.runs.get and client.runs.nodes.",
-        )
     run = yield from _read_ended(handle)
+    if handle.kind == "run":
+        nodes = yield from read_nodes(handle.id)
+        outcome = build_outcome(handle, run, (), nodes=nodes or (), job_url_template=job_url_template)
+        if nodes is not None:
+            return outcome
+        return replace(outcome, warnings=(RunWarning("nodes_not_read", "the states of its nodes could not be read"),))
     job_ids = (handle.id,) if handle.kind == "job" else tuple(getattr(run, "job_ids", None) or ())
     parts: dict[str, Any] = {}
     unread: list[str] = []
@@ -160,6 +180,7 @@ def build_outcome(
     job_url_template: str | None = None,
     all_read: bool = True,
     bad_jobs: Mapping[str, str] | None = None,
+    nodes: tuple[NodeOutcome, ...] = (),
 ) -> Outcome:
     """The rules, without I/O.
 
@@ -176,7 +197,7 @@ def build_outcome(
     for name in expected_tables:
         tables.setdefault(name, TableOutcome(name, absent))
     error = getattr(run, "error", None)
-    status, message = run.phase, _text(getattr(error, "message", None))
+    status, message = run.phase, text(getattr(error, "message", None))
     failed = [table.name for table in tables.values() if table.state == "failed"]
     if status == "succeeded" and failed:
         # A success with a failed table is none: who reads that table downstream must not go on.
@@ -185,28 +206,32 @@ def build_outcome(
     if status != "cancelled" and bad_jobs:
         status = "failed"
         message = sentence_on(bad_jobs, len(job_ids)) + (f"; {message}" if message else "")
+    target_id = shown_target(run, handle.kind) or handle.target_id
     return Outcome(
         kind=handle.kind,
         id=handle.id,
-        connection_id=run.connection_id or handle.connection_id,
+        connection_id=None if handle.kind == "run" else target_id,
         status=status,
         api_status=str(run.status),
         tables=tuple(tables.values()),
         warnings=_warnings(results),
         rows_loaded=_rows(run, tables.values()),
-        error_code=_text(getattr(error, "code", None)),
+        error_code=text(getattr(error, "code", None)),
         error_message=message,
-        created_at=_moment(run, "created_at"),
-        started_at=_moment(run, "started_at"),
-        finished_at=_moment(run, "finished_at") or (_moment(run, "updated_at") if handle.kind == "backfill" else None),
-        duration_seconds=_duration(run),
-        window_start=_moment(run, "start_at"),
-        window_end=_moment(run, "end_at"),
+        created_at=moment(run, "created_at"),
+        started_at=moment(run, "started_at"),
+        finished_at=moment(run, "finished_at") or (moment(run, "updated_at") if handle.kind == "backfill" else None),
+        duration_seconds=duration_seconds(run),
+        window_start=moment(run, "start_at"),
+        window_end=moment(run, "end_at"),
         job_ids=job_ids,
         generation=handle.generation,
         owned=handle.owned,
         reattached=handle.reattached,
         link=handle.link(job_url_template),
+        pipeline_id=target_id if handle.kind == "run" else None,
+        nodes=nodes,
+        rows_read=getattr(getattr(run, "metrics", None), "rows_read", None) if handle.kind == "run" else None,
     )
 
 
@@ -224,7 +249,7 @@ def _merged_tables(results: list[Any]) -> dict[str, TableOutcome]:
             merged[table.name] = TableOutcome(
                 table.name,
                 "failed" if "failed" in (state, before.state) else "loaded",
-                _plus(before.rows_loaded, table.rows_loaded),
+                plus(before.rows_loaded, table.rows_loaded),
                 None,
             )
     return merged
@@ -234,46 +259,20 @@ def _warnings(results: list[Any]) -> tuple[RunWarning, ...]:
     seen: dict[RunWarning, None] = {}
     for part in results:
         for warning in part.warnings or ():
-            seen[RunWarning(_text(warning.code), _text(warning.message) or "")] = None
+            seen[RunWarning(text(warning.code), text(warning.message) or "")] = None
     return tuple(seen)
 
 
 def _rows(run: RunView, tables: Iterable[TableOutcome]) -> int | None:
     metrics = getattr(run, "metrics", None)
-    for counted in (getattr(metrics, "rows_loaded", None), getattr(run, "rows_processed", None)):
+    names = ((metrics, "rows_loaded"), (run, "rows_processed"), (run, "rows_written"))
+    for counted in (getattr(part, name, None) for part, name in names):
         if isinstance(counted, int):
             return counted
     total: int | None = None
     for table in tables:
-        total = _plus(total, table.rows_loaded)
+        total = plus(total, table.rows_loaded)
     return total
-
-
-def _text(value: object) -> str | None:
-    """What the API says in words; it may quote what it should not, and may send a number."""
-    return None if value is None else redact(str(value))
-
-
-def _plus(one: int | None, other: int | None) -> int | None:
-    if one is None:
-        return other
-    return one if other is None else one + other
-
-
-def _duration(run: RunView) -> float | None:
-    told = getattr(run, "duration_seconds", None)
-    if isinstance(told, int | float) and isfinite(told):
-        return float(told)
-    begin = getattr(run, "started_at", None) or run.created_at
-    end = getattr(run, "finished_at", None) or getattr(run, "updated_at", None)
-    if isinstance(begin, datetime) and isinstance(end, datetime) and end >= begin:
-        return (end - begin).total_seconds()
-    return None
-
-
-def _moment(run: RunView, name: str) -> str | None:
-    value = getattr(run, name, None)
-    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else None
 
 
 def outcome_from_dict(data: Mapping[str, Any]) -> Outcome:
@@ -282,4 +281,6 @@ def outcome_from_dict(data: Mapping[str, Any]) -> Outcome:
     known["tables"] = tuple(TableOutcome(**table) for table in known.get("tables") or ())
     known["warnings"] = tuple(RunWarning(**warning) for warning in known.get("warnings") or ())
     known["job_ids"] = tuple(known.get("job_ids") or ())
+    known["nodes"] = tuple(NodeOutcome(**node) for node in known.get("nodes") or ())
+    known.setdefault("connection_id", None)
     return Outcome(**known)

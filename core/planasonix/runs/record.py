@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 from planasonix.errors import ConfigurationError
 from planasonix.runs.intent import idempotency_key
 from planasonix.runs.requests import Operation, RunRequest
+from planasonix.runs.target import connection_of, pipeline_of, with_target_id
 from planasonix.watch import Kind
 
 if TYPE_CHECKING:
     from planasonix.runs.effects import RunView
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
 class Record:
     """One intent's present job. Times are seconds since the epoch, UTC.
 
+    `target_id` is the connection that a job or backfill loads, or the pipeline of a `run`.
     `sent_at` is the moment of the first POST of this key, or None when nothing may have been sent; `run_id` is known
     once an answer, a replay or a look named the job. `owned` is False for a job that somebody else may have started:
     those are waited for, never cancelled. `earlier_ids` are this intent's jobs of earlier generations.
@@ -32,7 +34,7 @@ class Record:
     intent: str
     operation: Operation
     kind: Kind
-    connection_id: str
+    target_id: str
     key: str
     body: str
     generation: int = 0
@@ -68,7 +70,7 @@ class Record:
             intent=intent,
             operation=request.operation,
             kind=request.kind,
-            connection_id=request.connection_id,
+            target_id=request.target_id,
             key=idempotency_key(intent, generation, request, refusals=refusals),
             body=json.dumps(request.body(metadata), sort_keys=True, separators=(",", ":"), ensure_ascii=False),
             generation=generation,
@@ -77,6 +79,16 @@ class Record:
             earlier_ids=earlier_ids,
             leave_running=leave_running,
         )
+
+    @property
+    def connection_id(self) -> str | None:
+        """The connection of a job or backfill; None for the run of a pipeline."""
+        return connection_of(self)
+
+    @property
+    def pipeline_id(self) -> str | None:
+        """The pipeline of a `run`; None for the rest."""
+        return pipeline_of(self)
 
     def named(self, run: RunView, now: float, timeout_seconds: float) -> Record:
         """The record once it is known which run its request made."""
@@ -99,6 +111,7 @@ class Record:
                 "The stored ledger entry is not one of planasonix.",
                 hint="Another tool wrote to the same key of the store; clear the entry.",
             )
+        data = with_target_id(data)
         known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
         try:
             known["earlier_ids"] = tuple(known.get("earlier_ids") or ())
@@ -109,7 +122,7 @@ class Record:
         return record
 
     def _check(self) -> None:
-        texts = ("intent", "operation", "kind", "connection_id", "key", "body")
+        texts = ("intent", "operation", "kind", "target_id", "key", "body")
         moments = ("sent_at", "created_at", "deadline_at", "named_at")
         wrong = [name for name in texts if not isinstance(getattr(self, name), str)]
         wrong += [name for name in moments if not isinstance(getattr(self, name), int | float | None)]

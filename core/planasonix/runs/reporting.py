@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from planasonix.errors import RunCancelledError, RunFailedError
+from planasonix.runs.nodes import NodeOutcome
 from planasonix.runs.outcome import Outcome, TableOutcome
+from planasonix.runs.target import target_text
 
 _TABLES_SHOWN = 20
 
@@ -15,7 +17,8 @@ def headline(outcome: Outcome) -> str:
     word = outcome.status if outcome.api_status == outcome.status else f"{outcome.status} ({outcome.api_status})"
     if outcome.succeeded:
         word = "succeeded"
-    return f"Planasonix {outcome.kind} {outcome.id} of connection {outcome.connection_id} {word}{took}{rows}."
+    target = target_text(outcome.kind, outcome.target_id)
+    return f"Planasonix {outcome.kind} {outcome.id} of {target} {word}{took}{rows}."
 
 
 def report(outcome: Outcome) -> str:
@@ -28,6 +31,7 @@ def report(outcome: Outcome) -> str:
     elif outcome.status == "failed":
         lines.append(f"  Error: the API gave none; its status is {outcome.api_status!r}")
     lines += _table_lines(outcome.tables)
+    lines += [_node_line(node) for node in outcome.nodes]
     lines += [f"  Warning: {w.code + ': ' if w.code else ''}{w.message}" for w in outcome.warnings]
     if not outcome.owned:
         lines.append("  This run was not started here: it was only waited for.")
@@ -61,6 +65,15 @@ def _table_lines(tables: tuple[TableOutcome, ...]) -> list[str]:
     if len(order) > _TABLES_SHOWN:
         lines.append(f"    … and {len(order) - _TABLES_SHOWN} more")
     return lines
+
+
+def _node_line(node: NodeOutcome) -> str:
+    rows = "".join(
+        f"  {count:,} rows {way}" for way, count in (("in", node.rows_in), ("out", node.rows_out)) if count is not None
+    )
+    kind = f" ({node.type})" if node.type else ""
+    why = f": {node.error_message}" if node.error_message else ""
+    return f"  Node {node.node_id}{kind}  {node.status or 'unknown'}{rows}{why}"
 
 
 def _count(tables: tuple[TableOutcome, ...], state: str) -> int:

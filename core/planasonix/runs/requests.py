@@ -1,4 +1,4 @@
-"""What a user wishes for, as plain data: a sync, a backfill.
+"""What a user wishes for, as plain data: a sync, a backfill, a run of a pipeline.
 
 The rules about single fields are those of `planasonix.models.bodies`, imported on use: a DAG file that only names an
 operator shall not pay for the models.
@@ -7,17 +7,17 @@ operator shall not pay for the models.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast
 
 from planasonix.errors import ConfigurationError
 from planasonix.watch import Kind
 
 if TYPE_CHECKING:
-    from planasonix.models import BackfillRequestBody, SyncRequestBody
+    from planasonix.models import BackfillRequestBody, PipelineRunRequestBody, SyncRequestBody
 
-Operation = Literal["connections.sync", "connections.backfill"]
+Operation = Literal["connections.sync", "connections.backfill", "pipelines.run"]
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,14 @@ class SyncRequest:
     job_type: ClassVar[str] = "connection_sync"
 
     def __post_init__(self) -> None:
-        _check_connection_id(self.connection_id)
+        _check_id("connection", self.connection_id)
         object.__setattr__(self, "expected_tables", _names("expected_tables", self.expected_tables))
         self._body({})
+
+    @property
+    def target_id(self) -> str:
+        """What the run works on: the connection."""
+        return self.connection_id
 
     def identity(self) -> dict[str, Any]:
         """What makes two wishes the same job: part of the idempotency key."""
@@ -86,7 +91,7 @@ class BackfillRequest:
     job_type: ClassVar[str] = "backfill"
 
     def __post_init__(self) -> None:
-        _check_connection_id(self.connection_id)
+        _check_id("connection", self.connection_id)
         if self.tables is not None:
             object.__setattr__(self, "tables", _names("tables", self.tables))
         body = self._body({})
@@ -96,6 +101,11 @@ class BackfillRequest:
     @property
     def expected_tables(self) -> tuple[str, ...]:
         return self.tables or ()
+
+    @property
+    def target_id(self) -> str:
+        """What the run works on: the connection."""
+        return self.connection_id
 
     def identity(self) -> dict[str, Any]:
         """What makes two wishes the same job: part of the idempotency key."""
@@ -135,8 +145,93 @@ class BackfillRequest:
         )
 
 
-RunRequest = SyncRequest | BackfillRequest
-_KINDS: tuple[type[RunRequest], ...] = (SyncRequest, BackfillRequest)
+@dataclass(frozen=True)
+class PipelineRunRequest:
+    """One run of a pipeline (facts §1.4).
+
+    `environment_id` is the id of an environment; left out, the client's `environment` setting counts. `variables` is a
+    JSON object by the names of the pipeline's variables: never put secrets there.
+
+    A run carries no metadata: no such field is documented. With `forward_context` what a job's metadata would say
+    (who started it, from where) is sent as variables instead, and `variables` of the same name count. That is not the
+    default, because whether a pipeline takes variables that it does not declare is documented nowhere.
+    `variables_field` is the client's `run_variables_field`. Raises `ConfigurationError`, which names the field and the
+    fix.
+
+    >>> PipelineRunRequest("pl_daily_revenue", variables={"day": "2026-01-05"}).body({})
+    {'variables': {'day': '2026-01-05'}}
+    """
+
+    pipeline_id: str
+    environment_id: str | None = None
+    variables: Mapping[str, Any] | None = None
+    forward_context: bool = False
+    variables_field: Literal["variables", "parameters"] = "variables"
+
+    operation: ClassVar[Operation] = "pipelines.run"
+    kind: ClassVar[Kind] = "run"
+    job_type: ClassVar[str] = "pipeline_run"
+    expected_tables: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        _check_id("pipeline", self.pipeline_id)
+        self._body({})
+
+    @property
+    def target_id(self) -> str:
+        """What the run works on: the pipeline."""
+        return self.pipeline_id
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two wishes the same run: part of the idempotency key."""
+        return {"environment_id": self.environment_id, "variables": dict(self.variables or {})}
+
+    @classmethod
+    def from_body(cls, pipeline_id: str, body: Mapping[str, Any]) -> PipelineRunRequest:
+        """The request that was sent with this body."""
+        field: Literal["variables", "parameters"] = "parameters" if "parameters" in body else "variables"
+        return cls(pipeline_id, body.get("environmentId"), body.get(field), variables_field=field)
+
+    @staticmethod
+    def may_be(asked: Mapping[str, Any], run: Any) -> bool:
+        """Whether a listed run of the pipeline may be the one that was asked for: the API shows no variables, but it
+        shows which runs a schedule started.
+        """
+        return not str(getattr(getattr(run, "trigger", None), "type", None) or "").startswith("schedule")
+
+    def body(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        """The request body: only documented fields, only those that were set."""
+        return self._body(metadata).to_wire()
+
+    def _body(self, metadata: Mapping[str, Any]) -> PipelineRunRequestBody:
+        from planasonix.models import PipelineRunRequestBody
+
+        # Anything but a mapping is for the body to refuse.
+        variables = cast(object, self.variables)
+        if self.forward_context and isinstance(variables, Mapping | None):
+            variables = {**metadata, **cast("Mapping[str, Any]", variables or {})} or None
+        return PipelineRunRequestBody(
+            variables=cast(Any, variables), environment_id=self.environment_id, variables_field=self.variables_field
+        )
+
+
+RunRequest = SyncRequest | BackfillRequest | PipelineRunRequest
+_KINDS: tuple[type[RunRequest], ...] = (SyncRequest, BackfillRequest, PipelineRunRequest)
+
+
+class _Settings(Protocol):
+    @property
+    def environment(self) -> str | None: ...
+    @property
+    def run_variables_field(self) -> Literal["variables", "parameters"]: ...
+
+
+def with_settings(request: RunRequest, settings: _Settings) -> RunRequest:
+    """The request as a client with these settings sends it."""
+    if not isinstance(request, PipelineRunRequest):
+        return request
+    environment_id = settings.environment if request.environment_id is None else request.environment_id
+    return replace(request, environment_id=environment_id, variables_field=settings.run_variables_field)
 
 
 def request_class(operation: str) -> type[RunRequest]:
@@ -147,12 +242,15 @@ def request_class(operation: str) -> type[RunRequest]:
     raise ValueError(f"this version knows no {operation}")
 
 
-def _check_connection_id(value: object) -> None:
+_EXAMPLES = {"connection": "conn_01jq8k2m3n4p5q6r7s8t9u0v1", "pipeline": "pl_01hqxyz"}
+
+
+def _check_id(what: Literal["connection", "pipeline"], value: object) -> None:
     if not isinstance(value, str) or not value.strip():
         raise ConfigurationError(
-            f"connection_id must be the id of a Planasonix connection, got {value!r}.",
-            field="connection_id",
-            hint="Copy it from the connection's page, for example conn_01jq8k2m3n4p5q6r7s8t9u0v1.",
+            f"{what}_id must be the id of a Planasonix {what}, got {value!r}.",
+            field=f"{what}_id",
+            hint=f"Copy it from the {what}'s page, for example {_EXAMPLES[what]}.",
         )
 
 

@@ -70,6 +70,7 @@ from planasonix.runs.provenance import Provenance
 from planasonix.runs.record import Record
 from planasonix.runs.requests import RunRequest
 from planasonix.runs.retire import retire
+from planasonix.runs.target import target_text
 from planasonix.watch import Kind
 
 _LOOKS_AT_MOST = 3
@@ -153,7 +154,10 @@ class Start:
             elif step is Next.ADOPT:
                 return (yield from self._adopt(record, run))
             else:
-                return Started("skipped" if step is Next.SKIP else "busy", busy_run_id=run.id if run else None)
+                how = "skipped" if step is Next.SKIP else "busy"
+                # A sync may wait behind a backfill, but what both show is a job.
+                kind: Kind = "run" if record.kind == "run" else "job"
+                return Started(how, busy_kind=kind, busy_run_id=run.id if run else None)
 
     # --- one step each ---------------------------------------------------------------------------------------------
 
@@ -235,15 +239,15 @@ class Start:
         if not self._is_for(record) or record.key != self._key(record):
             raise ConfigurationError(
                 f"intent {self.intent!r} stands in this ledger slot for another request: a {record.operation} of "
-                f"{record.connection_id}.",
+                f"{target_text(record.kind, record.target_id)}.",
                 field="ledger",
                 hint="Use one slot for each request, or another intent.",
             )
 
     def _is_for(self, record: Record) -> bool:
-        """Whether the record is this intent's, for this operation and connection."""
-        ours = (self.intent, self.request.operation, self.request.connection_id)
-        return (record.intent, record.operation, record.connection_id) == ours
+        """Whether the record is this intent's, for this operation and target."""
+        ours = (self.intent, self.request.operation, self.request.target_id)
+        return (record.intent, record.operation, record.target_id) == ours
 
     def _key(self, record: Record) -> str:
         """The key that the request as it is now would have in the record's place."""
@@ -269,10 +273,10 @@ class Start:
         return record.named(run, self.now(), self.policy.timeout_seconds)
 
     def _unknown(self, record: Record, why: str) -> OutcomeUnknownError:
+        target = target_text(record.kind, record.target_id)
         return OutcomeUnknownError(
-            f"It is not known whether the {self.request.job_type} of connection {record.connection_id} was started: "
-            f"{why}.",
+            f"It is not known whether the {self.request.job_type} of {target} was started: {why}.",
             idempotency_key=record.key,
-            hint="Nothing more was sent, so that no second job starts. Look at the connection's jobs, cancel what is "
-            "not wanted, then clear the task for a new start.",
+            hint=f"Nothing more was sent, so that no second job starts. Look at the jobs of the {target}, cancel what "
+            "is not wanted, then clear the task for a new start.",
         )

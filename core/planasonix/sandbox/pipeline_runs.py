@@ -102,6 +102,10 @@ class RunBook:
     def get(self, run_id: str) -> PipelineRun | None:
         return None if run_id in self.hidden else self.shelf.by_id.get(run_id)
 
+    def active(self, pipeline_id: str) -> bool:
+        """Whether a run of the pipeline goes on."""
+        return any(not run.is_terminal for run in self.shelf.walk(owner=pipeline_id))
+
     def add(self, run: PipelineRun) -> None:
         self.shelf.add(run)
         run.history.append((run.created, run.status))

@@ -61,9 +61,12 @@ def run_pipeline(call: Call) -> Answer:
     body = json_object(call.body, required=False)
     # The other dialect has another name for them; either overlooks what it does not know.
     name = "parameters" if state.switches.dialect == "vendor" else "variables"
+    variables = object_field(body, name, most=MAX_VARIABLES)
+    if state.switches.run_busy == "409" and state.runs.active(pipeline.id):
+        raise Refusal(409, "Another run of this pipeline is active")
     run = state.start_run(
         pipeline,
-        variables=object_field(body, name, most=MAX_VARIABLES),
+        variables=variables,
         environment_id=text(body, "environmentId"),
         idempotency_key=call.idempotency_key,
     )

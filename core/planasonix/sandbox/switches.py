@@ -24,6 +24,8 @@ class Switches:
     run_idempotency: Literal["honoured", "ignored"] = "ignored"
     # A second sync (or backfill) of a connection while one is active.
     busy: Literal["409", "queue", "parallel"] = "409"
+    # A second run of a pipeline while one is active.
+    run_busy: Literal["409", "parallel"] = "parallel"
     telling_conflicts: bool = False  # codes that say why, and `existing_job_id`
     # Jobs.
     echo_metadata: bool = False

@@ -15,7 +15,7 @@ from planasonix.runs import effects
 from planasonix.runs.decide import Policy
 from planasonix.runs.provenance import Provenance
 from planasonix.runs.record import Record
-from planasonix.runs.requests import SyncRequest
+from planasonix.runs.requests import PipelineRunRequest, SyncRequest
 from planasonix.runs.start import Start
 
 PHASES = {"queued": "active", "running": "active", "canceling": "cancelling"}
@@ -27,6 +27,7 @@ class FakeRun:
     status: str
     created_at: datetime
     connection_id: str = "conn_1"
+    pipeline_id: str = "pl_1"
     metadata: dict[str, Any] | None = None
     job_ids: tuple[str, ...] = ()
     finished_at: datetime | None = None
@@ -47,6 +48,7 @@ class World:
     `lose`: how many POSTs lose their answer after the effect. `lose_before`: the same, before the effect.
     """
 
+    kind: str = "job"
     keys: str = "honoured"
     replay: str = "live"
     lose: int = 0
@@ -64,18 +66,26 @@ class World:
     ends_after_sleeps: dict[str, int] = field(default_factory=dict)
     crash_at: int | None = None
 
+    @property
+    def request(self) -> Any:
+        return PipelineRunRequest("pl_1") if self.kind == "run" else SyncRequest("conn_1")
+
     # --- what the table needs -------------------------------------------------------------------------------------
 
     def add_job(self, status: str, *, age: float = 10.0, job_id: str | None = None, **more: Any) -> FakeRun:
         job_id = job_id or f"job_{len(self.jobs) + 1}"
+        if self.kind == "run":
+            # Every run of the tenant is one of a pipeline.
+            more = {"connection_id": None, "pipeline_id": more.pop("target_id", "pl_1"), **more}
+        elif "target_id" in more:
+            more["connection_id"] = more.pop("target_id")
         job = FakeRun(job_id, status, datetime.fromtimestamp(self.now - age, UTC), **more)
         self.jobs[job.id] = job
         return job
 
     def run(self, stored: Record | None = None, *, intent: str = "intent-1", **policy: Any) -> Any:
         policy = {"idempotency": "honoured", "on_edit": "keep"} | policy
-        request = SyncRequest("conn_1")
-        start = Start(request, intent, Provenance("test", "a test"), Policy(**policy), lambda: self.now)
+        start = Start(self.request, intent, Provenance("test", "a test"), Policy(**policy), lambda: self.now)
         steps = start.steps(stored)
         try:
             effect = next(steps)
@@ -114,7 +124,10 @@ class World:
                 if run_id not in self.jobs:
                     raise NotFoundError("no such job", status_code=404)
                 return self.jobs[run_id] if self.echoes else replace(self.jobs[run_id], metadata=None)
-            case effects.ListSince():
+            case effects.Nodes():
+                self.trace.append("NODES")
+            case effects.ListSince(kind, target_id):
+                assert (kind, target_id) == (self.kind, "pl_1" if kind == "run" else "conn_1")
                 self.trace.append("LIST")
                 jobs = [job for job in self.jobs.values() if job.created_at.timestamp() >= effect.since]
                 return effects.Listed(jobs, 0.0)
@@ -172,7 +185,7 @@ class World:
             return first if self.replay == "saved" else self.jobs[first.id]
         if self.busy or (self.keys == "ignored" and any(job.phase == "active" for job in self.jobs.values())):
             raise ConflictError("busy", status_code=409, attempts=attempts(attempt))
-        metadata = json.loads(record.body)["metadata"]
+        metadata = json.loads(record.body).get("metadata")
         job = self.add_job(self.next_status, age=0.0, metadata=metadata)
         self.by_key[record.key] = (replace(job, status="queued"), record.body)
         return job

@@ -50,7 +50,7 @@ def test_an_id_that_was_used_again_is_neither_waited_for_nor_cancelled(tmp_path:
         assert theirs.id == before.id  # else this shows nothing
         assert cancel_run(client, before) is None
         started = start()
-        assert (started.how, started.handle.connection_id, started.handle.generation) == ("started", OURS, 1)
+        assert (started.how, started.handle.target_id, started.handle.generation) == ("started", OURS, 1)
         assert started.handle.id != theirs.id
         assert client.jobs.get(theirs.id).status == "queued"
 

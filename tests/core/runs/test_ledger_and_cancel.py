@@ -45,6 +45,14 @@ def test_a_newer_versions_record_is_read() -> None:
     assert Record.from_dict({**record("job_1").to_dict(), "version": 9, "new_field": 1}).run_id == "job_1"
 
 
+def test_a_record_of_version_1_is_read_and_written_as_this_one() -> None:
+    now = record("job_1").to_dict()
+    before = {name: value for name, value in now.items() if name != "target_id"}
+    read = Record.from_dict({**before, "connection_id": "conn_1", "version": 1})
+    assert read == record("job_1")
+    assert (read.connection_id, read.pipeline_id, read.to_dict()["version"]) == ("conn_1", None, 2)
+
+
 def backfill(status: str, *job_ids: str) -> Any:
     phase = {"running": "active"}.get(status, status)
     return SimpleNamespace(id="bf_1", status=status, phase=phase, created_at=None, connection_id="c", job_ids=job_ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from planasonix.errors import ConfigurationError, NotFoundError, RunCancelledError, RunFailedError
-from planasonix.models import Backfill, Job, JobResults
-from planasonix.runs import RunHandle, effects, outcome_from_dict, raise_for_failure, report
+from planasonix.errors import NotFoundError, RunCancelledError, RunFailedError, ServerError
+from planasonix.models import Backfill, Job, JobResults, PipelineRun, RunNodes
+from planasonix.runs import Outcome, RunHandle, effects, outcome_from_dict, raise_for_failure, report
+from planasonix.runs.effects import Get, Nodes
 from planasonix.runs.outcome import build_outcome, fetch_outcome
 
 HANDLE = RunHandle("job", "job_1", "conn_1", True, 1_767_225_600.0, 1_767_312_000.0, "token", generation=1)
@@ -42,11 +44,74 @@ def results(*tables: dict[str, Any], warnings: list[dict[str, str]] | None = Non
 ORDERS = {"name": "public.orders", "rows_loaded": 44802, "checksum": "sha256:" + "9f" * 32}
 
 
-def test_the_run_of_a_pipeline_has_no_outcome_and_is_not_even_read() -> None:
-    steps = fetch_outcome(replace(HANDLE, kind="run", id="run_1"))
-    with pytest.raises(ConfigurationError, match="pipeline run run_1") as caught:
-        next(steps)
-    assert (caught.value.field, "client.runs.get" in str(caught.value.hint)) == ("kind", True)
+RUN = RunHandle("run", "run_1", "pl_1", True, 0.0, 1.0, "token", generation=1)
+
+
+def fetched(run: dict[str, Any], nodes: Any) -> Outcome:
+    """The outcome of a pipeline run that the API shows so."""
+    steps = fetch_outcome(RUN, job_url_template="https://app/{kind}s/{id}")
+    assert next(steps) == Get("run", "run_1")
+    assert steps.send(PipelineRun.read({"id": "run_1", "pipelineId": "pl_1", **run})) == Nodes("run_1")
+    with pytest.raises(StopIteration) as end:
+        if isinstance(nodes, Exception):
+            steps.throw(nodes)
+        else:
+            steps.send(nodes)
+    return end.value.value
+
+
+NODES = RunNodes.read(
+    {
+        "runId": "run_1",
+        "nodes": [
+            {"nodeId": "n_source", "type": "source.db2", "status": "succeeded", "metrics": {"rowsOut": 31000}},
+            {"nodeId": "n_sink", "type": "destination.snowflake", "status": "failed", "metrics": {"rowsIn": 12},
+             "error": "key plnx_live_aaaabbbbccccdddd refused"},
+        ],
+    }
+)  # fmt: skip
+
+
+def test_the_run_of_a_pipeline_tells_its_rows_and_nodes() -> None:
+    metrics = {"rowsRead": 31000, "rowsWritten": 12}
+    outcome = fetched({"status": "succeeded", "metrics": metrics, "durationSeconds": 4}, NODES)
+    # Whether a failed node fails the run is the API's to say: an author may have wanted it so.
+    assert (outcome.status, outcome.rows_read, outcome.rows_loaded) == ("succeeded", 31000, 12)
+    assert [(node.node_id, node.failed, node.rows_in, node.rows_out) for node in outcome.nodes] == [
+        ("n_source", False, None, 31000),
+        ("n_sink", True, 12, None),
+    ]
+    told = outcome.to_dict()
+    assert (told["pipeline_id"], told["link"]) == ("pl_1", "https://app/runs/run_1")
+    assert "connection_id" not in told
+    assert outcome_from_dict(json.loads(json.dumps(told))) == outcome
+
+
+def test_a_job_tells_nothing_of_pipelines() -> None:
+    assert not {"pipeline_id", "nodes", "rows_read"} & set(build_outcome(HANDLE, job("succeeded"), []).to_dict())
+
+
+def test_the_report_of_a_failed_pipeline_run_names_its_nodes_and_no_secret() -> None:
+    error = {"code": "sink_refused", "message": "The sink refused."}
+    text = report(fetched({"status": "failed", "error": error, "durationSeconds": 4}, NODES))
+    assert text.startswith("Planasonix run run_1 of pipeline pl_1 failed after 4 s")
+    assert "Error: sink_refused: The sink refused." in text
+    assert "Node n_source (source.db2)  succeeded  31,000 rows out" in text
+    assert "Node n_sink (destination.snowflake)  failed  12 rows in: " in text
+    assert "aaaabbbb" not in text
+
+
+@pytest.mark.parametrize("nodes", [None, ServerError("down", status_code=503)])
+def test_nodes_that_cannot_be_read_are_a_warning(nodes: Any) -> None:
+    outcome = fetched({"status": "canceled"}, nodes)
+    assert (outcome.status, outcome.nodes, outcome.warnings[0].code) == ("cancelled", (), "nodes_not_read")
+
+
+def test_an_id_that_another_pipeline_has_now_has_no_outcome_here() -> None:
+    steps = fetch_outcome(RUN)
+    next(steps)
+    with pytest.raises(NotFoundError, match="is one of pipeline pl_2 and not of pl_1"):
+        steps.send(PipelineRun.read({"id": "run_1", "pipelineId": "pl_2", "status": "succeeded"}))
 
 
 @pytest.mark.parametrize(
@@ -205,6 +270,19 @@ def test_a_handle_of_another_version_is_read() -> None:
     data = {**HANDLE.to_dict(), "version": 7, "invented_later": True}
     assert RunHandle.from_dict(data).id == "job_1"
     assert HANDLE.created == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_a_handle_of_version_1_is_read() -> None:
+    before = {name: value for name, value in HANDLE.to_dict().items() if name != "target_id"}
+    assert RunHandle.from_dict({**before, "connection_id": "conn_1", "version": 1}) == HANDLE
+
+
+def test_the_link_of_a_pipeline_run_names_its_pipeline_and_no_connection() -> None:
+    run = RunHandle("run", "run_1", "pl_1", True, 0.0, 1.0, "token")
+    assert run.link("https://app/{kind}s/{id}?p={pipeline_id}") == "https://app/runs/run_1?p=pl_1"
+    assert run.link("https://app/{kind}s/{id}?c={connection_id}") is None
+    assert run.link("https://app/{job_id}") is None
+    assert HANDLE.link("https://app/{kind}s/{id}?p={pipeline_id}") is None
 
 
 def test_no_template_no_link() -> None:

@@ -40,7 +40,7 @@ WINDOW = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
 
 
 def record(world: Any, job: Any = None, **changes: Any) -> Record:
-    made = Record.fresh(INTENT, SyncRequest("conn_1"), Provenance("test", "a test").metadata(INTENT, 0))
+    made = Record.fresh(INTENT, world.request, Provenance("test", "a test").metadata(INTENT, 0))
     if job is not None:
         created = job.created_at.timestamp()
         made = replace(made, sent_at=created, run_id=job.id, created_at=created, deadline_at=created + 60.0)
@@ -120,7 +120,7 @@ ROWS: list[tuple[str, dict[str, Any], Any, str, float | None, str, str, str, boo
     ("failed unseen", {}, known("failed"), "ended", 3600, "GET GET", "ended_unseen", "none", False),
     ("not found", {}, lambda w: replace(known("running")(w), run_id="job_gone"), "ended", 3600, "GET", "left", "none",
      False),
-    ("of another connection", {}, lambda w: record(w, w.add_job("running", connection_id="conn_2")), "ended", 3600,
+    ("of another connection", {}, lambda w: record(w, w.add_job("running", target_id="another")), "ended", 3600,
      "GET", "left", "none", False),
     ("created at another time", {}, lambda w: replace(known("running")(w), created_at=w.now - 99), "ended", 3600,
      "GET", "left", "none", False),
@@ -148,17 +148,31 @@ ROWS: list[tuple[str, dict[str, Any], Any, str, float | None, str, str, str, boo
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("run_kind", ["job", "run"])
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
-def test_the_table(make_world: Any, row: Any) -> None:
+def test_the_table(make_world: Any, row: Any, run_kind: str) -> None:
     _, settings, make, owner, ended_ago, calls, kind, action, needs_human = row
-    world = make_world(**settings)
+    world = make_world(kind=run_kind, **settings)
     findings = carry_out(world, rules(world).examine(entry_of(world, make(world), owner, ended_ago)))
-    assert " ".join(world.trace) == calls
+    # How a run of a pipeline ended is told with its nodes.
+    assert " ".join(call for call in world.trace if call != "NODES") == calls
     [found] = findings
     assert (found.kind, found.action, found.needs_human) == (kind, action, needs_human)
     assert (found.slot, found.owner_link) == ("dag/run/task", "https://airflow/task")
     assert found.sentence
     assert json.loads(json.dumps(found.to_dict()))["kind"] == kind
+
+
+def test_the_run_of_a_pipeline_may_show_a_later_time_than_its_start_did(make_world: Any) -> None:
+    """Its start tells when it was queued; what reads it later, when it left the queue."""
+    world = make_world(kind="run")
+    queued_long = replace(known("running")(world), created_at=world.now - 600.0)
+    [found] = carry_out(world, rules(world).examine(entry_of(world, queued_long)))
+    assert (found.kind, found.pipeline_id, found.connection_id) == ("orphan", "pl_1", None)
+    assert found.sentence.startswith("run job_1 of pipeline pl_1: ")
+    of_another_time = replace(queued_long, created_at=world.now)
+    [found] = carry_out(world, rules(world).examine(entry_of(world, of_another_time)))
+    assert found.kind == "left"
 
 
 def test_an_orphan_is_told_with_all_that_a_human_needs(world: Any) -> None:
@@ -190,7 +204,7 @@ def test_a_run_of_an_earlier_generation_that_lives_on(make_world: Any, echoes: b
     assert (found.kind, found.action, found.run_id) == (kind, action, "job_1")
 
 
-@pytest.mark.parametrize("another", [{"age": 5.0}, {"age": 99.0, "connection_id": "conn_2"}])
+@pytest.mark.parametrize("another", [{"age": 5.0}, {"age": 99.0, "target_id": "another"}])
 def test_another_run_with_the_id_of_an_earlier_one_is_not_reported(make_world: Any, another: dict[str, Any]) -> None:
     world = make_world(echoes=True)
     world.add_job("running", job_id="job_used_again", metadata={"planasonix_intent": INTENT}, **another)

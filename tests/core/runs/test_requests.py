@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from planasonix.errors import ConfigurationError
-from planasonix.runs import BackfillRequest, Policy, Provenance, SyncRequest, idempotency_key, new_intent
+from planasonix.runs import (
+    BackfillRequest,
+    PipelineRunRequest,
+    Policy,
+    Provenance,
+    SyncRequest,
+    idempotency_key,
+    new_intent,
+)
+from planasonix.runs.requests import with_settings
 
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
 FEBRUARY = datetime(2026, 2, 1, tzinfo=UTC)
@@ -26,6 +37,10 @@ FEBRUARY = datetime(2026, 2, 1, tzinfo=UTC)
         (lambda: BackfillRequest("conn_1", FEBRUARY, JANUARY), "end_at"),
         (lambda: BackfillRequest("conn_1", JANUARY, FEBRUARY, tables=()), "tables"),
         (lambda: BackfillRequest("conn_1", JANUARY, FEBRUARY, tables="public.orders"), "tables"),  # type: ignore[arg-type]
+        (lambda: PipelineRunRequest(" "), "pipeline_id"),
+        (lambda: PipelineRunRequest("pl_1", variables=["day"]), "variables"),  # type: ignore[arg-type]
+        (lambda: PipelineRunRequest("pl_1", variables={"day": object()}), "variables"),
+        (lambda: PipelineRunRequest("pl_1", environment_id=""), "environment_id"),
         (lambda: Policy(if_running="attack"), "if_running"),  # type: ignore[arg-type]
         (lambda: Policy(timeout_seconds=0), "timeout_seconds"),
         (lambda: Policy(timeout_seconds=float("nan")), "timeout_seconds"),
@@ -48,6 +63,26 @@ def test_only_documented_fields_that_were_set_are_sent() -> None:
     }
 
 
+def test_the_body_of_a_pipeline_run_has_no_metadata_unless_as_variables() -> None:
+    metadata = {"dag_id": "nightly", "day": "theirs"}
+    request = PipelineRunRequest("pl_1", "env_prod", {"day": "2026-01-05"})
+    assert request.body(metadata) == {"environmentId": "env_prod", "variables": {"day": "2026-01-05"}}
+    assert PipelineRunRequest("pl_1").body(metadata) == {}
+    forwarding = replace(request, forward_context=True)
+    assert forwarding.body(metadata)["variables"] == {"dag_id": "nightly", "day": "2026-01-05"}
+    assert PipelineRunRequest("pl_1", forward_context=True).body(metadata)["variables"] == metadata
+
+
+@pytest.mark.parametrize("field", ["variables", "parameters"])
+def test_a_pipeline_run_takes_the_clients_settings_and_comes_back_from_its_body(field: Any) -> None:
+    settings = SimpleNamespace(environment="env_default", run_variables_field=field)
+    sent = with_settings(PipelineRunRequest("pl_1", variables={"day": 1}), settings)
+    assert sent.body({}) == {"environmentId": "env_default", field: {"day": 1}}
+    assert PipelineRunRequest.from_body("pl_1", sent.body({})) == sent
+    assert with_settings(PipelineRunRequest("pl_1", "env_own"), settings).body({})["environmentId"] == "env_own"
+    assert with_settings(SyncRequest("conn_1"), settings) == SyncRequest("conn_1")
+
+
 def test_a_window_in_another_zone_is_the_same_window() -> None:
     cet = timezone(timedelta(hours=1))
     there = BackfillRequest("conn_1", JANUARY.astimezone(cet), FEBRUARY.astimezone(cet))
@@ -68,6 +103,10 @@ def test_the_key_follows_from_intent_generation_target_window_and_tables() -> No
         idempotency_key("i", 0, BackfillRequest("conn_1", JANUARY, FEBRUARY + timedelta(days=1), tables=("a", "b"))),
         idempotency_key("i", 0, BackfillRequest("conn_1", JANUARY, FEBRUARY, tables=("a",))),
         idempotency_key("i", 0, SyncRequest("conn_1")),
+        idempotency_key("i", 0, PipelineRunRequest("pl_1")),
+        idempotency_key("i", 0, PipelineRunRequest("pl_2")),
+        idempotency_key("i", 0, PipelineRunRequest("pl_1", "env_prod")),
+        idempotency_key("i", 0, PipelineRunRequest("pl_1", variables={"day": 1})),
     ]
     assert len({key, *others}) == 1 + len(others)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -18,25 +19,25 @@ from planasonix.errors import (
 )
 from planasonix.runs.provenance import Provenance
 from planasonix.runs.record import Record
-from planasonix.runs.requests import BackfillRequest, SyncRequest
+from planasonix.runs.requests import BackfillRequest, PipelineRunRequest
 
 INTENT = "intent-1"
-REQUEST = SyncRequest("conn_1")
+kinds = pytest.mark.parametrize("kind", ["job", "run"])
 
 
-def fresh(**changes: Any) -> Record:
-    record = Record.fresh(INTENT, REQUEST, Provenance("test", "a test").metadata(INTENT, 0))
+def fresh(world: Any, **changes: Any) -> Record:
+    record = Record.fresh(INTENT, world.request, Provenance("test", "a test").metadata(INTENT, 0))
     return replace(record, **changes)
 
 
 def sent(world: Any, *, ago: float = 10.0) -> Record:
     """A POST went out `ago` seconds ago and nobody saw the answer."""
-    return fresh(sent_at=world.now - ago)
+    return fresh(world, sent_at=world.now - ago)
 
 
 def known(world: Any, job: Any) -> Record:
     created = job.created_at.timestamp()
-    return fresh(sent_at=created, run_id=job.id, created_at=created, deadline_at=created + 86_400.0)
+    return fresh(world, sent_at=created, run_id=job.id, created_at=created, deadline_at=created + 86_400.0)
 
 
 def accepted_before(world: Any, status: str, *, ago: float = 10.0) -> Record:
@@ -115,7 +116,7 @@ ROWS: list[Row] = [
     (
         "known, of another connection",
         {},
-        lambda w: known(w, w.add_job("running", connection_id="conn_2")),
+        lambda w: known(w, w.add_job("running", target_id="another")),
         {},
         "GET SAVE POST SAVE",
         "started",
@@ -362,13 +363,16 @@ def come_to(world: Any, record: Record | None, policy: dict[str, Any]) -> str:
         return type(error).__name__
 
 
+@kinds
 @pytest.mark.parametrize(
     ("given", "stored", "policy", "calls", "comes_to", "jobs"),
     [r[1:] for r in ROWS],
     ids=[r[0] for r in ROWS],
 )
-def test_row(make_world: Any, given: Any, stored: Any, policy: Any, calls: str, comes_to: str, jobs: int) -> None:
-    world = make_world(**given)
+def test_row(
+    make_world: Any, kind: str, given: Any, stored: Any, policy: Any, calls: str, comes_to: str, jobs: int
+) -> None:
+    world = make_world(kind=kind, **deepcopy(given))
     record = stored(world) if stored is not None else None
     world.trace.clear()
     assert come_to(world, record, policy) == comes_to
@@ -420,7 +424,9 @@ def test_after_a_definite_busy_the_next_start_sends_a_new_key(world: Any) -> Non
     assert refused.sent_at is None
 
 
-def test_another_intents_owned_job_is_cancelled_and_ended_before_the_new_one_starts(world: Any) -> None:
+@kinds
+def test_another_intents_owned_job_is_cancelled_and_ended_before_the_new_one_starts(make_world: Any, kind: str) -> None:
+    world = make_world(kind=kind)
     world.run(intent="intent-1")
     first = world.stored
     world.trace.clear()
@@ -456,13 +462,14 @@ def test_unknown_outcome_names_the_key_and_the_jobs(world: Any) -> None:
     assert "job_2" in str(caught.value)
 
 
+@kinds
 @pytest.mark.parametrize("replay", ["live", "saved"])
 @pytest.mark.parametrize("crash_at", range(8))
 @pytest.mark.parametrize("lose", [0, 1])
 def test_a_crash_at_any_step_and_again_the_same_intent_is_one_job(
-    make_world: Any, replay: str, crash_at: int, lose: int
+    make_world: Any, kind: str, replay: str, crash_at: int, lose: int
 ) -> None:
-    world = make_world(replay=replay, lose=lose, crash_at=crash_at)
+    world = make_world(kind=kind, replay=replay, lose=lose, crash_at=crash_at)
     try:
         world.run()
     except KeyboardInterrupt:
@@ -471,9 +478,44 @@ def test_a_crash_at_any_step_and_again_the_same_intent_is_one_job(
     assert len(world.jobs) == 1
 
 
+@pytest.mark.parametrize("crash_at", range(9))
+@pytest.mark.parametrize("lose", [0, 1])
+def test_a_crash_at_any_step_is_one_run_where_no_key_is_known(make_world: Any, crash_at: int, lose: int) -> None:
+    """What the documents say of a pipeline's start: no key. Then a look decides."""
+    world = make_world(kind="run", keys="ignored", lose=lose, crash_at=crash_at)
+    try:
+        world.run(idempotency="unproven")
+    except KeyboardInterrupt:
+        world.crash_at = None
+        assert world.run(world.stored, idempotency="unproven").handle is not None
+    assert len(world.jobs) == 1
+
+
+@kinds
+def test_what_keeps_a_target_busy_is_a_run_of_its_kind(make_world: Any, kind: str) -> None:
+    world = make_world(kind=kind, busy=True)
+    other = world.add_job("running")
+    started = world.run()
+    assert (started.how, started.busy_kind, started.busy_run_id) == ("busy", kind, other.id)
+
+
+def test_a_run_that_a_schedule_started_is_not_ours() -> None:
+    request = PipelineRunRequest("pl_1")
+    for trigger, may in (
+        (None, True),
+        ("manual", True),
+        ("api", True),
+        ("schedule", False),
+        ("schedule_manual", False),
+    ):
+        shown = SimpleNamespace(trigger=SimpleNamespace(type=trigger))
+        assert request.may_be(request.body({}), shown) is may
+    assert request.may_be({}, SimpleNamespace(trigger=None))
+
+
 def test_a_request_edited_to_another_connection_is_not_answered_with_the_old_ones_job(world: Any) -> None:
     job = world.add_job("succeeded")
-    stored = replace(known(world, job), connection_id="conn_other")
+    stored = replace(known(world, job), target_id="conn_other")
     assert world.run(stored).how == "started"
     assert len(world.jobs) == 2
 
@@ -502,7 +544,7 @@ def test_an_older_intents_job_is_left_where_cancelling_is_not_wanted(world: Any)
 
 def test_another_request_in_the_same_slot_is_refused_where_asked(world: Any) -> None:
     stored = known(world, world.add_job("succeeded"))
-    for other in (replace(stored, connection_id="conn_other"), replace(stored, key="plnx-of-another-window")):
+    for other in (replace(stored, target_id="conn_other"), replace(stored, key="plnx-of-another-window")):
         with pytest.raises(ConfigurationError, match="one slot for each request"):
             world.run(other, on_edit="refuse")
     assert world.posts == 0

@@ -26,7 +26,7 @@ from planasonix.client.secret import Secret
 from planasonix.client.shared import Shared
 from planasonix.client.start_reply import StartReply
 from planasonix.engine import Clock, Event
-from planasonix.models import Backfill, Job
+from planasonix.models import Backfill, Job, PipelineRun
 
 
 class Planasonix:
@@ -147,7 +147,7 @@ class Planasonix:
 
     def start(
         self,
-        operation: Literal["connections.sync", "connections.backfill"],
+        operation: Literal["connections.sync", "connections.backfill", "pipelines.run"],
         target_id: str,
         body: bytes | None,
         idempotency_key: str | None,
@@ -157,18 +157,23 @@ class Planasonix:
         """POST exactly these bytes under exactly this key, on every try.
 
         With `retry_unknown=False` an unclear end of a try (answer lost or damaged, 5xx) is raised at once.
-        What was certainly not done (no connection, 429) is tried again in any case.
+        What was certainly not done (no connection, 429) is tried again in any case. `target_id` is the connection, or
+        the pipeline of a `pipelines.run`, which knows no key by the documents: see `pipelines.run`.
         """
+        target = "pipeline_id" if operation == "pipelines.run" else "connection_id"
         answer = self._caller.call(
             operation,
-            {"connection_id": checked_id("connection_id", target_id)},
+            {target: checked_id(target, target_id)},
             read_json,
             body=body,
             idempotency_key=idempotency_key,
             retry_unknown=retry_unknown,
         )
-        run = one(answer, Job, "job") if operation == "connections.sync" else one(answer, Backfill, "backfill")
-        return StartReply(run, answer.attempts)
+        if operation == "connections.sync":
+            return StartReply(one(answer, Job, "job"), answer.attempts)
+        if operation == "connections.backfill":
+            return StartReply(one(answer, Backfill, "backfill"), answer.attempts)
+        return StartReply(one(answer, PipelineRun, "run"), answer.attempts)
 
     def detached(self, **options: Unpack[CallOptions]) -> Self:
         """A client with the same settings, changed by the options, and connections of its own: close it."""

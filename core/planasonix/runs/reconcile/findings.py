@@ -56,6 +56,7 @@ class Finding:
     run_id: str | None = None
     run_link: str | None = None
     connection_id: str | None = None
+    pipeline_id: str | None = None
     status: str | None = None
     candidates: tuple[str, ...] = ()
 

@@ -47,15 +47,15 @@ from planasonix.runs.identity import is_another
 from planasonix.runs.look import look, token_of
 from planasonix.runs.outcome import fetch_outcome
 from planasonix.runs.reconcile.findings import Action, Entry, Finding, FindingKind
+from planasonix.runs.reconcile.times import is_of_another_time, may_be_earlier
 from planasonix.runs.record import Record
 from planasonix.runs.reporting import headline
 from planasonix.runs.requests import request_class
+from planasonix.runs.target import target_text
 from planasonix.watch.protocols import ENDED_PHASES
 
 _LATE_SECONDS = 3600.0
 """A request whose answer was lost is not delivered later than this: later runs of the connection are others'."""
-_STAMPS_DIFFER_SECONDS = 1.0
-"""The same stamp may come with and without fractions of a second."""
 _LOOK = Policy()
 """A look here is one of *start*, long after."""
 
@@ -148,8 +148,8 @@ class Examination:
 
     def _judged(self, entry: Entry, run: RunView) -> Steps[Finding]:
         if is_another(run, entry.record):
-            return self._finding("left", entry, "a run of this id belongs to another connection.", run)
-        if _of_another_time(entry.record, run):
+            return self._finding("left", entry, "a run of this id belongs to another connection or pipeline.", run)
+        if is_of_another_time(entry.record, run):
             text = "a run of this id was created at another time: ids were used again, or the tenant is another."
             return self._finding("left", entry, text, run)
         if token_of(run) not in (None, entry.record.intent):
@@ -175,7 +175,7 @@ class Examination:
         """The answer to the POST never came: look, as a next try of the owner would."""
         try:
             sent = json.loads(entry.record.body)
-            request = request_class(entry.record.operation).from_body(entry.record.connection_id, sent)
+            request = request_class(entry.record.operation).from_body(entry.record.target_id, sent)
             ours, runs = yield from look(entry.record, request, _LOOK, within_seconds=_LATE_SECONDS)
         except AuthenticationError:
             raise
@@ -206,7 +206,7 @@ class Examination:
                 raise
             except PlanasonixError:
                 continue
-            if run.phase != "active" or not _may_be_earlier(entry.record, run):
+            if run.phase != "active" or not may_be_earlier(entry.record, run):
                 continue
             if token_of(run) == entry.record.intent:
                 text = f"{_owner_is(entry)}, and this run of its earlier try is still {run.status}."
@@ -242,6 +242,7 @@ class Examination:
             run_id=run_id,
             run_link=None if run_id is None else _handle(record, run, run_id).link(self.job_url_template),
             connection_id=record.connection_id,
+            pipeline_id=record.pipeline_id,
             status=None if run is None or run.status is None else str(run.status),
         )
         return replace(bare, sentence=f"{_name(bare)}: {text}")
@@ -255,32 +256,12 @@ def _settled(record: Record) -> str | None:
     return None
 
 
-def _of_another_time(record: Record, run: RunView) -> bool:
-    """Whether the run was created at another moment than the API told at the start.
-
-    Where it told none, the record holds the moment of our POST, by our clock: nothing to compare then.
-    """
-    if record.run_id is None or run.created_at is None or record.created_at in (None, record.sent_at):
-        return False
-    return abs(run.created_at.timestamp() - record.created_at) > _STAMPS_DIFFER_SECONDS
-
-
-def _may_be_earlier(record: Record, run: RunView) -> bool:
-    """Whether the run can be one that this intent had before its present one: same connection, and created before."""
-    if is_another(run, record):
-        return False
-    before = record.created_at or record.sent_at
-    if run.created_at is None or before is None:
-        return True
-    return run.created_at.timestamp() <= before + _STAMPS_DIFFER_SECONDS
-
-
 def _handle(record: Record, run: RunView | None, run_id: str = "") -> RunHandle:
     created = record.created_at or record.sent_at or 0.0
     return RunHandle(
         kind=record.kind,
         id=run_id if run is None else run.id,
-        connection_id=record.connection_id,
+        target_id=record.target_id,
         owned=record.owned,
         created_at=created,
         deadline_at=record.deadline_at or created,
@@ -292,7 +273,7 @@ def _handle(record: Record, run: RunView | None, run_id: str = "") -> RunHandle:
 
 def _name(finding: Finding) -> str:
     what = f"{finding.run_kind} {finding.run_id}" if finding.run_id else f"{finding.run_kind} (no id)"
-    return f"{what} of connection {finding.connection_id}"
+    return f"{what} of {target_text(str(finding.run_kind), str(finding.pipeline_id or finding.connection_id))}"
 
 
 def _owner_is(entry: Entry) -> str:

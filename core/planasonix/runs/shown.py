@@ -1,0 +1,39 @@
+"""Reading single values of what the API shows of a run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from math import isfinite
+
+from planasonix.errors import redact
+from planasonix.runs.effects import RunView
+
+
+def text(value: object) -> str | None:
+    """What the API says in words; it may quote what it should not, and may send a number."""
+    return None if value is None else redact(str(value))
+
+
+def plus(one: int | None, other: int | None) -> int | None:
+    """The sum of what is known."""
+    if one is None:
+        return other
+    return one if other is None else one + other
+
+
+def duration_seconds(run: RunView) -> float | None:
+    """What the API says, else what its stamps say."""
+    told = getattr(run, "duration_seconds", None)
+    if isinstance(told, int | float) and isfinite(told):
+        return float(told)
+    begin = getattr(run, "started_at", None) or run.created_at
+    end = getattr(run, "finished_at", None) or getattr(run, "updated_at", None)
+    if isinstance(begin, datetime) and isinstance(end, datetime) and end >= begin:
+        return (end - begin).total_seconds()
+    return None
+
+
+def moment(run: RunView, name: str) -> str | None:
+    """One of the run's times, as RFC 3339 in UTC."""
+    value = getattr(run, name, None)
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else None
