@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airflow_provider_planasonix.assets import planasonix_table
-
 pytestmark = pytest.mark.live
 
-ORDERS, CUSTOMERS = (planasonix_table("conn_shop_orders", f"public.{name}").uri for name in ("orders", "customers"))
 modes = pytest.mark.parametrize(
     "deferrable",
     [pytest.param(False, id="blocking", marks=pytest.mark.scenario), pytest.param(True, id="deferrable")],
 )
+EXAMPLE = Path(__file__).resolve().parents[2] / "example_dags" / "airflow" / "planasonix_assets.py"
 HEAD = """
 from datetime import timedelta
-from airflow.sdk import DAG, AssetAlias, CronPartitionTimetable, PartitionedAssetTimetable, PartitionedAtRuntime, task
+from airflow.sdk import DAG, CronPartitionTimetable, PartitionedAtRuntime
 from airflow_provider_planasonix.assets import planasonix_table
 from airflow_provider_planasonix.operators.backfill import PlanasonixBackfillOperator
 from airflow_provider_planasonix.operators.sync import PlanasonixSyncOperator
 
-ORDERS, CUSTOMERS = (planasonix_table("conn_shop_orders", f"public.{name}") for name in ("orders", "customers"))
+ORDERS = planasonix_table("conn_shop_orders", "public.orders")
 RETRY = {"retries": 1, "retry_delay": timedelta(seconds=1)}
-
-def consumer(dag_id, schedule):
-    with DAG(dag_id, schedule=schedule):
-        @task
-        def read(dag_run, triggering_asset_events):
-            events = {asset.uri: events for asset, events in triggering_asset_events.items() if hasattr(asset, "uri")}
-            return {
-                "partition_key": dag_run.partition_key,
-                "extra": {uri: [event.extra for event in each] for uri, each in events.items()},
-            }
-
-        read()
 """
 
 
@@ -44,71 +31,50 @@ def install(world: Any, name: str, body: str) -> None:
     world.airflow.add_dag(f"{name}.py", HEAD + textwrap.dedent(body))
 
 
-def consumed(world: Any, dag_id: str) -> dict[str, Any]:
-    """What the one run of a consumer read."""
+def consumed(world: Any, dag_id: str, task_id: str) -> dict[str, Any]:
+    """What the one run of a consumer returned."""
     airflow = world.airflow
-    run = airflow.wait_until(lambda: airflow.database.first_run(dag_id), f"a run of {dag_id}", 40)
+    run = airflow.wait_until(lambda: airflow.database.first_run(dag_id), f"a run of {dag_id}", 60)
     assert airflow.wait_run(run) == "success"
-    return airflow.database.xcoms(run, "read")["return_value"]
+    return airflow.database.xcoms(run, task_id)["return_value"]
+
+
+@pytest.fixture
+def example(world: Any, deferrable: bool) -> str:
+    """The example as it is shipped or, for the other mode, with a worker that waits; returns how its DAG ids begin."""
+    source, prefix = EXAMPLE.read_text(), "planasonix_assets"
+    if not deferrable:
+        prefix = "blocking_assets"
+        source = source.replace("deferrable=True", "deferrable=False").replace("planasonix_assets", prefix)
+    world.airflow.add_dag(f"{prefix}.py", source)
+    return prefix
 
 
 @modes
-def test_a_consumer_reads_what_was_loaded(world: Any, deferrable: bool) -> None:
-    name = f"assets_{deferrable}".lower()
-    install(
-        world,
-        name,
-        f"""
-        with DAG("{name}", schedule=None, default_args=RETRY):
-            PlanasonixSyncOperator(
-                task_id="sync", connection_id="conn_shop_orders", deferrable={deferrable}, poll_interval_seconds=0.5,
-                outlets=[ORDERS, planasonix_table("conn_shop_orders", "public.unknown"), AssetAlias("{name}_loaded")],
-            )
-        consumer("{name}_of_the_table", [ORDERS])
-        consumer("{name}_of_the_alias", AssetAlias("{name}_loaded"))
-        """,
-    )
-    run = world.airflow.trigger(name)
+def test_a_consumer_reads_what_was_loaded(world: Any, example: str, deferrable: bool) -> None:
+    run = world.airflow.trigger(f"{example}_load")
     assert world.airflow.wait_run(run) == "success"
-    outcome = world.airflow.database.xcoms(run, "sync")["return_value"]
+    outcome = world.airflow.database.xcoms(run, "sync_orders")["return_value"]
     rows = {table["name"]: table["rows_loaded"] for table in outcome["tables"]}
     [job] = world.jobs()
-
-    [extra] = consumed(world, f"{name}_of_the_table")["extra"][ORDERS]
+    extra = consumed(world, f"{example}_report", "report")
     assert extra["rows_loaded"] == rows["public.orders"] > 0
     assert (extra["job_ids"], extra["link"], extra["state"]) == ([job["id"]], outcome["link"], "loaded")
-    by_alias = consumed(world, f"{name}_of_the_alias")["extra"]
-    assert {each["table"]: each["rows_loaded"] for [each] in by_alias.values()} == rows
-    assert CUSTOMERS in by_alias
-    [unknown] = [event for event in world.airflow.database.asset_events(run) if event["uri"].endswith("unknown")]
-    assert (unknown["extra"]["state"], unknown["extra"]["rows_loaded"]) == ("no_change", 0)
+    assert consumed(world, f"{example}_check", "check") == rows
 
 
 @modes
-def test_a_partition_key_is_the_window_and_goes_on_to_the_consumer(world: Any, deferrable: bool) -> None:
-    name = f"partitions_{deferrable}".lower()
-    install(
-        world,
-        name,
-        f"""
-        with DAG("{name}", schedule=PartitionedAtRuntime(), default_args=RETRY):
-            PlanasonixBackfillOperator(
-                task_id="load", connection_id="conn_shop_orders", deferrable={deferrable}, poll_interval_seconds=0.5,
-                tables=["public.orders"], outlets=[ORDERS],
-            )
-        consumer("{name}_by_partition", PartitionedAssetTimetable(assets=ORDERS))
-        """,
-    )
-    run = world.airflow.trigger(name, partition_key="2026-01-05")
+def test_a_partition_key_is_the_window_and_goes_on_to_the_consumer(world: Any, example: str, deferrable: bool) -> None:
+    run = world.airflow.trigger(f"{example}_days", partition_key="2026-03-29")
     assert world.airflow.wait_run(run) == "success"
-    outcome = world.airflow.database.xcoms(run, "load")["return_value"]
-    assert (outcome["window_start"], outcome["window_end"]) == ("2026-01-05T00:00:00Z", "2026-01-06T00:00:00Z")
-    assert world.jobs()[0]["metadata"]["partition_key"] == "2026-01-05"
-    read = consumed(world, f"{name}_by_partition")
-    assert read["partition_key"] == "2026-01-05"
-    [extra] = read["extra"][ORDERS]
-    assert (extra["window_start"], extra["id"]) == ("2026-01-05T00:00:00Z", outcome["id"])
-    assert extra["rows_loaded"] == outcome["rows_loaded"] > 0
+    outcome = world.airflow.database.xcoms(run, "load_day")["return_value"]
+    # The clocks of Berlin go forward on that day.
+    assert (outcome["window_start"], outcome["window_end"]) == ("2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z")
+    assert world.jobs("conn_billing_stripe")[0]["metadata"]["partition_key"] == "2026-03-29"
+    read = consumed(world, f"{example}_daily_sums", "sum_up")
+    assert read["day"] == "2026-03-29"
+    assert (read["window_start"], read["id"]) == (outcome["window_start"], outcome["id"])
+    assert read["rows_loaded"] == outcome["rows_loaded"] > 0
 
 
 @pytest.mark.scenario
@@ -149,7 +115,7 @@ def test_mapped_instances_tell_of_their_own_tables_only(world: Any) -> None:
         """,
     )
     run = world.airflow.trigger("mapped")
-    assert world.airflow.wait_run(run) == "success"
+    assert world.airflow.wait_run(run, timeout_seconds=100) == "success"
     events = world.airflow.database.asset_events(run)
     assert [(event["map_index"], event["extra"]["connection_id"]) for event in events] == [
         (1, "conn_crm_accounts"),
@@ -164,7 +130,8 @@ def test_airflows_own_backfill_of_a_partitioned_dag_loads_each_partition_once(wo
         world,
         "backfilled",
         """
-        with DAG("backfilled", schedule=CronPartitionTimetable("0 0 * * *", timezone="Europe/Berlin"), default_args=RETRY):
+        days = CronPartitionTimetable("0 0 * * *", timezone="Europe/Berlin")
+        with DAG("backfilled", schedule=days, default_args=RETRY):
             PlanasonixBackfillOperator(
                 task_id="load", connection_id="conn_shop_orders", tables=["public.orders"], outlets=[ORDERS],
                 partition_window="1d", partition_timezone="Europe/Berlin", poll_interval_seconds=0.2,

@@ -62,7 +62,7 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
     Returns the outcome as `PlanasonixSyncOperator` does, with `window_start` and `window_end`. In stages:
     `connection_id`, `status`, `window_start`, `window_end`, `rows_loaded`, `tables` (each `name`, `state`,
     `rows_loaded`) and `stages`, each with `name`, `start_at`, `end_at`, `state`, `id`, `rows_loaded`,
-    `duration_seconds`, `error_code`, `error_message`, `warnings`, `link`.
+    `finished_at`, `duration_seconds`, `error_code`, `error_message`, `warnings`, `link`.
 
     Raises `planasonix.errors.ConfigurationError`, which names the parameter, before anything is sent.
     """
