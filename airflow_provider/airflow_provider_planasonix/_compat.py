@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, configuration
+from airflow.sdk import Asset, AssetAlias, BaseHook, BaseOperator, BaseOperatorLink, configuration
 from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowSkipException,
@@ -23,13 +23,17 @@ __all__ = [
     "AirflowFailException",
     "AirflowSkipException",
     "AirflowTaskTimeout",
+    "Asset",
+    "AssetAlias",
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
     "TaskDeferralTimeout",
     "aconnection_and_extra",
     "api_base_url",
+    "asset_uri_of",
     "default_deferrable",
+    "is_mapped_instance",
     "mask_secret",
 ]
 
@@ -56,3 +60,17 @@ def default_deferrable() -> bool:
     """Airflow's `[operators] default_deferrable`: the default of every operator's `deferrable`."""
     conf: Any = configuration.conf  # type: ignore[attr-defined]  # made on first access, unknown to type checkers
     return conf.getboolean("operators", "default_deferrable", fallback=False)
+
+
+def is_mapped_instance(operator: BaseOperator) -> bool:
+    """Whether an operator was made on a worker from `partial(...).expand(...)`, and not by a DAG file."""
+    return bool(getattr(operator, "_BaseOperator__from_mapped", False))
+
+
+def asset_uri_of(outlet: object) -> str | None:
+    """The address of an asset, or of a reference to one (`Asset.ref`); None for anything else, aliases included."""
+    for name in ("uri", "name"):
+        value = getattr(outlet, name, None)
+        if isinstance(value, str) and not isinstance(outlet, AssetAlias):
+            return value
+    return None

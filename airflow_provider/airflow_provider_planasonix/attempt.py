@@ -12,6 +12,7 @@ from airflow_provider_planasonix.book import TaskStateBook
 from airflow_provider_planasonix.giving_up import cancel_on_signal, given_up_on_signal
 from airflow_provider_planasonix.ledger import TaskStateLedger
 from airflow_provider_planasonix.links import PlanasonixJobLink
+from airflow_provider_planasonix.outlets import note_outcome
 from airflow_provider_planasonix.provenance import provenance_of
 from airflow_provider_planasonix.task_state import TaskKey
 from planasonix.errors import RunCancelledError, WaitTimeoutError
@@ -86,6 +87,7 @@ class Attempt:
         """Report the ended run: return its outcome, or raise with the whole story."""
         outcome = outcome_of(client, handle, expected_tables=expected_tables)
         self._note_end(handle, outcome)
+        note_outcome(self.operator, self.context, outcome)
         try:
             raise_for_failure(outcome)
         except RunCancelledError as error:

@@ -35,6 +35,14 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "extra-links": [f"{_PACKAGE}.links.PlanasonixJobLink"],
+        "asset-uris": [
+            {
+                "schemes": ["planasonix"],
+                "handler": f"{_PACKAGE}.assets.sanitize_uri",
+                "factory": f"{_PACKAGE}.assets.planasonix_table",
+                "to_openlineage_converter": f"{_PACKAGE}.assets.to_openlineage",
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "planasonix",

@@ -13,6 +13,8 @@ def provenance_of(context: Any) -> Provenance:
     details: dict[str, str | int] = {"dag_id": ti.dag_id, "dag_run_id": ti.run_id, "task_id": ti.task_id}
     if ti.map_index is not None and ti.map_index >= 0:
         details["map_index"] = int(ti.map_index)
+    if context.get("partition_key") is not None:
+        details["partition_key"] = str(context["partition_key"])
     if link := getattr(ti, "log_url", None):
         # To the task, not to one of its tries.
         details["link"] = str(link).partition("?")[0]

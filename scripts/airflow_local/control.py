@@ -72,6 +72,7 @@ class Control:
         logical_date: datetime | None = None,
         data_interval: tuple[datetime, datetime] | None = None,
         run_id: str | None = None,
+        partition_key: str | None = None,
     ) -> Run:
         """Start a run. Dates must be aware; without a logical date the run has none, as in Airflow's button."""
         body: dict[str, Any] = {"conf": dict(conf or {}), "logical_date": _text(logical_date)}
@@ -80,6 +81,8 @@ class Control:
             body |= {"data_interval_start": _text(start), "data_interval_end": _text(end)}
         if run_id is not None:
             body["dag_run_id"] = run_id
+        if partition_key is not None:
+            body["partition_key"] = partition_key
         made = self.rest.post(f"/dags/{quote(dag_id)}/dagRuns", body)
         return Run(dag_id, made["dag_run_id"])
 

@@ -93,6 +93,17 @@ class Metadata:
         found = self.query("SELECT run_id FROM dag_run WHERE dag_id = ? ORDER BY id LIMIT 1", dag_id)
         return Run(dag_id, found[0]["run_id"]) if found else None
 
+    def asset_events(self, run: Run) -> list[dict[str, Any]]:
+        """Return the asset events that a run's tasks emitted: uri, extra (decoded), partition_key, map_index."""
+        rows = self.query(
+            "SELECT asset.uri, asset_event.extra, partition_key, source_map_index AS map_index FROM asset_event "
+            "JOIN asset ON asset.id = asset_event.asset_id WHERE source_dag_id = ? AND source_run_id = ? "
+            "ORDER BY uri, partition_key, map_index",
+            run.dag_id,
+            run.run_id,
+        )
+        return [{**dict(row), "extra": json.loads(row["extra"])} for row in rows]
+
     def run_state(self, run: Run) -> str | None:
         rows = self.query("SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ?", run.dag_id, run.run_id)
         return rows[0]["state"] if rows else None

@@ -18,12 +18,22 @@ CONNECTION = INFO["connection-types"][0]
 
 # For DAG files: what Airflow's parser imports again and again.
 CHEAP = (
+    "airflow_provider_planasonix.assets",
     "airflow_provider_planasonix.hooks.planasonix",
     "airflow_provider_planasonix.links",
     "airflow_provider_planasonix.operators.sync",
     "airflow_provider_planasonix.operators.backfill",
 )
-TOO_DEAR = ("httpx", "planasonix.models", "airflow.models", "sqlalchemy", "planasonix.sandbox", "click", "rich")
+TOO_DEAR = (
+    "httpx",
+    "planasonix.models",
+    "airflow.models",
+    "sqlalchemy",
+    "planasonix.sandbox",
+    "click",
+    "rich",
+    "openlineage",
+)
 MEASURE = f"""
 import sys, time
 import airflow.sdk

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_planasonix._compat import AssetAlias
 from airflow_provider_planasonix.operators.run import PlanasonixRunOperator
 from planasonix.errors import ConfigurationError
 from planasonix.runs.requests import BackfillRequest
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from planasonix.runs.staged.wish import OnClear, StagedBackfill
 
 _ANY_DAY = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
+_ANY_TWO = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 2, 2, 2, 2, 2, tzinfo=UTC))
+"""Moments that differ in whatever a key may be made of."""
 
 _DEFAULTS = ("refuse", "UTC", 1, 3, None)
 """A DAG file without stages does not pay for looking at their parameters."""
@@ -25,8 +28,9 @@ _DEFAULTS = ("refuse", "UTC", 1, 3, None)
 class PlanasonixBackfillOperator(PlanasonixRunOperator):
     """Loads the half-open window [`start_at`, `end_at`) again and waits for it (facts §1.1).
 
-    Without `start_at` and `end_at` the window is the DAG run's data interval, so that Airflow's own backfill of a DAG
-    loads each of its intervals once. Retries, clears and the other parameters behave as in `PlanasonixSyncOperator`.
+    Without `start_at` and `end_at` the window is the DAG run's partition key or, if it has none, its data interval, so
+    that Airflow's own backfill of a DAG loads each of its partitions or intervals once. Retries, clears and the other
+    parameters behave as in `PlanasonixSyncOperator`.
 
     With `stage` or `partitions` the window is loaded in stages, each a Planasonix backfill of its own. A retry starts
     only the stages that are not loaded; so does a clear, unless all were loaded (`on_clear`). `timeout_seconds` is then
@@ -47,11 +51,18 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
     :param stop_after_failures: after so many failed stages in a row no other starts; None tries them all.
     :param on_clear: what clearing the task means: `resume` loads what is missing, `restart` everything; left out:
         resume, unless all stages had been loaded.
+    :param partition_window: how long a partition is (`"1h"`, `"1d"`, `"1w"`, `"1mo"`), where the run's partition key is
+        a moment such as `2026-01-05T00:00:00`, the default of Airflow's `CronPartitionTimetable`. Keys that name an
+        hour, day, week, month, quarter or year say it themselves; see `planasonix.runs.window_of_key`.
+    :param partition_timezone: the time zone of partition keys, for example `Europe/Berlin`.
+    :param partition_key_format: give the events of the `outlets` a partition key for each window that was loaded, stage
+        by stage: its begin in this `strftime` format, as `%Y-%m-%d`. Airflow then starts only those consumers whose
+        schedule is partitioned. The events of a run that has a partition key carry that one without this.
 
     Returns the outcome as `PlanasonixSyncOperator` does, with `window_start` and `window_end`. In stages:
     `connection_id`, `status`, `window_start`, `window_end`, `rows_loaded`, `tables` (each `name`, `state`,
     `rows_loaded`) and `stages`, each with `name`, `start_at`, `end_at`, `state`, `id`, `rows_loaded`,
-    `duration_seconds`, `error_code`, `error_message`, `warnings`, `link`.
+    `finished_at`, `duration_seconds`, `error_code`, `error_message`, `warnings`, `link`.
 
     Raises `planasonix.errors.ConfigurationError`, which names the parameter, before anything is sent.
     """
@@ -72,12 +83,17 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
         max_active_stages: int = 1,
         stop_after_failures: int | None = 3,
         on_clear: OnClear | None = None,
+        partition_window: str | timedelta | None = None,
+        partition_timezone: str = "UTC",
+        partition_key_format: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(connection_id=connection_id, **kwargs)
         self.start_at = start_at
         self.end_at = end_at
         self.tables = tables
+        if tables is not None:
+            self._check_outlets()
         self.stage = stage
         self.partitions = partitions
         self.overlap: Overlap = overlap
@@ -85,6 +101,11 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
         self.max_active_stages = max_active_stages
         self.stop_after_failures = stop_after_failures
         self.on_clear: OnClear | None = on_clear
+        self.partition_window = partition_window
+        self.partition_timezone = partition_timezone
+        self.partition_key_format = partition_key_format
+        if (partition_window, partition_timezone, partition_key_format) != (None, "UTC", None):
+            self._check_partition_keys()
         if (overlap, stage_timezone, max_active_stages, stop_after_failures, on_clear) != _DEFAULTS or self._in_stages:
             self._check()
 
@@ -127,10 +148,19 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
             raise ConfigurationError(f"{missing} is missing: give both start_at and end_at, or neither.", field=missing)
         if self.start_at is not None and self.end_at is not None:
             return self.start_at, self.end_at
+        if (key := context.get("partition_key")) is not None:
+            from planasonix.runs import window_of_key
+
+            return window_of_key(
+                key,
+                partition_window=self.partition_window,
+                partition_timezone=self.partition_timezone,
+                partition_date=context.get("partition_date"),
+            )
         start, end = context.get("data_interval_start"), context.get("data_interval_end")
         if start is None or end is None or start == end:
             raise ConfigurationError(
-                "This DAG run has no data interval to take the window from.",
+                "This DAG run has neither a partition key nor a data interval to take the window from.",
                 field="start_at",
                 hint="Give start_at and end_at, or a schedule with data intervals, for example "
                 'CronDataIntervalTimetable("@daily", timezone="UTC"): a plain cron text has had none since Airflow 3.',
@@ -158,6 +188,29 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
         self._staged(BackfillRequest("any", *_ANY_DAY), some)
         if self.partitions is not None:
             plan_partitions(self.partitions if _is_literal(self.partitions) else [_ANY_DAY], overlap=self.overlap)
+
+    def _check_partition_keys(self) -> None:
+        from planasonix.runs.staged.windows import length_of, zone_of
+
+        zone_of(self.partition_timezone, "partition_timezone")
+        if self.partition_window is not None:
+            length_of(self.partition_window, "partition_window")
+        if self.partition_key_format is None:
+            return
+        one, other = (moment.strftime(self.partition_key_format) for moment in _ANY_TWO)
+        if one == other or len(one) > 250:
+            raise ConfigurationError(
+                f"partition_key_format must make a short key of a moment, got {self.partition_key_format!r}.",
+                field="partition_key_format",
+                hint="As in %Y-%m-%d.",
+            )
+        if all(isinstance(outlet, AssetAlias) for outlet in self.outlets):
+            raise ConfigurationError(
+                "partition_key_format is for the events of assets, and there are none among the outlets.",
+                field="partition_key_format",
+                hint="Name the tables: outlets=[planasonix_table(...)]. Airflow gives the events of an AssetAlias the "
+                "run's own partition key.",
+            )
 
 
 def _is_literal(value: object) -> bool:

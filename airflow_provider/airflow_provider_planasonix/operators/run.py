@@ -20,7 +20,7 @@ from planasonix.watch.interval import Interval
 # What runs on a worker is imported there: a DAG file only makes operators.
 if TYPE_CHECKING:
     from airflow_provider_planasonix.attempt import Attempt
-    from planasonix.runs import RunRequest, StagedBackfill
+    from planasonix.runs import Outcome, RunRequest, StagedBackfill, StagedOutcome
 
 
 class PlanasonixRunOperator(BaseOperator):
@@ -65,6 +65,9 @@ class PlanasonixRunOperator(BaseOperator):
         self.cancel_on_kill = cancel_on_kill
         self.deferrable = deferrable
         self._attempt: Attempt | None = None
+        # What became of the run, once this process has read it: OpenLineage asks for it afterwards.
+        self.outcome: Outcome | StagedOutcome | None = None
+        self._check_outlets()
 
     @cached_property
     def hook(self) -> PlanasonixHook:
@@ -136,6 +139,22 @@ class PlanasonixRunOperator(BaseOperator):
         """A signal: from the user, or from whoever moves or stops this worker. Only the first cancels the run."""
         if self._attempt is not None and self.cancel_on_kill:
             self._attempt.on_signal()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """What OpenLineage's listener asks after the task; see `lineage`."""
+        from airflow_provider_planasonix.lineage import lineage_of
+
+        return lineage_of(self)
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
+        """The same after a failure: the tables that were loaded nevertheless, and the report."""
+        return self.get_openlineage_facets_on_complete(task_instance)
+
+    def _check_outlets(self) -> None:
+        if self.outlets:
+            from airflow_provider_planasonix.outlets import check_outlets
+
+            check_outlets(self)
 
     def _expected_tables(self, context: Any) -> tuple[str, ...]:
         """Those of the request; none if the DAG was edited meanwhile into one that could not be sent."""

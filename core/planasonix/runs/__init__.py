@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from planasonix.runs.ledger import Ledger, MemoryLedger, SqliteLedger
     from planasonix.runs.nodes import NodeOutcome
     from planasonix.runs.outcome import Outcome, RunWarning, TableOutcome, outcome_from_dict
+    from planasonix.runs.partition_keys import window_of_key
     from planasonix.runs.provenance import Provenance
     from planasonix.runs.reconcile.drive import Reconciliation, reconcile_ledger
     from planasonix.runs.reconcile.findings import Entry, Finding, Unreadable
@@ -117,6 +118,7 @@ __all__ = [
     "wait_for_progress",
     "wait_for_run",
     "wait_while_busy",
+    "window_of_key",
     "wish_of",
 ]
 
@@ -179,6 +181,7 @@ __getattr__ = lazy_names(
             "outcome_from_dict",
         ),
         "staged.partitions": ("plan_partitions",),
+        "partition_keys": ("window_of_key",),
         "provenance": ("Provenance",),
         "reconcile.drive": (
             "Reconciliation",

@@ -34,6 +34,7 @@ class StageOutcome:
     api_status: str | None = None
     generation: int = 0
     rows_loaded: int | None = None
+    finished_at: str | None = None
     duration_seconds: float | None = None
     error_code: str | None = None
     error_message: str | None = None
@@ -130,6 +131,7 @@ def _stage_outcome(window: tuple[str, str, str], entry: StageEntry) -> StageOutc
         api_status=told.get("api_status"),
         generation=told.get("generation") or 0,
         rows_loaded=told.get("rows_loaded"),
+        finished_at=told.get("finished_at"),
         duration_seconds=told.get("duration_seconds"),
         error_code=told.get("error_code"),
         error_message=told.get("error_message"),

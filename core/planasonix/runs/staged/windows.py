@@ -50,7 +50,7 @@ def plan_stages(
     ['20260130T000000Z', '20260201T000000Z', '20260301T000000Z']
     """
     start, end = window_of(start_at, end_at)
-    cuts = _cuts_of(stage, _zone(timezone))
+    cuts = _cuts_of(stage, zone_of(timezone))
     stages: list[Stage] = []
     begin = start
     for cut in (*_within(cuts(start), start, end, stages_at_most), end):
@@ -112,13 +112,14 @@ def _too_many(at_most: int) -> ConfigurationError:
     )
 
 
-def _zone(timezone: str) -> ZoneInfo:
+def zone_of(timezone: str, field: str = "timezone") -> ZoneInfo:
+    """The zone of that name. Raises `ConfigurationError` for a name that is none."""
     try:
         return ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as error:
         raise ConfigurationError(
-            f"timezone must be the name of a time zone, got {timezone!r}.",
-            field="timezone",
+            f"{field} must be the name of a time zone, got {timezone!r}.",
+            field=field,
             hint="For example Europe/Paris. On a machine without time zone data: pip install tzdata.",
         ) from error
 
@@ -128,19 +129,20 @@ Cuts = Callable[[datetime], Iterator[datetime]]
 
 
 def _cuts_of(stage: object, zone: ZoneInfo) -> Cuts:
-    count, unit = _shape_of(stage)
+    count, unit = length_of(stage)
     if unit == "mo":
-        return lambda start: (_day_begins(day, zone) for day in _months(_local_date(start, zone), count))
+        return lambda start: (day_begins(day, zone) for day in _months(_local_date(start, zone), count))
     if unit == "d":
-        return lambda start: (_day_begins(day, zone) for day in _days(_local_date(start, zone), count))
+        return lambda start: (day_begins(day, zone) for day in _days(_local_date(start, zone), count))
     if unit == "w":
-        return lambda start: (_day_begins(day, zone) for day in _days(_monday(_local_date(start, zone)), 7 * count))
+        return lambda start: (day_begins(day, zone) for day in _days(_monday(_local_date(start, zone)), 7 * count))
     if count < 24 and 24 % count == 0:
         return lambda start: _hours_of_days(_local_date(start, zone), timedelta(hours=count), zone)
-    return lambda start: _hours(_day_begins(_local_date(start, zone), zone), timedelta(hours=count))
+    return lambda start: _hours(day_begins(_local_date(start, zone), zone), timedelta(hours=count))
 
 
-def _shape_of(stage: object) -> tuple[int, str]:
+def length_of(stage: object, field: str = "stage") -> tuple[int, str]:
+    """A length of time as number and unit: `h`, `d`, `w` or `mo`. Raises `ConfigurationError`."""
     if isinstance(stage, timedelta):
         hours, rest = divmod(stage, timedelta(hours=1))
         if hours > 0 and not rest:
@@ -148,8 +150,8 @@ def _shape_of(stage: object) -> tuple[int, str]:
     elif isinstance(stage, str) and (shape := _SHAPE.fullmatch(stage)):
         return int(shape[1]), shape[2]
     raise ConfigurationError(
-        f"stage must be a length of time, got {stage!r}.",
-        field="stage",
+        f"{field} must be a length of time, got {stage!r}.",
+        field=field,
         hint="As in 6h, 1d, 1w or 1mo, or a timedelta of whole hours or days.",
     )
 
@@ -178,7 +180,7 @@ def _months(day: date, step: int) -> Iterator[date]:
 
 def _hours_of_days(day: date, step: timedelta, zone: ZoneInfo) -> Iterator[datetime]:
     for each in _days(day, 1):
-        cut, next_day = _day_begins(each, zone), _day_begins(each + timedelta(days=1), zone)
+        cut, next_day = day_begins(each, zone), day_begins(each + timedelta(days=1), zone)
         while cut < next_day:
             yield cut
             cut += step
@@ -190,7 +192,7 @@ def _hours(cut: datetime, step: timedelta) -> Iterator[datetime]:
         cut += step
 
 
-def _day_begins(day: date, zone: ZoneInfo) -> datetime:
+def day_begins(day: date, zone: ZoneInfo) -> datetime:
     """The first instant of the local day, in UTC.
 
     Midnight may come twice (the first counts) or not at all, where clocks go forward at or around midnight: then the

@@ -1,0 +1,160 @@
+"""What a run loaded, in the events of the task's outlets.
+
+Airflow writes one event for each asset among the outlets of a task that succeeded, whatever the task did; and none for
+one that failed, though some of its tables were loaded. So an event of ours says in its extra what became of the table:
+`state` is `loaded`, `no_change` or `unknown`. An `AssetAlias` gets the tables that were loaded, and only those.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from airflow_provider_planasonix._compat import Asset, AssetAlias, asset_uri_of, is_mapped_instance
+from airflow_provider_planasonix.assets import table_of, table_uri
+from planasonix.errors import ConfigurationError
+from planasonix.runs.outcome import Outcome, TableOutcome
+
+if TYPE_CHECKING:
+    from airflow_provider_planasonix.operators.run import PlanasonixRunOperator
+    from planasonix.runs import StagedOutcome
+
+_SHOWN = 50
+"""How many job ids or stages an event names: the extra is stored once for each table and partition."""
+
+
+def check_outlets(operator: PlanasonixRunOperator) -> None:
+    """Outlets that this task can never fill truthfully are an error of the DAG file.
+
+    Raises `ConfigurationError`. Templates and mapped parameters are not known yet: see `_of_this_task`.
+    """
+    ours = [outlet for outlet in operator.outlets if table_of(asset_uri_of(outlet) or "")]
+    aliases = [outlet for outlet in operator.outlets if isinstance(outlet, AssetAlias)]
+    if (ours or aliases) and not operator.wait_for_completion:
+        raise ConfigurationError(
+            "outlets say that tables are loaded, and with wait_for_completion=False nobody knows that yet.",
+            field="outlets",
+            hint="Wait for the run, or give the outlets to the task that does.",
+        )
+    if is_mapped_instance(operator):
+        return
+    for outlet in ours:
+        if why := _not_loaded_here(operator, outlet):
+            raise ConfigurationError(f"outlets name {asset_uri_of(outlet)}, but {why}.", field="outlets")
+
+
+def note_outcome(operator: PlanasonixRunOperator, context: Any, outcome: Outcome | StagedOutcome) -> None:
+    """Keep what became of the run for OpenLineage; after a success, tell it to those who listen to the outlets.
+
+    Never raises: a good job is not to fail for what is said about it.
+    """
+    operator.outcome = outcome
+    if not (outcome.succeeded and operator.outlets):
+        return
+    try:
+        _tell(operator, context["outlet_events"], outcome)
+    except Exception as error:
+        operator.log.warning("the events of this task's outlets say nothing of what was loaded: %r", error)
+
+
+def event_extra(outcome: Outcome | StagedOutcome, table: TableOutcome, **more: Any) -> dict[str, Any]:
+    """The extra of one table's event: plain JSON, the same names for each kind of run, None where nothing is known."""
+    extra: dict[str, Any] = {
+        "connection_id": outcome.connection_id,
+        "table": table.name,
+        "state": table.state,
+        "rows_loaded": 0 if table.state == "no_change" else table.rows_loaded,
+        "checksum": table.checksum,
+        "window_start": outcome.window_start,
+        "window_end": outcome.window_end,
+    }
+    if isinstance(outcome, Outcome):
+        extra |= {
+            "kind": outcome.kind,
+            "id": outcome.id,
+            "job_ids": list(outcome.job_ids[:_SHOWN]),
+            "generation": outcome.generation,
+            "finished_at": outcome.finished_at,
+            "link": outcome.link,
+        }
+    else:
+        last = outcome.stages[-1]
+        extra |= {
+            "kind": "staged_backfill",
+            "id": last.id,
+            "job_ids": [],
+            "generation": max(stage.generation for stage in outcome.stages),
+            "finished_at": max((stage.finished_at for stage in outcome.stages if stage.finished_at), default=None),
+            "link": last.link,
+            "stages_total": len(outcome.stages),
+            "stages": [
+                {"start_at": stage.start_at, "end_at": stage.end_at, "id": stage.id, "generation": stage.generation}
+                for stage in outcome.stages[:_SHOWN]
+            ],
+        }
+    return extra | more
+
+
+def partition_keys(outcome: Outcome | StagedOutcome, key_format: str, timezone: str) -> list[str]:
+    """A key for each window that was loaded: its begin, on the clocks of `timezone`."""
+    stages = () if isinstance(outcome, Outcome) else outcome.stages
+    begins = [stage.start_at for stage in stages] or [outcome.window_start]
+    zone = ZoneInfo(timezone)
+    return [datetime.fromisoformat(each).astimezone(zone).strftime(key_format) for each in begins if each]
+
+
+def _tell(operator: PlanasonixRunOperator, events: Any, outcome: Outcome | StagedOutcome) -> None:
+    operator.outlets = [outlet for outlet in operator.outlets if _of_this_task(operator, outlet)]
+    tables: dict[str, TableOutcome] = {}
+    for table in outcome.tables:
+        try:
+            tables[table_uri(operator.connection_id, table.name)] = table
+        except ValueError:
+            operator.log.warning("the table %r can be no asset: a part of its name is empty", table.name)
+    keys: list[str] = []
+    if key_format := getattr(operator, "partition_key_format", None):
+        keys = partition_keys(outcome, key_format, getattr(operator, "partition_timezone", "UTC"))
+    for outlet in operator.outlets:
+        if isinstance(outlet, AssetAlias):
+            for uri, table in tables.items():
+                if table.state == "loaded":
+                    events[outlet].add(Asset(uri=uri), extra=event_extra(outcome, table))
+        elif named := table_of(asset_uri_of(outlet) or ""):
+            table = tables.get(table_uri(*named)) or _not_listed(named[1], outcome)
+            event = events[outlet]
+            event.extra.update(event_extra(outcome, table))
+            if keys:
+                event.add_partitions(keys)
+
+
+def _not_listed(table: str, outcome: Outcome | StagedOutcome) -> TableOutcome:
+    """A table of which the results say nothing had no change, unless not all results could be read."""
+    parts = [outcome] if isinstance(outcome, Outcome) else outcome.stages
+    unread = any(warning.code == "results_not_read" for part in parts for warning in part.warnings)
+    return TableOutcome(table, "unknown" if unread else "no_change")
+
+
+def _of_this_task(operator: PlanasonixRunOperator, outlet: object) -> bool:
+    """Mapped instances share their outlets: none may say that it loaded another one's table."""
+    why = _not_loaded_here(operator, outlet)
+    if why:
+        operator.log.info("no event of %s: %s", asset_uri_of(outlet), why)
+    return not why
+
+
+def _not_loaded_here(operator: PlanasonixRunOperator, outlet: object) -> str | None:
+    named = table_of(asset_uri_of(outlet) or "")
+    if named is None:
+        return None
+    connection_id, table = named
+    if _is_text(operator.connection_id) and connection_id != operator.connection_id:
+        return f"the task's connection is {operator.connection_id}"
+    tables = getattr(operator, "tables", None)
+    if isinstance(tables, list | tuple) and all(map(_is_text, tables)) and table not in tables:
+        return f"the task loads {', '.join(tables)} only"
+    return None
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and "{{" not in value and "{%" not in value
