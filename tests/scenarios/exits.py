@@ -85,24 +85,24 @@ EXITS: tuple[Cell, ...] = (
     Scenario(
         "tool's timeout", ("G2",), "blocking", "tool's timeout",
         "The user's own limit has passed: the job is given up, by the worker in which the limit struck.",
-        GIVEN_UP_BY_WORKER, wish=Wish(retries=0, tool_timeout_seconds=6),
+        GIVEN_UP_BY_WORKER, wish=Wish(retries=0, tool_timeout_seconds=10),
     ),
     Scenario(
         "tool's timeout", ("G2",), "deferred", "tool's timeout",
         "Tools forget their limit while no worker is held: our deadline follows it, the woken worker cancels.",
-        GIVEN_UP_BY_WORKER, wish=Wish(retries=0, tool_timeout_seconds=6),
+        GIVEN_UP_BY_WORKER, wish=Wish(retries=0, tool_timeout_seconds=10),
     ),
     Scenario(
         "our timeout", ("G2",), "blocking", "our timeout",
         "Past the job's deadline it is cancelled, then the task fails, and says what the job was seen doing.",
         Expected(1, 1, ("cancelled",), "failed", ("worker",), says=("had not ended",)),
-        wish=Wish(retries=0, timeout_seconds=5),
+        wish=Wish(retries=0, timeout_seconds=8),
     ),
     Scenario(
         "our timeout", ("G2",), "deferred", "our timeout",
         "The waiter sees the deadline pass; the worker that it wakes cancels and tells.",
         Expected(1, 1, ("cancelled",), "failed", ("worker",), says=("had not ended",)),
-        wish=Wish(retries=0, timeout_seconds=5),
+        wish=Wish(retries=0, timeout_seconds=8),
     ),
     NotApplicable("waiter crash", "blocking", ONLY_WORKERS_WAIT),
     Scenario(

@@ -10,8 +10,9 @@ API_KEY = "{api_key}"
 """Stands for the API key of the run, in what the sandbox is made to say."""
 
 HALF_A_RESULT = (
-    '{"tables": [{"name": "public.good", "rows_loaded": 5, "checksum": "c0ffee", "status": "succeeded"},'
-    ' {"name": "public.bad", "rows_loaded": 0, "checksum": null, "status": "failed"}], "warnings": []}'
+    '{"data": {"status": "succeeded", "warnings": [], "tables": ['
+    '{"name": "public.good", "rows_loaded": 5, "checksum": "c0ffee", "status": "succeeded"},'
+    '{"name": "public.bad", "rows_loaded": 0, "checksum": null, "status": "failed"}]}}'
 )
 
 PROMISES: tuple[Cell, ...] = tuple(
@@ -117,7 +118,7 @@ PROMISES: tuple[Cell, ...] = tuple(
             "An API that repeats the key in its refusal must not bring it into logs, errors or the database.",
             Expected(0, 0, (), "failed", says=("echo of",)),
             wish=ONCE, promise=mode == "blocking",
-            faults=(Fault("connections.sync", "error", 9,
+            faults=(Fault("connections.sync", "error", 1,
                           {"status": 422, "body": '{"error": {"message": "echo of ' + API_KEY + '"}}'}),),
         ),
         # --- G9 --------------------------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ class Scenario:
 
     @property
     def id(self) -> str:
-        return f"{self.name}-{self.mode}".replace(" ", "-").replace("'", "")
+        return f"{self.name}-{self.mode}".replace(" ", "-").replace("'", "").replace(",", "")
 
     @property
     def alone(self) -> bool:
