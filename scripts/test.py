@@ -38,15 +38,20 @@ SUITES = (
 )
 
 
-SCENARIOS = (Suite("airflow", ("tests/airflow",), ("-m", "scenario")),)
+SCENARIOS = (
+    Suite("airflow", ("tests/airflow",), ("-m", "scenario")),
+    Suite("airflow", ("tests/scenarios",), ("-m", "scenario")),
+)
+# One cell of each promise.
+PROMISES = (Suite("airflow", ("tests/scenarios",), ("-m", "promise")),)
 
 
 def main() -> int:
     """Run all suites, even after a failure; return 0 only if all passed and no secret was printed.
 
-    With `--scenarios`, the long exit matrices instead.
+    With `--scenarios`, the long exit matrices instead; with `--promises`, one cell of each promise.
     """
-    suites = SCENARIOS if "--scenarios" in sys.argv else SUITES
+    suites = SCENARIOS if "--scenarios" in sys.argv else PROMISES if "--promises" in sys.argv else SUITES
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir()
     key = f"plnx_live_canary_{secrets.token_hex(16)}"

@@ -112,6 +112,8 @@ def _wait_for_job(driver: Driver, run: Run, apis: list[Api]) -> None:
         return all(api.looks(kind) > was for api, was in zip(apis, before, strict=True))
 
     driver.until(run, "waiting", looked)
+    if kind == "sync" and not all(driver.shown_link(run, sibling) for sibling in range(len(apis))):
+        run.notes.setdefault("wrong", []).append("no link is shown while the job runs")
 
 
 def _finish(api: Api, outcome: str) -> None:
@@ -140,7 +142,7 @@ def _wrong(driver: Driver, run: Run, apis: list[Api]) -> list[str]:
     """Both ways of the metadata, what the log must tell, faults that never struck, pauses that were not kept."""
     scenario = run.placed.scenario
     expected = scenario.expected
-    found: list[str] = []
+    found: list[str] = list(run.notes.get("wrong", ()))
     for sibling, api in enumerate(apis):
         ours = [job for job in api.jobs() if (job["metadata"] or {}).get(INTENT)]
         for job in ours:

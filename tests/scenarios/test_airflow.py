@@ -1,4 +1,4 @@
-"""The scenarios against a real Airflow, on PostgreSQL: SQLite lets neither two triggerers nor many tasks write at once."""
+"""The scenarios against a real Airflow, on PostgreSQL: SQLite suits neither two triggerers nor many tasks at once."""
 
 from __future__ import annotations
 
