@@ -1,4 +1,4 @@
-"""docs/scenarios.md, written from the data of tests/scenarios: `python -m scripts.scenarios`, with --check to compare."""
+"""Write docs/scenarios.md from tests/scenarios; `--check` fails when it is not up to date."""
 
 from __future__ import annotations
 
