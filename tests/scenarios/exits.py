@@ -6,6 +6,7 @@ from tests.scenarios.scenario import Cell, Expected, Fault, NotApplicable, Scena
 
 STUCK, GOOD = {"outcome": "stuck"}, {"outcome": "succeeded"}
 SLOW_POST = Fault("connections.sync", "latency", options={"seconds": 3})
+VERY_SLOW_POST = Fault("connections.sync", "latency", options={"seconds": 6})
 SILENT_POST = Fault("connections.sync", "timeout", options={"where": "after", "seconds": 60})
 
 GIVEN_UP_BY_WORKER = Expected(1, 1, ("cancelled",), "failed", ("worker",))
@@ -33,7 +34,7 @@ EXITS: tuple[Cell, ...] = (
     Scenario(
         "worker evicted", ("G1", "G3"), "deferred", "evict worker",
         "Only the start has a worker here: evicted with the request under way, the retry finds its job.",
-        GOES_ON_WITH_A_RETRY, moment="starting", faults=(SLOW_POST,), finish="succeeded",
+        GOES_ON_WITH_A_RETRY, moment="starting", faults=(VERY_SLOW_POST,), finish="succeeded",
     ),
     Scenario(
         "worker killed", ("G4",), "blocking", "kill worker",

@@ -18,7 +18,7 @@ MODES: tuple[Mode, ...] = ("blocking", "deferred")
 Exit = Literal[
     "none",
     "user kill",  # the user stops the whole run, with the strongest means that the tool has
-    "evict worker",  # SIGTERM to the process that works, as a drained node sends it
+    "evict worker",  # SIGTERM to the process that works, SIGKILL once its grace is over, as a drained node does it
     "kill worker",  # SIGKILL to it, as the out-of-memory killer does
     "lose machine",  # SIGKILL to it and to whatever watches over it
     "again while running",  # the user asks for the task once more while its worker works

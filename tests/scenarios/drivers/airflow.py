@@ -93,7 +93,7 @@ class AirflowDriver:
     def leave(self, run: Run, way: Exit, again: Callable[[], None]) -> None:
         act: dict[str, Callable[[Run], None]] = {
             "user kill": lambda run: self.airflow.mark_run(run.key, "failed"),
-            "evict worker": lambda run: os.kill(self.airflow.task_process(run.key, TASK), signal.SIGTERM),
+            "evict worker": self._evict,
             "kill worker": lambda run: _ignore(self.airflow.kill_task(run.key, TASK, what="task")),
             "lose machine": lambda run: _ignore(self.airflow.kill_task(run.key, TASK, what="both")),
             "again while running": self._clear,
@@ -112,6 +112,14 @@ class AirflowDriver:
             run.notes["try"] = 2
         if run.placed.scenario.finish is not None and run.placed.scenario.wish.siblings == 1:
             again()
+
+    def _evict(self, run: Run) -> None:
+        os.kill(self.airflow.task_process(run.key, TASK), signal.SIGTERM)
+        # Airflow lets the task go on after its `on_kill`: the end of its grace is what ends it.
+        self.airflow.wait_until(
+            lambda: "the worker was told to stop" in self.log(run), "the worker to notice", PATIENCE, run.key
+        )
+        self.airflow.kill_task(run.key, TASK, what="both")
 
     def _clear(self, run: Run) -> None:
         self.airflow.clear(run.key, TASK)
