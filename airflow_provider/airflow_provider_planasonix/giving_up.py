@@ -36,6 +36,12 @@ def given_up_on_signal(task: TaskKey, log: Any, what: str) -> bool:
     return False
 
 
+def is_given_up_now(task: TaskKey) -> bool:
+    """Whether a user has ended the task; False where Airflow does not say so within a second."""
+    asked, state = state_within(task, ASK_SECONDS)
+    return asked and is_given_up(state)
+
+
 def _say(write: Callable[..., None], *words: str) -> None:
     """Log from a thread, and wait for nothing.
 

@@ -86,12 +86,12 @@ EXITS: tuple[Cell, ...] = (
     Scenario(
         "tool's timeout", ("G2",), "blocking", "tool's timeout",
         "The user's own limit has passed: the job is given up, by the worker in which the limit struck.",
-        GIVEN_UP_BY_WORKER, wish=Wish(retries=0, tool_timeout_seconds=10),
+        GIVEN_UP_BY_WORKER, wish=Wish(retries=0, tool_timeout_seconds=20),
     ),
     Scenario(
         "tool's timeout", ("G2",), "deferred", "tool's timeout",
         "Tools forget their limit while no worker is held: our deadline follows it, the woken worker cancels.",
-        GIVEN_UP_BY_WORKER, wish=Wish(retries=0, tool_timeout_seconds=10),
+        GIVEN_UP_BY_WORKER, wish=Wish(retries=0, tool_timeout_seconds=20),
     ),
     Scenario(
         "our timeout", ("G2",), "blocking", "our timeout",

@@ -27,7 +27,7 @@ class Stage:
     lanes: how many are played at a time; each lane has connections of its own.
     """
 
-    def __init__(self, driver: Driver, sandbox: SandboxProcess, scenarios: Sequence[Scenario], lanes: int = 3) -> None:
+    def __init__(self, driver: Driver, sandbox: SandboxProcess, scenarios: Sequence[Scenario], lanes: int = 5) -> None:
         if lanes * SIBLINGS > len(CONNECTIONS):
             raise ValueError(f"there are connections for {len(CONNECTIONS) // SIBLINGS} lanes")
         self.driver = driver

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scripts.airflow_local import LocalAirflow
+from scripts.airflow_local import Intervals, LocalAirflow
 from scripts.airflow_local.sandbox import SandboxProcess
 from tests.scenarios.drivers.airflow import AirflowDriver
 from tests.scenarios.judge import differences
@@ -41,7 +41,9 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         SandboxProcess(port, CANARY_KEY, logs) as sandbox,
         LocalAirflow(
             connections={"planasonix_default": connection},
-            parallelism=8,
+            # Scenarios side by side keep two cores busy: nobody must count as dead for being slow.
+            intervals=Intervals(task_heartbeat_timeout=25, health=25),
+            parallelism=16,
             database="postgresql",
         ) as airflow,
     ):
