@@ -63,6 +63,7 @@ lint: $(VENVS)/core/.ready $(VENVS)/airflow/.ready  ## ruff, generated code, imp
 	$(CORE)/ruff format --check .
 	$(CORE)/python -m scripts.unasync --check
 	$(CORE)/python -m scripts.endpoints --check
+	$(CORE)/python -m scripts.scenarios --check
 	PYTHONPATH=airflow_provider:dagster_planasonix:prefect_planasonix $(CORE)/lint-imports
 	$(CORE)/pyright
 	$(CORE)/pyright --project airflow_provider/pyrightconfig.json
@@ -85,6 +86,7 @@ fmt: $(VENVS)/core/.ready  ## format, fix what can be fixed, regenerate the sync
 	$(CORE)/ruff format .
 	$(CORE)/python -m scripts.unasync
 	$(CORE)/python -m scripts.endpoints
+	$(CORE)/python -m scripts.scenarios
 
 .PHONY: dist
 dist: | $(UV)  ## wheels of the four distributions in dist/

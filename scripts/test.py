@@ -50,7 +50,14 @@ LANES: tuple[Lane, ...] = (
     ),
 )
 
-SCENARIOS: tuple[Lane, ...] = ((Suite("airflow", ("tests/airflow",), ("-m", "scenario")),),)
+SCENARIOS: tuple[Lane, ...] = (
+    (
+        Suite("airflow", ("tests/airflow",), ("-m", "scenario")),
+        Suite("airflow", ("tests/scenarios",), ("-m", "scenario")),
+    ),
+)
+# One cell of each promise.
+PROMISES: tuple[Lane, ...] = ((Suite("airflow", ("tests/scenarios",), ("-m", "promise")),),)
 
 _printing = threading.Lock()
 
@@ -58,9 +65,9 @@ _printing = threading.Lock()
 def main() -> int:
     """Run all suites, even after a failure; return 0 only if all passed and no secret was printed.
 
-    With `--scenarios`, the long exit matrices instead.
+    With `--scenarios`, the long exit matrices instead; with `--promises`, one cell of each promise.
     """
-    lanes = SCENARIOS if "--scenarios" in sys.argv else LANES
+    lanes = SCENARIOS if "--scenarios" in sys.argv else PROMISES if "--promises" in sys.argv else LANES
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir()
     key = f"plnx_live_canary_{secrets.token_hex(16)}"

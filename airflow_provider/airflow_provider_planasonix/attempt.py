@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_planasonix._compat import AirflowFailException, AirflowSkipException
 from airflow_provider_planasonix.book import TaskStateBook
-from airflow_provider_planasonix.giving_up import cancel_on_signal, given_up_on_signal
+from airflow_provider_planasonix.giving_up import cancel_on_signal, given_up_on_signal, is_given_up_now
 from airflow_provider_planasonix.ledger import TaskStateLedger
 from airflow_provider_planasonix.links import PlanasonixJobLink
 from airflow_provider_planasonix.outlets import note_outcome
@@ -130,16 +130,22 @@ class Attempt:
         policy = policy_of(operator, client)
         self._end_stages(client, request, policy)
         while True:
-            started = start_run(
-                client,
-                request,
-                intent=self.ledger.intent,
-                ledger=self.ledger,
-                provenance=provenance_of(self.context),
-                policy=policy,
-                metadata=operator.metadata,
-                log=lambda level, text: getattr(self.log, level)(text),
-            )
+            try:
+                started = start_run(
+                    client,
+                    request,
+                    intent=self.ledger.intent,
+                    ledger=self.ledger,
+                    provenance=provenance_of(self.context),
+                    policy=policy,
+                    metadata=operator.metadata,
+                    log=lambda level, text: getattr(self.log, level)(text),
+                )
+            except Exception:
+                # The store of a task that was cleared is gone: what was started can be named here and nowhere else.
+                if self.given_up or is_given_up_now(self.task):
+                    self.cancel_what_was_started(client)
+                raise
             if started.handle is not None:
                 break
             self._wait_while_busy(client, started, request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_planasonix.task_state import TaskKey, is_given_up, state_within
@@ -30,10 +30,25 @@ def given_up_on_signal(task: TaskKey, log: Any, what: str) -> bool:
     """
     asked, state = state_within(task, ASK_SECONDS)
     if asked and is_given_up(state):
-        log.info("the task was ended by a user (%s)", state or "cleared")
+        _say(log.info, "the task was ended by a user (%s)", state or "cleared")
         return True
-    log.warning("the worker was told to stop and the task is %s: left running: %s", state or "unknown", what)
+    _say(log.warning, "the worker was told to stop and the task is %s: left running: %s", state or "unknown", what)
     return False
+
+
+def is_given_up_now(task: TaskKey) -> bool:
+    """Whether a user has ended the task; False where Airflow does not say so within a second."""
+    asked, state = state_within(task, ASK_SECONDS)
+    return asked and is_given_up(state)
+
+
+def _say(write: Callable[..., None], *words: str) -> None:
+    """Log from a thread, and wait for nothing.
+
+    The signal may have come while this very thread was writing its log, and holds the lock of that: to log here would
+    wait for it for ever, with the task alive and nobody waiting for its job.
+    """
+    threading.Thread(target=write, args=words, name="planasonix-log", daemon=True).start()
 
 
 def cancel_on_signal(hook: PlanasonixHook, handles: Sequence[RunHandle], log: Any, *, stay: bool = True) -> None:

@@ -10,13 +10,14 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from scripts.airflow_local import template
 from scripts.airflow_local.components import Component, Guard
 from scripts.airflow_local.control import Control
 from scripts.airflow_local.errors import AirflowTimeout
-from scripts.airflow_local.metadata import Metadata, Run
+from scripts.airflow_local.metadata import Metadata, PostgresServer, Run, SqliteFile
+from scripts.airflow_local.postgres import Postgres
 from scripts.airflow_local.rest import Rest
 from scripts.airflow_local.settings import Intervals, connection_variables, environment, new_secrets
 
@@ -30,7 +31,8 @@ class LocalAirflow(Control):
     """API server, scheduler with LocalExecutor, DAG processor and triggerer, each a process of its own.
 
     connections: by id, in the form of Airflow's JSON (`{"conn_type": ..., "host": ...}`), given as environment
-    variables. environment: more variables for all components. parallelism: tasks at the same time.
+    variables. environment: more variables for all components. parallelism: tasks at the same time. database: where the
+    metadata are kept; several live triggerers need PostgreSQL.
     `stop()` ends everything; if this process dies without calling it, a helper process does.
     """
 
@@ -42,6 +44,7 @@ class LocalAirflow(Control):
         venv: Path = VENV,
         intervals: Intervals | None = None,
         parallelism: int = 4,
+        database: Literal["sqlite", "postgresql"] = "sqlite",
     ) -> None:
         self._venv = venv
         self._warm = False
@@ -50,15 +53,21 @@ class LocalAirflow(Control):
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.rest = Rest(self.url)
-        self.database = Metadata(self.home / "airflow.db")
+        self._guard = Guard(None if self._keep else self.home)
+        self._logs = self.home / "logs"
+        self._postgres = (
+            Postgres(venv, self.home / "postgres", self._logs, self._guard) if database == "postgresql" else None
+        )
+        self.database = Metadata(
+            PostgresServer(self._postgres.dsn) if self._postgres else SqliteFile(self.home / "airflow.db")
+        )
         self._environment = (
             environment(self.home, self.port, intervals or Intervals(), parallelism)
+            | ({"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._postgres.url} if self._postgres else {})
             | new_secrets()
             | connection_variables(connections or {})
             | dict(environment_variables or {})
         )
-        self._guard = Guard(None if self._keep else self.home)
-        self._logs = self.home / "logs"
         for folder in ("dags", "plugins", "logs"):
             (self.home / folder).mkdir()
         self.api_server = self._component("api-server", "api-server", "--port", str(self.port))
@@ -77,7 +86,10 @@ class LocalAirflow(Control):
         """Start everything and wait until Airflow calls all its components healthy."""
         atexit.register(self.stop)
         try:
-            template.copy_database(self._venv, self.home / "airflow.db")
+            if self._postgres is not None:
+                self._postgres.start()
+            else:
+                template.copy_database(self._venv, self.home / "airflow.db")
             for component in self.components:
                 component.start()
             self.wait_healthy(timeout_seconds=timeout_seconds)
@@ -91,9 +103,17 @@ class LocalAirflow(Control):
         atexit.unregister(self.stop)
         for component in self.components:
             component.kill()
+        if self._postgres is not None:
+            self._postgres.stop()
         self._guard.close()
         if not self._keep:
             shutil.rmtree(self.home, ignore_errors=True)
+
+    def files_with(self, text: str) -> list[Path]:
+        """As `Control.files_with`, with the rows of PostgreSQL as text too."""
+        if self._postgres is not None:
+            self._postgres.dump(self.home / "rows.sql")
+        return super().files_with(text)
 
     def extra_triggerer(self, name: str = "triggerer-2") -> Component:
         """Return a further triggerer, not started yet; it ends with the rest."""

@@ -55,17 +55,24 @@ class Guard:
 class Component:
     """One process with everything that it forks, in a session of its own.
 
-    name: for messages and for the log file `<logs>/<name>.log`, to which a restart appends.
+    name: for messages and for the log file `<logs>/<name>.log`, to which a restart appends. user: uid to run as.
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], environment: dict[str, str], logs: Path, guard: Guard
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: dict[str, str],
+        logs: Path,
+        guard: Guard,
+        user: int | None = None,
     ) -> None:
         self.name = name
         self.log_path = logs / f"{name}.log"
         self._command = list(command)
         self._environment = environment
         self._guard = guard
+        self._user = user
         self._process: subprocess.Popen[bytes] | None = None
         self._sessions: list[int] = []
         # False while stopped on purpose, so that a wait does not call it a failure.
@@ -99,7 +106,8 @@ class Component:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                cwd=self.log_path.parent,
+                cwd=self.log_path.parent if self._user is None else "/",
+                user=self._user,
             )
         self.expected_alive = True
         self._sessions.append(self._process.pid)
@@ -124,13 +132,13 @@ class Component:
         if not main_only:
             self._end_sessions()
 
-    def terminate(self, timeout_seconds: float = 20.0) -> None:
+    def terminate(self, timeout_seconds: float = 20.0, sig: signal.Signals = signal.SIGTERM) -> None:
         """SIGTERM, as a redeploy does it, then kill -9 what is still there after the timeout."""
         if self._process is None:
             return
         self.expected_alive = False
         if self.alive:
-            proc.kill(self._process.pid, signal.SIGTERM)
+            proc.kill(self._process.pid, sig)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=timeout_seconds)
         self.kill()

@@ -192,7 +192,15 @@ class Control:
     def files_with(self, text: str) -> list[Path]:
         """Return every file of the home, database included, that holds a text (to look for leaked secrets)."""
         needle = text.encode()
-        return [path for path in sorted(self.home.rglob("*")) if path.is_file() and needle in path.read_bytes()]
+
+        def holds(path: Path) -> bool:
+            # A running Airflow makes and removes files meanwhile.
+            try:
+                return path.is_file() and needle in path.read_bytes()
+            except FileNotFoundError:
+                return False
+
+        return [path for path in sorted(self.home.rglob("*")) if holds(path)]
 
     def wait_until(self, probe: Callable[[], T | None], what: str, timeout_seconds: float, run: Run | None = None) -> T:
         """Poll until `probe` returns something true; raise AirflowTimeout with a dump otherwise."""

@@ -1,7 +1,12 @@
-"""Reads Airflow's metadata database directly: cheap to poll, and it shows rows that no API returns."""
+"""Reads Airflow's metadata database directly: cheap to poll, and it shows rows that no API returns.
+
+SQLite and PostgreSQL alike.
+"""
 
 import json
 import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,24 +48,67 @@ _COLUMNS = (
 )
 
 
-def _row(row: sqlite3.Row) -> TaskRow:
-    values: dict[str, Any] = {name: row[name] for name in row.keys()}  # noqa: SIM118 (a Row iterates over values)
-    if values["next_kwargs"] is not None:
-        values["next_kwargs"] = json.loads(values["next_kwargs"])
-    return TaskRow(**values)
+def _row(row: Mapping[str, Any]) -> TaskRow:
+    return TaskRow(**{**row, "next_kwargs": _json(row["next_kwargs"])})
 
 
-class Metadata:
-    """Queries; every one opens the file anew, so that it sees what was committed last."""
+class SqliteFile:
+    """Every query opens the file anew, so that it sees what was committed last."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def query(self, sql: str, *values: object) -> list[sqlite3.Row]:
-        """Run a SELECT and return all rows."""
+    def query(self, sql: str, values: Sequence[object]) -> list[dict[str, Any]]:
         with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=10)) as connection:
             connection.row_factory = sqlite3.Row
-            return connection.execute(sql, values).fetchall()
+            return [dict(row) for row in connection.execute(sql, values).fetchall()]
+
+    def execute(self, sql: str, values: Sequence[object]) -> None:
+        with closing(sqlite3.connect(self._path, timeout=30)) as connection, connection:
+            connection.execute(sql, values)
+
+
+class PostgresServer:
+    """One connection for each thread; each query is a transaction of its own. dsn: as libpq takes it."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._local = threading.local()
+
+    def query(self, sql: str, values: Sequence[object]) -> list[dict[str, Any]]:
+        with self._cursor() as cursor:
+            cursor.execute(sql.replace("?", "%s"), tuple(values))
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def execute(self, sql: str, values: Sequence[object]) -> None:
+        with self._cursor() as cursor:
+            cursor.execute(sql.replace("?", "%s"), tuple(values))
+
+    def _cursor(self) -> Any:
+        # Only who asks for PostgreSQL needs the driver.
+        import psycopg2  # pyright: ignore[reportMissingModuleSource]
+
+        connection = getattr(self._local, "connection", None)
+        if connection is None or connection.closed:
+            connection = self._local.connection = psycopg2.connect(self._dsn)
+            connection.autocommit = True
+        return connection.cursor()
+
+
+class Metadata:
+    """Queries, the same for both databases."""
+
+    def __init__(self, database: SqliteFile | PostgresServer) -> None:
+        self._database = database
+
+    def query(self, sql: str, *values: object) -> list[dict[str, Any]]:
+        """Run a SELECT, with `?` for each value, and return all rows."""
+        return self._database.query(sql, values)
+
+    def execute(self, sql: str, *values: object) -> None:
+        """Run a statement that changes rows: for damage that nothing else can do."""
+        self._database.execute(sql, values)
 
     def tasks(self, run: Run) -> list[TaskRow]:
         """Return the current row of every task of a run."""
@@ -117,7 +165,7 @@ class Metadata:
             task_id,
             map_index,
         )
-        return {row["key"]: json.loads(row["value"]) for row in rows}
+        return {row["key"]: _json(row["value"]) for row in rows}
 
     def xcoms(self, run: Run, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """Return the decoded XComs of a task by key."""
@@ -132,12 +180,12 @@ class Metadata:
 
     def triggers(self) -> list[dict[str, Any]]:
         """Return the rows of all triggers: id, classpath, kwargs as stored, triggerer_id."""
-        return [dict(row) for row in self.query("SELECT id, classpath, kwargs, triggerer_id FROM trigger")]
+        return self.query("SELECT id, classpath, kwargs, triggerer_id FROM trigger")
 
     def dags_of(self, filename: str) -> dict[str, str]:
         """Return the time of the last parsing by DAG id, for the DAGs that one file defines."""
         rows = self.query(
-            "SELECT dag_id, last_parsed_time FROM dag WHERE relative_fileloc = ? AND is_stale = 0", filename
+            "SELECT dag_id, last_parsed_time FROM dag WHERE relative_fileloc = ? AND NOT is_stale", filename
         )
         return {row["dag_id"]: row["last_parsed_time"] for row in rows}
 
@@ -149,6 +197,11 @@ class Metadata:
             for row in rows
             if filename is None or Path(row["filename"]).name == filename
         }
+
+
+def _json(value: Any) -> Any:
+    # PostgreSQL's driver has decoded a JSON column already.
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def _decoded(value: Any) -> Any:

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from scripts.airflow_local.errors import LocalAirflowError
@@ -19,40 +20,50 @@ def copy_database(venv: Path, target: Path) -> None:
     The first call in an environment runs the migrations (about a minute) and keeps the result inside the
     environment, under a name that changes with the installed Airflow packages.
     """
-    template = _template(venv)
-    shutil.copyfile(template, target)
+    shutil.copyfile(cached(venv, "db", lambda made: _make_sqlite(venv, made)), target)
 
 
-def _template(venv: Path) -> Path:
+def cached(venv: Path, suffix: str, make: Callable[[Path], None]) -> Path:
+    """Return the template of that suffix; `make` writes it to the path it is given when there is none yet."""
     installed = sorted(path.name for path in venv.glob("lib/python3*/site-packages/apache_airflow*.dist-info"))
     key = hashlib.sha256("\n".join(installed).encode()).hexdigest()[:12]
     folder = venv / ".airflow-templates"
     folder.mkdir(exist_ok=True)
-    template = folder / f"{key}.db"
+    template = folder / f"{key}.{suffix}"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not template.exists():
-            _migrate(venv, template)
+            draft = template.with_suffix(".draft")
+            make(draft)
+            os.replace(draft, template)
     return template
 
 
-def _migrate(venv: Path, template: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="airflow-template-", dir=template.parent) as name:
+def migrate(venv: Path, home: Path, url: str | None = None) -> None:
+    """Run Airflow's migrations: of `airflow.db` in its home, or of the database of that SQLAlchemy URL."""
+    variables = base_environment(home)
+    if url is not None:
+        variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = url
+    result = subprocess.run(
+        [str(venv / "bin" / "airflow"), "db", "migrate"],
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    if result.returncode:
+        raise LocalAirflowError(f"airflow db migrate failed:\n{result.stdout[-3000:]}{result.stderr[-3000:]}")
+
+
+def _make_sqlite(venv: Path, target: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="airflow-template-", dir=target.parent) as name:
         home = Path(name)
-        result = subprocess.run(
-            [str(venv / "bin" / "airflow"), "db", "migrate"],
-            env=base_environment(home),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        if result.returncode:
-            raise LocalAirflowError(f"airflow db migrate failed:\n{result.stdout[-3000:]}{result.stderr[-3000:]}")
+        migrate(venv, home)
         made = home / "airflow.db"
         connection = sqlite3.connect(made)
         # Stays in the file: readers and the writer of five processes do not lock one another out.
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.close()
-        os.replace(made, template)
+        os.replace(made, target)

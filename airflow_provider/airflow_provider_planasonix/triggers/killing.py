@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,27 @@ ON_KILL_SECONDS = 28.0
 """Airflow gives `on_kill` thirty seconds. The first question of a triggerer process alone takes it some five."""
 
 _PATIENCE_SECONDS = 20.0
+
+_first_question: asyncio.Task[None] | None = None
+
+
+def prepare_for_a_kill(task_key: dict[str, Any]) -> None:
+    """Ask for the task's state once in this process, in the background, whatever the answer.
+
+    The triggerer builds its way to Airflow's API at the first question. That takes seconds, half a minute on a busy
+    machine, and `on_kill` has no more: the job of a task that was given up would go on. No question comes earlier
+    where the connection stands in an environment variable.
+    """
+    global _first_question
+    if _first_question is None:
+        _first_question = asyncio.create_task(_ask(task_key))
+
+
+async def _ask(task_key: dict[str, Any]) -> None:
+    from asgiref.sync import sync_to_async
+
+    with contextlib.suppress(Exception):
+        await sync_to_async(current_state)(TaskKey(**task_key))
 
 
 async def cancel_if_given_up(

@@ -10,7 +10,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_planasonix.events import WaitEnd
-from airflow_provider_planasonix.triggers.killing import cancel_if_given_up
+from airflow_provider_planasonix.triggers.killing import cancel_if_given_up, prepare_for_a_kill
 from airflow_provider_planasonix.triggers.patience import client_with_patience
 from planasonix.errors import PlanasonixError, WaitTimeoutError
 from planasonix.runs import RunHandle, await_run
@@ -67,6 +67,7 @@ class PlanasonixRunTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        prepare_for_a_kill(self.task_key)
         handle = RunHandle.from_dict(self.handle)
         end = await self._wait(handle)
         # Airflow may fail a task that is resumed before its executor has seen the deferral through.

@@ -10,7 +10,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_planasonix.events import WaitEnd
-from airflow_provider_planasonix.triggers.killing import cancel_if_given_up
+from airflow_provider_planasonix.triggers.killing import cancel_if_given_up, prepare_for_a_kill
 from airflow_provider_planasonix.triggers.patience import client_with_patience
 from airflow_provider_planasonix.triggers.run import DEFERRAL_SECONDS
 from planasonix.errors import AuthenticationError, ConfigurationError, PermissionDeniedError, PlanasonixError
@@ -65,6 +65,7 @@ class PlanasonixStagesTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        prepare_for_a_kill(self.task_key)
         end = await self._wait([RunHandle.from_dict(handle) for handle in self.handles])
         # Airflow may fail a task that is resumed before its executor has seen the deferral through.
         await asyncio.sleep(min(DEFERRAL_SECONDS, max(0.0, self.deferred_at + DEFERRAL_SECONDS - time.time())))

@@ -118,7 +118,7 @@ def _add_fault(asked: Asked) -> Any:
 
 
 def _clear_faults(asked: Asked) -> Any:
-    asked.sandbox.clear_faults()
+    asked.sandbox.clear_faults(asked.query.get("connection_id"))
     return {"ok": True}
 
 
@@ -211,7 +211,13 @@ CONTROL_ROUTES = (
         _add_fault,
         sample={"operation": "connections.sync", "kind": "drop", "times": 1},
     ),
-    ControlRoute("DELETE", "/sandbox/faults", "clears all faults", _clear_faults),
+    ControlRoute(
+        "DELETE",
+        "/sandbox/faults",
+        "clears all faults, or those of one connection",
+        _clear_faults,
+        query=("connection_id",),
+    ),
     ControlRoute(
         "PATCH",
         "/sandbox/switches",

@@ -150,9 +150,10 @@ class Sandbox:
                 self._state.check_target(target_id)
             return self._faults.add(operation, kind, **options)
 
-    def clear_faults(self) -> None:
+    def clear_faults(self, connection_id: str | None = None) -> None:
+        """All of them, or those that were made for this connection alone."""
         with self._lock:
-            self._faults.clear()
+            self._faults.clear(connection_id)
 
     def switch(self, **switches: Any) -> None:
         """Changes switches from now on."""

@@ -119,5 +119,6 @@ class Faults:
             return rule
         return None
 
-    def clear(self) -> None:
-        self.rules.clear()
+    def clear(self, connection_id: str | None = None) -> None:
+        """Forget all rules, or those of one connection."""
+        self.rules = [rule for rule in self.rules if connection_id is not None and rule.connection_id != connection_id]

@@ -127,6 +127,14 @@ def test_a_saved_answer_survives_the_loss_of_the_first(call, sandbox):
     assert (status, sandbox.jobs_started(), sandbox.jobs()[0]["id"]) == (202, 1, job["id"])
 
 
+def test_the_faults_of_one_connection_can_be_cleared(call, sandbox):
+    sandbox.fault("connections.sync", times=None, connection_id="conn_shop_orders")
+    sandbox.fault("jobs.list", times=None)
+    sandbox.clear_faults("conn_shop_orders")
+    assert call.post(SYNC)[0] == 202
+    assert call.get("/api/v1/jobs")[0] == 503
+
+
 def test_faults_can_be_cleared_and_must_make_sense(call, sandbox):
     sandbox.fault("jobs.list", times=None)
     sandbox.clear_faults()

@@ -1,0 +1,47 @@
+"""Write docs/scenarios.md from tests/scenarios; `--check` fails when it is not up to date."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.scenarios.drivers.airflow import AirflowDriver
+from tests.scenarios.table import markdown
+
+TARGET = Path(__file__).resolve().parents[1] / "docs" / "scenarios.md"
+
+HEAD = """# The scenarios
+
+Written by `python -m scripts.scenarios` from `tests/scenarios/`, where each scenario stands once, as data. A driver for
+each orchestrator plays them against the real thing, over HTTP to the sandbox, whose journal is the judge: `make
+scenarios` plays all and prints the table with what was seen, `python -m scripts.test --promises` those marked with *.
+
+*Blocking*: a worker waits for the job. *Deferred*: nobody's worker is held meanwhile; a trigger waits. *Starts* are
+jobs of this task, *cancels* those of them that the API was asked to stop. *Tries* is the number of the try that ends
+the task. Every cell also checks the metadata both ways (who started the job, in the job; id, tables, rows, checksums
+and link, in the task), that nothing is left running that should not be, and that no API key was written anywhere.
+
+Airflow 3 has no button and no call that kills a running task. What a user can do to stop one is to mark it (failed,
+success), to clear it, or to end its whole run: the row "user kill" marks the run as failed. Deleting the run takes the
+task's row and its ledger along, so that nobody can say any more whose job it was: it is left running, and the job's
+metadata name the run that is gone.
+"""
+
+
+def page() -> str:
+    return f"{HEAD}\n## {AirflowDriver.name}\n\n{markdown(AirflowDriver.words)}\n"
+
+
+def main() -> int:
+    """Write the page, or with --check return 1 when it is not what the data say."""
+    if "--check" in sys.argv:
+        if TARGET.exists() and TARGET.read_text() == page():
+            return 0
+        print(f"{TARGET.name} is not what tests/scenarios says: run python -m scripts.scenarios")
+        return 1
+    TARGET.write_text(page())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

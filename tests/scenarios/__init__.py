@@ -1,0 +1,1 @@
+"""The promises as data, played against each orchestrator by its driver."""
