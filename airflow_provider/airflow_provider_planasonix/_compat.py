@@ -5,6 +5,7 @@ Only `airflow.sdk` here: importing `airflow.models` or a provider costs a DAG fi
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias, BaseHook, BaseOperator, BaseOperatorLink, configuration
@@ -17,10 +18,13 @@ from airflow.sdk.exceptions import (
 from airflow.sdk.log import mask_secret
 
 if TYPE_CHECKING:
-    from airflow.sdk import Connection
+    from airflow.sdk import BaseSensorOperator, Connection, PokeReturnValue
+    from airflow.sdk.exceptions import AirflowSensorTimeout
+    from airflow.triggers.base import StartTriggerArgs
 
 __all__ = [
     "AirflowFailException",
+    "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",
     "Asset",
@@ -28,6 +32,9 @@ __all__ = [
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
+    "BaseSensorOperator",
+    "PokeReturnValue",
+    "StartTriggerArgs",
     "TaskDeferralTimeout",
     "aconnection_and_extra",
     "api_base_url",
@@ -36,6 +43,20 @@ __all__ = [
     "is_mapped_instance",
     "mask_secret",
 ]
+
+# Only DAG files with sensors pay for these.
+_LAZY = {
+    "AirflowSensorTimeout": "airflow.sdk.exceptions",
+    "BaseSensorOperator": "airflow.sdk",
+    "PokeReturnValue": "airflow.sdk",
+    "StartTriggerArgs": "airflow.triggers.base",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)
 
 
 async def aconnection_and_extra(conn_id: str) -> tuple[Connection, dict[str, Any]]:

@@ -28,10 +28,16 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [f"{_PACKAGE}.operators.sync", f"{_PACKAGE}.operators.backfill"],
             }
         ],
+        "sensors": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [f"{_PACKAGE}.sensors.{name}" for name in ("job", "backfill")],
+            }
+        ],
         "triggers": [
             {
                 "integration-name": _INTEGRATION,
-                "python-modules": [f"{_PACKAGE}.triggers.{name}" for name in ("run", "busy", "stages")],
+                "python-modules": [f"{_PACKAGE}.triggers.{name}" for name in ("run", "busy", "stages", "since")],
             }
         ],
         "extra-links": [f"{_PACKAGE}.links.PlanasonixJobLink"],

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from planasonix.runs.record import Record
     from planasonix.runs.reporting import headline, raise_for_failure, report
     from planasonix.runs.requests import BackfillRequest, PipelineRunRequest, RunRequest, SyncRequest
+    from planasonix.runs.since.judge import Sighting
+    from planasonix.runs.since.look import afind_run_since, find_run_since
+    from planasonix.runs.since.shared import await_run_since
+    from planasonix.runs.since.wish import RunSince, WantedStatus
     from planasonix.runs.staged.drive import (
         advance_stages,
         busy_until,
@@ -71,7 +75,9 @@ __all__ = [
     "Record",
     "RunHandle",
     "RunRequest",
+    "RunSince",
     "RunWarning",
+    "Sighting",
     "SqliteBook",
     "SqliteLedger",
     "SqliteSource",
@@ -84,16 +90,20 @@ __all__ = [
     "SyncRequest",
     "TableOutcome",
     "Unreadable",
+    "WantedStatus",
     "acancel_run",
     "advance_stages",
+    "afind_run_since",
     "aoutcome_of",
     "astart_run",
     "await_run",
+    "await_run_since",
     "busy_pause_seconds",
     "busy_until",
     "cancel_run",
     "cancel_stages",
     "end_at_deadline",
+    "find_run_since",
     "give_up",
     "headline",
     "idempotency_key",
@@ -198,6 +208,16 @@ __getattr__ = lazy_names(
             "PipelineRunRequest",
             "RunRequest",
             "SyncRequest",
+        ),
+        "since.judge": ("Sighting",),
+        "since.look": (
+            "afind_run_since",
+            "find_run_since",
+        ),
+        "since.shared": ("await_run_since",),
+        "since.wish": (
+            "RunSince",
+            "WantedStatus",
         ),
         "staged.plan": (
             "PlannedStage",

@@ -1,0 +1,1 @@
+"""Sensors: wait for what Airflow, or somebody else, started."""

@@ -1,0 +1,85 @@
+"""One look: list the runs since then, and read the one that a verdict would rest on. A list alone ends no wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, MutableMapping
+from typing import TYPE_CHECKING
+
+from planasonix.errors import NotFoundError
+from planasonix.runs.drivers import aperform, perform
+from planasonix.runs.effects import Get, Listed, ListSince, RunView, Steps
+from planasonix.runs.since.judge import Sighting, counts, judge
+from planasonix.runs.since.wish import RunSince
+from planasonix.watch.protocols import ENDED_PHASES
+
+if TYPE_CHECKING:
+    from planasonix.client import AsyncPlanasonix, Planasonix
+
+OVERLAP_SECONDS = 300.0
+"""How much earlier than `since` lists begin: their bound may be rounded, and clocks drift. What is too old is left out
+here."""
+
+READS_AT_MOST = 10
+"""In one look. A list that shows more ends than GETs confirm is looked at again, after a pause."""
+
+
+def look(wish: RunSince, now: Callable[[], float] = time.time) -> Steps[Sighting]:
+    """List, judge, confirm."""
+    # By position: what the target is called differs with the kind.
+    listed: Listed = yield ListSince(wish.kind, wish.target_id, wish.job_type, wish.since.timestamp() - OVERLAP_SECONDS)
+    return (yield from confirm(wish, listed.runs, listed.clock_offset_seconds, now, {}))
+
+
+def confirm(
+    wish: RunSince,
+    rows: Iterable[RunView],
+    clock_offset_seconds: float | None,
+    now: Callable[[], float],
+    known_ends: MutableMapping[str, RunView],
+) -> Steps[Sighting]:
+    """Judge the rows of a list, and read the run that the verdict rests on until a GET has said the same.
+
+    `known_ends` are ends that GETs have shown earlier; those of this look are added. A run that the list shows and a
+    GET does not (404) counts for nothing in this look. Raises what a GET raises otherwise.
+    """
+    runs = {row.id: known_ends.get(row.id, row) for row in rows if counts(wish, row, clock_offset_seconds)}
+    reads = 0
+    while True:
+        sighting = judge(wish, runs.values(), now() + (clock_offset_seconds or 0.0))
+        run = sighting.run
+        if run is None or sighting.verdict == "waiting" or run.id in known_ends:
+            return sighting
+        if reads == READS_AT_MOST:
+            return Sighting("waiting", run)
+        reads += 1
+        try:
+            read: RunView = yield Get(wish.kind, run.id)
+        except NotFoundError:
+            del runs[run.id]
+            continue
+        if read.id != run.id or (read.created_at is not None and not counts(wish, read, clock_offset_seconds)):
+            # An answer about another run says nothing of this one.
+            del runs[run.id]
+            continue
+        runs[run.id] = read
+        if read.phase in ENDED_PHASES:
+            known_ends[run.id] = read
+
+
+def find_run_since(client: Planasonix, wish: RunSince) -> Sighting:
+    """Look once, for callers with a thread of their own. Raises what lists and GETs raise.
+
+    >>> from planasonix import Planasonix
+    >>> from planasonix.runs import RunSince, find_run_since
+    >>> from planasonix.sandbox import Sandbox
+    >>> client = Planasonix("plnx_live_sandbox", transport=Sandbox().transport())
+    >>> find_run_since(client, RunSince("job", "conn_shop_orders", "2026-01-01T00:00Z")).verdict
+    'waiting'
+    """
+    return perform(client, look(wish))
+
+
+async def afind_run_since(client: AsyncPlanasonix, wish: RunSince) -> Sighting:
+    """As `find_run_since`."""
+    return await aperform(client, look(wish))

@@ -1,0 +1,210 @@
+"""Many wait for runs that nobody here started: who shares what, and what ends a wait. Over HTTP to the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from planasonix import AsyncPlanasonix, Planasonix
+from planasonix.errors import AuthenticationError, WaitTimeoutError
+from planasonix.runs import RunSince, Sighting, await_run_since
+from planasonix.runs.since import board, shared
+from planasonix.sandbox import RunningSandbox, Sandbox
+from planasonix.watch import Interval, patience
+
+FAST = Interval(fixed_seconds=0.2)
+CONNECTION = "conn_shop_orders"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[RunningSandbox]:
+    with Sandbox().serve() as running:
+        running.script("*", "stuck")
+        yield running
+
+
+@pytest.fixture
+def other(sandbox: RunningSandbox) -> Iterator[Planasonix]:
+    """Whoever starts the jobs that are waited for."""
+    with Planasonix(sandbox.api_key, sandbox.url) as client:
+        yield client
+
+
+def client_of(sandbox: RunningSandbox) -> AsyncPlanasonix:
+    return AsyncPlanasonix(sandbox.api_key, sandbox.url)
+
+
+def since(connection_id: str = CONNECTION, **fields: Any) -> RunSince:
+    given: dict[str, Any] = {"since": datetime.now(UTC) - timedelta(seconds=2), "job_type": "connection_sync"}
+    return RunSince("job", connection_id, **given | fields)
+
+
+def lists(sandbox: RunningSandbox) -> list[dict[str, str]]:
+    """The filters of each list page that was asked for."""
+    return [dict(entry.query) for entry in sandbox.journal if entry.operation == "jobs.list"]
+
+
+async def gather_waits(client: AsyncPlanasonix, wishes: list[RunSince], seconds: float) -> list[Sighting | Exception]:
+    waits = (await_run_since(client, wish, timeout_seconds=seconds, interval=FAST) for wish in wishes)
+    return await asyncio.gather(*waits, return_exceptions=True)  # pyright: ignore[reportReturnType]
+
+
+def test_fifty_waits_for_one_connection_share_their_lists(sandbox: RunningSandbox, other: Planasonix) -> None:
+    job_id: list[str] = []
+
+    async def main() -> list[Any]:
+        async with client_of(sandbox) as client:
+            waits = asyncio.create_task(gather_waits(client, [since()] * 50, 30.0))
+            await asyncio.sleep(1.2)
+            job_id.append((await asyncio.to_thread(other.connections.sync, CONNECTION)).id)
+            await asyncio.sleep(0.5)
+            await asyncio.to_thread(sandbox.finish, job_id[0])
+            return await waits
+
+    seen = asyncio.run(main())
+    assert [(one.verdict, one.run.id) for one in seen] == [("found", job_id[0])] * 50
+    # At 0.2 s each for less than three seconds, not fifty times as many; and one GET confirms for all.
+    assert len(lists(sandbox)) <= 20
+    assert sandbox.calls("jobs.get") == 1
+
+
+def test_waits_for_many_connections_share_one_list(sandbox: RunningSandbox, other: Planasonix) -> None:
+    connections = [row.id for row in other.connections.list()][:20]
+    assert len(connections) == 20
+
+    async def main() -> list[Any]:
+        async with client_of(sandbox) as client:
+            return await gather_waits(client, [since(one) for one in connections], 2.0)
+
+    seen = asyncio.run(main())
+    assert all(isinstance(one, WaitTimeoutError) for one in seen)
+    rounds = [one for one in lists(sandbox) if "connection_id" not in one and "since" in one]
+    # The last look of each is its own, at its deadline.
+    looks = [one["connection_id"] for one in lists(sandbox) if "connection_id" in one and "since" in one]
+    assert sorted(looks) == sorted(connections)
+    assert 3 <= len(rounds) <= 12
+
+
+def test_a_common_list_that_is_too_long_gives_way_to_lists_of_their_own(
+    sandbox: RunningSandbox, other: Planasonix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board, "_PAGE", 1)
+    sandbox.script("*", "succeeded", duration_seconds=0.0, queue_seconds=0.0)
+    connections = [row.id for row in other.connections.list()][:6]
+    for connection_id in [*connections[:5], *connections[:5]]:
+        sandbox.advance(60)
+        other.connections.sync(connection_id)
+    sandbox.advance(60)
+    wishes = [since(one, since=datetime.now(UTC) - timedelta(hours=1)) for one in connections]
+
+    async def main() -> list[Any]:
+        async with client_of(sandbox) as client:
+            return await gather_waits(client, wishes, 2.0)
+
+    seen = asyncio.run(main())
+    assert [one.verdict for one in seen[:5]] == ["found"] * 5
+    assert {one.get("connection_id") for one in lists(sandbox)} >= set(connections)
+    assert isinstance(seen[5], WaitTimeoutError)
+
+
+def test_a_bad_poll_ends_no_wait(sandbox: RunningSandbox, other: Planasonix) -> None:
+    sandbox.fault("jobs.list", status=500, times=3)
+    job = other.connections.sync(CONNECTION)
+    sandbox.finish(job.id)
+    sandbox.fault("jobs.get", kind="cut", times=2)
+
+    async def main() -> list[Any]:
+        async with client_of(sandbox) as client:
+            return await gather_waits(client, [since()], 30.0)
+
+    [seen] = asyncio.run(main())
+    assert (seen.verdict, seen.run.id) == ("found", job.id)
+
+
+def test_a_key_that_stays_refused_ends_it_with_its_error(
+    sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board, "Patience", lambda: patience.Patience(missing_grace_seconds=0.5, auth_grace_seconds=0.5))
+
+    async def main() -> list[Any]:
+        async with AsyncPlanasonix("plnx_live_wrong", sandbox.url) as client:
+            return await gather_waits(client, [since()], 20.0)
+
+    [seen] = asyncio.run(main())
+    assert isinstance(seen, AuthenticationError)
+
+
+def test_the_deadline_says_what_was_seen_last(sandbox: RunningSandbox, other: Planasonix) -> None:
+    job = other.connections.sync(CONNECTION)
+
+    async def main() -> list[Any]:
+        async with client_of(sandbox) as client:
+            return await gather_waits(client, [since(), since("conn_hr_people")], 1.0)
+
+    seen, unseen = asyncio.run(main())
+    assert isinstance(seen, WaitTimeoutError)
+    assert isinstance(unseen, WaitTimeoutError)
+    assert f"the last one seen is {job.id}, " in str(seen)
+    assert seen.pending[0]["id"] == job.id
+    assert "none was seen" in str(unseen)
+    assert sandbox.cancels() == 0
+
+
+def test_a_run_that_ends_at_the_deadline_is_found(sandbox: RunningSandbox, other: Planasonix) -> None:
+    job = other.connections.sync(CONNECTION)
+
+    async def main() -> Sighting:
+        async with client_of(sandbox) as client:
+            wait = asyncio.create_task(
+                await_run_since(client, since(), timeout_seconds=2.0, interval=Interval(fixed_seconds=60.0))
+            )
+            await asyncio.sleep(1.2)
+            await asyncio.to_thread(sandbox.finish, job.id)
+            return await wait
+
+    assert asyncio.run(main()).verdict == "found"
+
+
+def test_changes_are_told_and_a_listener_that_fails_ends_nothing(sandbox: RunningSandbox, other: Planasonix) -> None:
+    job = other.connections.sync(CONNECTION)
+    told: list[str] = []
+
+    def listen(run: Any) -> None:
+        told.append(str(run.status))
+        raise RuntimeError("a defect of the listener")
+
+    async def main() -> Sighting:
+        async with client_of(sandbox) as client:
+            wait = asyncio.create_task(await_run_since(client, since(), interval=FAST, on_change=listen))
+            await asyncio.sleep(1.5)
+            await asyncio.to_thread(sandbox.finish, job.id)
+            return await asyncio.wait_for(wait, 20)
+
+    assert asyncio.run(main()).verdict == "found"
+    assert told[-1] == "succeeded"
+    assert len(told) <= 3
+
+
+def test_waits_that_are_cancelled_leave_nothing_behind(
+    sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with client_of(sandbox) as client:
+            waits = [asyncio.create_task(await_run_since(client, since(), interval=FAST)) for _ in range(3)]
+            await asyncio.sleep(1.0)
+            for one in waits:
+                one.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+            assert shared.board_for(client, "job")._task is None
+            await asyncio.sleep(0)
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            assert [task.get_name() for task in left if "planasonix" in task.get_name()] == []
+
+    asyncio.run(main())
+    gc.collect()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
