@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import (
 from airflow.sdk.log import mask_secret
 
 if TYPE_CHECKING:
-    from airflow.sdk import Connection
+    from airflow.sdk import Connection, RetryDecision, RetryPolicy
 
 __all__ = [
     "AirflowFailException",
@@ -26,12 +26,24 @@ __all__ = [
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
+    "RetryDecision",
+    "RetryPolicy",
     "TaskDeferralTimeout",
     "aconnection_and_extra",
     "api_base_url",
     "default_deferrable",
     "mask_secret",
+    "stats",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Only DAG files that have a retry policy pay for it.
+    if name in ("RetryDecision", "RetryPolicy"):
+        import airflow.sdk
+
+        return getattr(airflow.sdk, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 async def aconnection_and_extra(conn_id: str) -> tuple[Connection, dict[str, Any]]:
@@ -50,6 +62,17 @@ def api_base_url() -> str:
     """Airflow's `[api] base_url`, as the users' browsers see it."""
     conf: Any = configuration.conf  # type: ignore[attr-defined]  # as below
     return conf.get("api", "base_url", fallback="")
+
+
+def stats() -> Any:
+    """What sends Airflow's metrics from this process: `incr(name, tags=)`, `timing(name, timedelta, tags=)`.
+
+    Airflow 3.3 has two copies of it. The SDK's is set up in workers and, by the SDK's serializer, in triggerers; the
+    core's in its own processes only.
+    """
+    from airflow.sdk.observability import stats as of_sdk
+
+    return of_sdk
 
 
 def default_deferrable() -> bool:

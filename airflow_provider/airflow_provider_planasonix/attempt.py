@@ -12,15 +12,18 @@ from airflow_provider_planasonix.book import TaskStateBook
 from airflow_provider_planasonix.giving_up import cancel_on_signal, given_up_on_signal
 from airflow_provider_planasonix.ledger import TaskStateLedger
 from airflow_provider_planasonix.links import PlanasonixJobLink
+from airflow_provider_planasonix.metrics import count, count_end, count_started
 from airflow_provider_planasonix.provenance import provenance_of
 from airflow_provider_planasonix.task_state import TaskKey
 from planasonix.errors import RunCancelledError, WaitTimeoutError
 from planasonix.runs import (
+    REMIND_SECONDS,
     BackfillRequest,
     Policy,
     RunHandle,
     RunRequest,
     Started,
+    Story,
     busy_pause_seconds,
     cancel_stages,
     end_at_deadline,
@@ -86,6 +89,7 @@ class Attempt:
         """Report the ended run: return its outcome, or raise with the whole story."""
         outcome = outcome_of(client, handle, expected_tables=expected_tables)
         self._note_end(handle, outcome)
+        count_end(outcome)
         try:
             raise_for_failure(outcome)
         except RunCancelledError as error:
@@ -138,6 +142,7 @@ class Attempt:
                 metadata=operator.metadata,
                 log=lambda level, text: getattr(self.log, level)(text),
             )
+            count_started(started)
             if started.handle is not None:
                 break
             self._wait_while_busy(client, started, request)
@@ -229,10 +234,12 @@ class Attempt:
                 client,
                 handle,
                 interval=Interval(fixed_seconds=self.operator.poll_interval_seconds),
-                on_change=lambda run: self.log.info("%s %s is %s", handle.kind, run.id, run.status),
+                on_change=Story().listener(handle.kind, self.log.info),
+                remind_seconds=REMIND_SECONDS,
             )
         except WaitTimeoutError:
             self.handle = None
+            count("deadline", kind=handle.kind)
             end_at_deadline(client, handle, cancel_it=self.operator.cancel_on_kill)
         self.handle = None
 

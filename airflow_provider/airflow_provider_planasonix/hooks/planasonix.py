@@ -67,9 +67,10 @@ class PlanasonixHook(BaseHook):
         :param options: settings of `planasonix.Planasonix` that go before those of the connection.
         :raises ConfigurationError: a field of the connection is missing or wrong.
         """
+        from airflow_provider_planasonix.metrics import count_event
         from planasonix import Planasonix
 
-        settings = {"reload_api_key": self._reload_api_key, **self._read(), **options}
+        settings = {"reload_api_key": self._reload_api_key, "on_event": count_event, **self._read(), **options}
         try:
             return Planasonix(**settings)
         except ConfigurationError as error:
@@ -80,12 +81,18 @@ class PlanasonixHook(BaseHook):
 
         The parameters and errors are those of `get_client`.
         """
+        from airflow_provider_planasonix.metrics import count_event
         from planasonix import AsyncPlanasonix
 
         if self._settings is None:
             connection, extra = await aconnection_and_extra(self.planasonix_conn_id)
             self._settings = settings_of(connection, extra)
-        settings = {"reload_api_key": self._areload_api_key, **self._settings, **options}
+        settings = {
+            "reload_api_key": self._areload_api_key,
+            "on_event": count_event,
+            **self._settings,
+            **options,
+        }
         try:
             return AsyncPlanasonix(**settings)
         except ConfigurationError as error:

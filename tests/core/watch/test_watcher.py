@@ -189,6 +189,30 @@ def test_changes_of_status_are_told_once(client: Any) -> None:
     assert seen == ["running", "succeeded"]
 
 
+def test_an_unchanged_run_is_told_again_to_who_wants_it(client: Any) -> None:
+    client.jobs.ends = {"job_1": (0.6, "succeeded")}
+    quiet: list[str] = []
+    heard: list[str] = []
+
+    async def both() -> None:
+        await asyncio.gather(
+            watch_shared(client, "job", "job_1", interval=FAST, on_change=lambda run: quiet.append(run.status)),
+            watch_shared(
+                client,
+                "job",
+                "job_1",
+                interval=FAST,
+                on_change=lambda run: heard.append(run.status),
+                remind_seconds=0.2,
+            ),
+        )
+
+    asyncio.run(both())
+    assert quiet == ["running", "succeeded"]
+    assert 3 <= len(heard) <= 5
+    assert set(heard[:-1]) == {"running"}
+
+
 def test_a_status_word_never_seen_before_goes_on(client: Any) -> None:
     async def change() -> str:
         client.jobs.ends = {"job_1": (0.0, "hidden")}
