@@ -6,17 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_planasonix._compat import BaseHook, aconnection_and_extra, mask_secret
 from airflow_provider_planasonix.hooks.settings import renamed, settings_of
-from planasonix.errors import (
-    APIError,
-    AuthenticationError,
-    ConfigurationError,
-    InvalidResponseError,
-    NotFoundError,
-    PermissionDeniedError,
-    PlanasonixError,
-    RateLimitError,
-    TransportError,
-)
+from planasonix.errors import ConfigurationError, PlanasonixError
 
 if TYPE_CHECKING:
     from planasonix import AsyncPlanasonix, Planasonix
@@ -99,20 +89,17 @@ class PlanasonixHook(BaseHook):
             raise renamed(error, self.planasonix_conn_id) from None
 
     def test_connection(self) -> tuple[bool, str]:
-        """Say what works: lists connections once, because no call that tells who one is has been published."""
+        """Say what works, what does not and what was not checked; see `hooks.check`."""
+        from airflow_provider_planasonix.hooks.check import check_connection
+
         try:
             with self.get_client(max_tries=2, deadline_seconds=20.0) as client:
-                host = client.config.host
-                page = client.connections.list_page()
+                return check_connection(client)
         except PlanasonixError as error:
-            return False, _explained(error)
+            return False, str(error)
         except Exception as error:
             # Airflow's own, such as a connection that does not exist.
             return False, f"{type(error).__name__}: {error}"
-        return True, (
-            f"{host} accepted the key, and listed {len(page.rows)} connections with it. Not checked, because checking "
-            "would start something: whether the key may start syncs and backfills, and read and cancel jobs."
-        )
 
     def _read(self) -> dict[str, Any]:
         if self._settings is None:
@@ -148,26 +135,3 @@ class PlanasonixHook(BaseHook):
             )
         self._settings = settings
         return settings["api_key"]
-
-
-def _explained(error: PlanasonixError) -> str:
-    if isinstance(error, AuthenticationError):
-        what = "the server was reached, but does not accept the API key (password)"
-    elif isinstance(error, PermissionDeniedError):
-        what = (
-            "the key is known, but may not list connections: it lacks the right to read connections, "
-            "or this address is not on the organization's allow-list"
-        )
-    elif isinstance(error, NotFoundError):
-        what = "the server was reached, but has no Planasonix API there: check host, and extra path_prefixes"
-    elif isinstance(error, RateLimitError):
-        what = "the server was reached and limits the rate now: try again later"
-    elif isinstance(error, TransportError):
-        what = "the server was not reached: check host, port, extra proxy, and the network"
-    elif isinstance(error, InvalidResponseError):
-        what = "something answered that is not the Planasonix API: check host"
-    elif isinstance(error, APIError):
-        what = "the server was reached, but failed"
-    else:
-        return str(error)
-    return f"{what}. {error}"
