@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
 from collections.abc import Callable, Hashable, Iterable
 from datetime import datetime
+from functools import partial
 
 from planasonix.watch.group import Group
 from planasonix.watch.interval import Interval
@@ -80,6 +82,10 @@ class Watcher:
         if watched is None or is_new:
             watched = group.runs[run_id] = Watched(kind, run_id, created_at, read_at=now)
         loop_is_gone = False
+        if on_change is not None:
+            # The looks are taken in the task of whoever came first. What a listener logs belongs to its own caller, and
+            # many tell callers apart by context variables: Airflow sends each trigger's lines to its task's log so.
+            on_change = partial(contextvars.copy_context().run, on_change)
         waiter = Waiter(interval or _ADAPTIVE, now - age_seconds, loop.create_future(), on_change, remind_seconds, now)
         watched.waiters.append(waiter)
         # Not `asyncio.timeout`: of what ten thousand waits hold, every object lengthens each garbage collection.
