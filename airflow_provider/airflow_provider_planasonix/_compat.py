@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import (
 from airflow.sdk.log import mask_secret
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseSensorOperator, Connection, PokeReturnValue
+    from airflow.sdk import BaseSensorOperator, Connection, PokeReturnValue, RetryDecision, RetryPolicy
     from airflow.sdk.exceptions import AirflowSensorTimeout
     from airflow.triggers.base import StartTriggerArgs
 
@@ -35,6 +35,8 @@ __all__ = [
     "BaseSensorOperator",
     "PokeReturnValue",
     "StartTriggerArgs",
+    "RetryDecision",
+    "RetryPolicy",
     "TaskDeferralTimeout",
     "aconnection_and_extra",
     "api_base_url",
@@ -42,13 +44,16 @@ __all__ = [
     "default_deferrable",
     "is_mapped_instance",
     "mask_secret",
+    "stats",
 ]
 
-# Only DAG files with sensors pay for these.
+# Only DAG files with sensors or a retry policy pay for these.
 _LAZY = {
     "AirflowSensorTimeout": "airflow.sdk.exceptions",
     "BaseSensorOperator": "airflow.sdk",
     "PokeReturnValue": "airflow.sdk",
+    "RetryDecision": "airflow.sdk",
+    "RetryPolicy": "airflow.sdk",
     "StartTriggerArgs": "airflow.triggers.base",
 }
 
@@ -75,6 +80,17 @@ def api_base_url() -> str:
     """Airflow's `[api] base_url`, as the users' browsers see it."""
     conf: Any = configuration.conf  # type: ignore[attr-defined]  # as below
     return conf.get("api", "base_url", fallback="")
+
+
+def stats() -> Any:
+    """What sends Airflow's metrics from this process: `incr(name, tags=)`, `timing(name, timedelta, tags=)`.
+
+    Airflow 3.3 has two copies of it. The SDK's is set up in workers and, by the SDK's serializer, in triggerers; the
+    core's in its own processes only.
+    """
+    from airflow.sdk.observability import stats as of_sdk
+
+    return of_sdk
 
 
 def default_deferrable() -> bool:

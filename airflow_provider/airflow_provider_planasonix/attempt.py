@@ -13,15 +13,18 @@ from airflow_provider_planasonix.giving_up import cancel_on_signal, given_up_on_
 from airflow_provider_planasonix.ledger import TaskStateLedger
 from airflow_provider_planasonix.links import PlanasonixJobLink
 from airflow_provider_planasonix.outlets import note_outcome
+from airflow_provider_planasonix.metrics import count, count_end, count_started
 from airflow_provider_planasonix.provenance import provenance_of
 from airflow_provider_planasonix.task_state import TaskKey
 from planasonix.errors import RunCancelledError, WaitTimeoutError
 from planasonix.runs import (
+    REMIND_SECONDS,
     BackfillRequest,
     Policy,
     RunHandle,
     RunRequest,
     Started,
+    Story,
     busy_pause_seconds,
     cancel_stages,
     end_at_deadline,
@@ -88,6 +91,7 @@ class Attempt:
         outcome = outcome_of(client, handle, expected_tables=expected_tables)
         self._note_end(handle, outcome)
         note_outcome(self.operator, self.context, outcome)
+        count_end(outcome)
         try:
             raise_for_failure(outcome)
         except RunCancelledError as error:
@@ -146,6 +150,7 @@ class Attempt:
                 if self.given_up or is_given_up_now(self.task):
                     self.cancel_what_was_started(client)
                 raise
+            count_started(started)
             if started.handle is not None:
                 break
             self._wait_while_busy(client, started, request)
@@ -237,10 +242,12 @@ class Attempt:
                 client,
                 handle,
                 interval=Interval(fixed_seconds=self.operator.poll_interval_seconds),
-                on_change=lambda run: self.log.info("%s %s is %s", handle.kind, run.id, run.status),
+                on_change=Story().listener(handle.kind, self.log.info),
+                remind_seconds=REMIND_SECONDS,
             )
         except WaitTimeoutError:
             self.handle = None
+            count("deadline", kind=handle.kind)
             end_at_deadline(client, handle, cancel_it=self.operator.cancel_on_kill)
         self.handle = None
 

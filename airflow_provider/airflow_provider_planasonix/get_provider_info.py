@@ -75,7 +75,8 @@ def _conn_fields() -> dict[str, dict[str, Any]]:
         "environment": _text("Environment", "The default environment of pipeline runs."),
         "job_url_template": _text(
             "Job page",
-            "Address of a job's page with {job_id} in it, for the button of a task. Without it there is no button.",
+            "Where people look at a job, for the button of a task: https://app.example.com/{kind}s/{id}, with job or "
+            "backfill for {kind}. Without it there is no button.",
         ),
         "timeout_seconds": _number("Timeout (seconds)", "How long one try of a call may take.", 30),
         "connect_timeout_seconds": _number("Connect timeout (seconds)", "How long connecting may take.", 10),

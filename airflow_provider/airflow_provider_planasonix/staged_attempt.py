@@ -19,6 +19,7 @@ from airflow_provider_planasonix.giving_up import cancel_on_signal, given_up_on_
 from airflow_provider_planasonix.ledger import TaskStateLedger
 from airflow_provider_planasonix.links import PlanasonixJobLink
 from airflow_provider_planasonix.outlets import note_outcome
+from airflow_provider_planasonix.metrics import count
 from airflow_provider_planasonix.pinned import as_first_asked
 from airflow_provider_planasonix.provenance import provenance_of
 from airflow_provider_planasonix.task_state import TaskKey
@@ -149,6 +150,7 @@ class StagedAttempt:
     def _finish(self, asked: StagedBackfill, progress: StagedProgress) -> dict[str, Any]:
         outcome = staged_outcome(self.book, asked, intent=self.ledger.intent)
         note_outcome(self.operator, self.context, outcome)
+        count("finish", kind="stages", status=outcome.status)
         try:
             raise_for_stages(outcome)
         except RunCancelledError as error:

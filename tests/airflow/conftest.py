@@ -14,6 +14,7 @@ import pytest
 
 from scripts.airflow_local import LocalAirflow
 from scripts.airflow_local.sandbox import SandboxProcess
+from scripts.airflow_local.statsd import StatsdCapture
 
 # Whoever imports airflow in this process must not make or read a home of the user's.
 _HOME = Path(tempfile.mkdtemp(prefix="airflow-unit-"))
@@ -53,7 +54,15 @@ def sandbox_process(_sandbox: SandboxProcess) -> SandboxProcess:
 
 
 @pytest.fixture(scope="session")
-def airflow(sandbox_port: int) -> Iterator[LocalAirflow]:
+def statsd() -> Iterator[StatsdCapture]:
+    """The metrics that the running Airflow sends."""
+    with StatsdCapture() as capture:
+        yield capture
+        assert capture.lines(CANARY_KEY) == []
+
+
+@pytest.fixture(scope="session")
+def airflow(sandbox_port: int, statsd: StatsdCapture) -> Iterator[LocalAirflow]:
     """A running Airflow whose `planasonix_default` points at the sandbox, started at first use."""
     connection = {
         "conn_type": "planasonix",
@@ -61,7 +70,9 @@ def airflow(sandbox_port: int) -> Iterator[LocalAirflow]:
         "password": CANARY_KEY,
         "extra": {"job_url_template": f"http://127.0.0.1:{sandbox_port}/#/{{kind}}s/{{id}}"},
     }
-    with LocalAirflow(connections={"planasonix_default": connection}) as running:
+    with LocalAirflow(
+        connections={"planasonix_default": connection}, environment_variables=statsd.environment
+    ) as running:
         yield running
         assert running.files_with(CANARY_KEY) == [], "the API key stands in Airflow's logs or database"
 

@@ -71,44 +71,6 @@ def test_the_key_shows_nowhere(connection) -> None:
         assert client.config.host == PlanasonixHook().get_client().config.host
 
 
-def test_test_connection_says_what_it_checked(connection) -> None:
-    worked, message = PlanasonixHook().test_connection()
-    assert worked
-    assert "listed" in message
-    assert "Not checked" in message
-
-
-@pytest.mark.parametrize(
-    ("fault", "says"),
-    [
-        ({"kind": "error", "status": 401}, "does not accept the API key"),
-        ({"kind": "error", "status": 403}, "lacks the right to read connections"),
-        ({"kind": "error", "status": 404}, "has no Planasonix API there"),
-        ({"kind": "error", "status": 500, "times": 9}, "but failed"),
-        ({"kind": "error", "status": 200, "body": "<html>hello</html>", "times": 9}, "not the Planasonix API"),
-    ],
-)
-def test_test_connection_says_what_is_wrong(connection, served, fault: dict[str, Any], says: str) -> None:
-    served.fault("connections.list", **fault)
-    worked, message = PlanasonixHook().test_connection()
-    assert not worked
-    assert says in message
-    assert KEY not in message
-
-
-def test_test_connection_without_a_server(connection) -> None:
-    connection(host="http://127.0.0.1:9")
-    worked, message = PlanasonixHook().test_connection()
-    assert not worked
-    assert "was not reached" in message
-
-
-def test_test_connection_of_a_broken_connection(connection) -> None:
-    connection(password="")
-    assert PlanasonixHook().test_connection()[0] is False
-    assert "field password" in PlanasonixHook().test_connection()[1]
-
-
 def test_the_link_is_pushed_under_its_own_key() -> None:
     pushed: dict[str, str] = {}
 

@@ -6,17 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_planasonix._compat import BaseHook, aconnection_and_extra, mask_secret
 from airflow_provider_planasonix.hooks.settings import renamed, settings_of
-from planasonix.errors import (
-    APIError,
-    AuthenticationError,
-    ConfigurationError,
-    InvalidResponseError,
-    NotFoundError,
-    PermissionDeniedError,
-    PlanasonixError,
-    RateLimitError,
-    TransportError,
-)
+from planasonix.errors import ConfigurationError, PlanasonixError
 
 if TYPE_CHECKING:
     from planasonix import AsyncPlanasonix, Planasonix
@@ -67,9 +57,10 @@ class PlanasonixHook(BaseHook):
         :param options: settings of `planasonix.Planasonix` that go before those of the connection.
         :raises ConfigurationError: a field of the connection is missing or wrong.
         """
+        from airflow_provider_planasonix.metrics import count_event
         from planasonix import Planasonix
 
-        settings = {"reload_api_key": self._reload_api_key, **self._read(), **options}
+        settings = {"reload_api_key": self._reload_api_key, "on_event": count_event, **self._read(), **options}
         try:
             return Planasonix(**settings)
         except ConfigurationError as error:
@@ -80,32 +71,35 @@ class PlanasonixHook(BaseHook):
 
         The parameters and errors are those of `get_client`.
         """
+        from airflow_provider_planasonix.metrics import count_event
         from planasonix import AsyncPlanasonix
 
         if self._settings is None:
             connection, extra = await aconnection_and_extra(self.planasonix_conn_id)
             self._settings = settings_of(connection, extra)
-        settings = {"reload_api_key": self._areload_api_key, **self._settings, **options}
+        settings = {
+            "reload_api_key": self._areload_api_key,
+            "on_event": count_event,
+            **self._settings,
+            **options,
+        }
         try:
             return AsyncPlanasonix(**settings)
         except ConfigurationError as error:
             raise renamed(error, self.planasonix_conn_id) from None
 
     def test_connection(self) -> tuple[bool, str]:
-        """Say what works: lists connections once, because no call that tells who one is has been published."""
+        """Say what works, what does not and what was not checked; see `hooks.check`."""
+        from airflow_provider_planasonix.hooks.check import check_connection
+
         try:
             with self.get_client(max_tries=2, deadline_seconds=20.0) as client:
-                host = client.config.host
-                page = client.connections.list_page()
+                return check_connection(client)
         except PlanasonixError as error:
-            return False, _explained(error)
+            return False, str(error)
         except Exception as error:
             # Airflow's own, such as a connection that does not exist.
             return False, f"{type(error).__name__}: {error}"
-        return True, (
-            f"{host} accepted the key, and listed {len(page.rows)} connections with it. Not checked, because checking "
-            "would start something: whether the key may start syncs and backfills, and read and cancel jobs."
-        )
 
     def _read(self) -> dict[str, Any]:
         if self._settings is None:
@@ -141,26 +135,3 @@ class PlanasonixHook(BaseHook):
             )
         self._settings = settings
         return settings["api_key"]
-
-
-def _explained(error: PlanasonixError) -> str:
-    if isinstance(error, AuthenticationError):
-        what = "the server was reached, but does not accept the API key (password)"
-    elif isinstance(error, PermissionDeniedError):
-        what = (
-            "the key is known, but may not list connections: it lacks the right to read connections, "
-            "or this address is not on the organization's allow-list"
-        )
-    elif isinstance(error, NotFoundError):
-        what = "the server was reached, but has no Planasonix API there: check host, and extra path_prefixes"
-    elif isinstance(error, RateLimitError):
-        what = "the server was reached and limits the rate now: try again later"
-    elif isinstance(error, TransportError):
-        what = "the server was not reached: check host, port, extra proxy, and the network"
-    elif isinstance(error, InvalidResponseError):
-        what = "something answered that is not the Planasonix API: check host"
-    elif isinstance(error, APIError):
-        what = "the server was reached, but failed"
-    else:
-        return str(error)
-    return f"{what}. {error}"

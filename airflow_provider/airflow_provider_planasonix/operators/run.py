@@ -100,24 +100,28 @@ class PlanasonixRunOperator(BaseOperator):
 
         What the event says is a hint: the API itself is asked again, unless the trigger was not let in.
         """
-        if event is not None and event.get("end") == "gave_up":
-            from airflow_provider_planasonix.events import WaitEnd
+        from airflow_provider_planasonix.events import WaitEnd, tell_again
 
+        tell_again(event, self.log)
+        if event is not None and event.get("end") == "gave_up":
             raise WaitEnd.from_payload(event).as_error()
         return self.execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Resumed after the run has ended, or the wait has: read the run and report it."""
         from airflow_provider_planasonix.attempt import Attempt
-        from airflow_provider_planasonix.events import WaitEnd
+        from airflow_provider_planasonix.events import WaitEnd, tell_again
+        from airflow_provider_planasonix.metrics import count
         from planasonix.runs import RunHandle, end_at_deadline
 
+        tell_again(event, self.log)
         end = WaitEnd.from_payload(event)
         handle = RunHandle.from_dict(end.handle)
         if end.end == "gave_up":
             raise end.as_error()
         with self.hook.get_client() as client:
             if end.end == "deadline":
+                count("deadline", kind=handle.kind)
                 end_at_deadline(client, handle, cancel_it=self.cancel_on_kill)
             return Attempt(self, context).finish(client, handle, self._expected_tables(context))
 

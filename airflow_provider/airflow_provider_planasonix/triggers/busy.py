@@ -10,6 +10,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_planasonix.triggers.patience import client_with_patience
+from planasonix.runs import REMIND_SECONDS, Story
 from planasonix.watch import Interval, Kind, watch_shared
 
 
@@ -61,11 +62,13 @@ class PlanasonixBusyTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         seconds = max(0.0, self.until - time.time())
-        if self.run_id is None or not await self._other_has_ended(self.run_id, seconds):
+        story = Story()
+        if self.run_id is None or not await self._other_has_ended(self.run_id, seconds, story):
+            story.add(f"waiting {self.pause_seconds:.0f} s for the connection to be free")
             await asyncio.sleep(min(max(0.0, self.until - time.time()), self.pause_seconds))
-        yield TriggerEvent({"version": 1})
+        yield TriggerEvent({"version": 1, "story": story.lines()})
 
-    async def _other_has_ended(self, run_id: str, seconds: float) -> bool:
+    async def _other_has_ended(self, run_id: str, seconds: float, story: Story) -> bool:
         """Wait for the run; False where nothing was learned. Whatever the reason, the worker's POST asks the API."""
         try:
             async with await client_with_patience(self.planasonix_conn_id, self.log) as client:
@@ -75,8 +78,10 @@ class PlanasonixBusyTrigger(BaseTrigger):
                     run_id,
                     timeout_seconds=seconds,
                     interval=Interval(fixed_seconds=self.poll_interval_seconds),
+                    on_change=story.listener(self.kind, self.log.info, prefix="the connection is busy: "),
+                    remind_seconds=REMIND_SECONDS,
                 )
         except Exception as error:
-            self.log.info("stopped waiting for %s: %s", run_id, error)
+            self.log.info(story.add(f"stopped waiting for {run_id}: {error}"))
             return False
         return True

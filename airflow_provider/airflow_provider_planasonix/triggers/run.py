@@ -13,7 +13,7 @@ from airflow_provider_planasonix.events import WaitEnd
 from airflow_provider_planasonix.triggers.killing import cancel_if_given_up, prepare_for_a_kill
 from airflow_provider_planasonix.triggers.patience import client_with_patience
 from planasonix.errors import PlanasonixError, WaitTimeoutError
-from planasonix.runs import RunHandle, await_run
+from planasonix.runs import REMIND_SECONDS, RunHandle, Story, await_run
 from planasonix.watch import Interval
 
 DEFERRAL_SECONDS = 8.0
@@ -75,23 +75,26 @@ class PlanasonixRunTrigger(BaseTrigger):
         yield TriggerEvent(end.to_payload())
 
     async def _wait(self, handle: RunHandle) -> WaitEnd:
+        story = Story()
         try:
             client = await client_with_patience(self.planasonix_conn_id, self.log)
         except Exception as error:
             return WaitEnd.gave_up(handle.to_dict(), error)
         async with client:
+            link = handle.link(client.config.job_url_template)
             try:
                 run = await await_run(
                     client,
                     handle,
                     interval=Interval(fixed_seconds=self.poll_interval_seconds),
-                    on_change=lambda run: self.log.info("%s %s is %s", handle.kind, run.id, run.status),
+                    on_change=story.listener(handle.kind, self.log.info, link=link),
+                    remind_seconds=REMIND_SECONDS,
                 )
             except WaitTimeoutError as error:
-                return WaitEnd("deadline", handle.to_dict(), error=str(error))
+                return WaitEnd("deadline", handle.to_dict(), error=str(error), story=story.lines())
             except PlanasonixError as error:
-                return WaitEnd.gave_up(handle.to_dict(), error)
-            return WaitEnd("ended", handle.to_dict(), status=str(run.status))
+                return WaitEnd.gave_up(handle.to_dict(), error, story.lines())
+            return WaitEnd("ended", handle.to_dict(), status=str(run.status), story=story.lines())
 
     async def on_kill(self) -> None:
         """Cancel the run if the user gave the task up; see `killing`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -14,8 +14,11 @@ from airflow_provider_planasonix.triggers.killing import cancel_if_given_up, pre
 from airflow_provider_planasonix.triggers.patience import client_with_patience
 from airflow_provider_planasonix.triggers.run import DEFERRAL_SECONDS
 from planasonix.errors import AuthenticationError, ConfigurationError, PermissionDeniedError, PlanasonixError
-from planasonix.runs import RunHandle, await_run
-from planasonix.watch import Interval
+from planasonix.runs import REMIND_SECONDS, RunHandle, Story, await_run
+from planasonix.watch import Interval, WatchedRun
+
+if TYPE_CHECKING:
+    from planasonix import AsyncPlanasonix
 
 
 class PlanasonixStagesTrigger(BaseTrigger):
@@ -78,8 +81,8 @@ class PlanasonixStagesTrigger(BaseTrigger):
         except Exception as error:
             return WaitEnd.gave_up(first, error)
         async with client:
-            interval = Interval(fixed_seconds=self.poll_interval_seconds)
-            waits = {asyncio.ensure_future(await_run(client, each, interval=interval)): each for each in handles}
+            story = Story()
+            waits = {asyncio.ensure_future(self._wait_for(client, each, story)): each for each in handles}
             try:
                 done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -89,14 +92,22 @@ class PlanasonixStagesTrigger(BaseTrigger):
             wait = next(iter(done))
             handle, error = waits[wait], wait.exception()
             if isinstance(error, AuthenticationError | PermissionDeniedError | ConfigurationError):
-                return WaitEnd.gave_up(handle.to_dict(), error)
+                return WaitEnd.gave_up(handle.to_dict(), error, story.lines())
             if isinstance(error, PlanasonixError):
                 # Its deadline, or it is gone: the worker's next round says which, and goes on with the others.
-                return WaitEnd("deadline", handle.to_dict(), error=str(error))
+                return WaitEnd("deadline", handle.to_dict(), error=str(error), story=story.lines())
             if error is not None:
                 raise error
-            self.log.info("%s %s is %s", handle.kind, handle.id, wait.result().status)
-            return WaitEnd("ended", handle.to_dict(), status=str(wait.result().status))
+            return WaitEnd("ended", handle.to_dict(), status=str(wait.result().status), story=story.lines())
+
+    async def _wait_for(self, client: AsyncPlanasonix, handle: RunHandle, story: Story) -> WatchedRun:
+        return await await_run(
+            client,
+            handle,
+            interval=Interval(fixed_seconds=self.poll_interval_seconds),
+            on_change=story.listener(handle.kind, self.log.info, link=handle.link(client.config.job_url_template)),
+            remind_seconds=REMIND_SECONDS,
+        )
 
     async def on_kill(self) -> None:
         """Cancel the runs if the user gave the task up; see `killing`."""

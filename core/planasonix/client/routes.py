@@ -10,10 +10,15 @@ from urllib.parse import quote
 from planasonix.engine import Priority, Repeat
 from planasonix.errors import ConfigurationError
 
-Family: TypeAlias = Literal["orchestration", "connections", "pipelines"]
+Family: TypeAlias = Literal["orchestration", "connections", "pipelines", "account"]
 
 # The documents disagree about prefixes (facts §4.2, C9), so each family's can be set on its own.
-DEFAULT_PREFIXES: Mapping[str, str] = {"orchestration": "/api/v1", "connections": "/api", "pipelines": "/api"}
+DEFAULT_PREFIXES: Mapping[str, str] = {
+    "orchestration": "/api/v1",
+    "connections": "/api",
+    "pipelines": "/api",
+    "account": "/api",
+}
 
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
@@ -206,6 +211,9 @@ ROUTES: Mapping[str, Route] = _table(
         "other",
         _V1,
         response="Delivery",
+    ),
+    Route(
+        "organization.get", "GET", "/organization", "account", "read", "other", "facts §1.2", response="Organization"
     ),
     Route("openapi", "GET", "/openapi.yaml", "orchestration", "read", "other", _V1),
 )

@@ -44,6 +44,7 @@ from planasonix.errors.calls import (
 )
 from planasonix.errors.redaction import redact, redact_data
 from planasonix.errors.reply import error_from_reply, http_date, request_id_of, retry_after_seconds_of
+from planasonix.errors.retrying import RetryAdvice, retry_advice
 from planasonix.errors.runs import (
     FeedbackLoopError,
     NotPublishedError,
@@ -75,6 +76,7 @@ __all__ = [
     "PermissionDeniedError",
     "PlanasonixError",
     "RateLimitError",
+    "RetryAdvice",
     "RunCancelledError",
     "RunEndedError",
     "RunFailedError",
@@ -87,6 +89,7 @@ __all__ = [
     "redact",
     "redact_data",
     "request_id_of",
+    "retry_advice",
     "retry_after_seconds_of",
 ]
 

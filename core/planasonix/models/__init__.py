@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from planasonix._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from planasonix.models.account import Organization as Organization
     from planasonix.models.backfills import Backfill as Backfill
     from planasonix.models.base import WireModel as WireModel
     from planasonix.models.bodies import BackfillRequestBody as BackfillRequestBody
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from planasonix.models.webhooks import WebhookSecret as WebhookSecret
 
 _NAMES_BY_MODULE = {
+    "account": ("Organization",),
     "backfills": ("Backfill",),
     "base": ("WireModel",),
     "bodies": (

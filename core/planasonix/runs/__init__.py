@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from planasonix.runs.staged.windows import Stage, plan_stages
     from planasonix.runs.staged.wish import StagedBackfill
     from planasonix.runs.start import Started
+    from planasonix.runs.story import REMIND_SECONDS, Story, retold
     from planasonix.runs.waiting import busy_pause_seconds, wait_for_any
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "PlannedStage",
     "Policy",
     "Provenance",
+    "REMIND_SECONDS",
     "Reconciliation",
     "Record",
     "RunHandle",
@@ -87,6 +89,7 @@ __all__ = [
     "StagedOutcome",
     "StagedProgress",
     "Started",
+    "Story",
     "SyncRequest",
     "TableOutcome",
     "Unreadable",
@@ -119,6 +122,7 @@ __all__ = [
     "reconcile_ledger",
     "report",
     "report_stages",
+    "retold",
     "run_stages_to_end",
     "run_to_end",
     "source_named",
@@ -241,6 +245,11 @@ __getattr__ = lazy_names(
         ),
         "staged.wish": ("StagedBackfill",),
         "start": ("Started",),
+        "story": (
+            "REMIND_SECONDS",
+            "Story",
+            "retold",
+        ),
         "waiting": (
             "busy_pause_seconds",
             "wait_for_any",

@@ -46,6 +46,7 @@ async def await_run(
     *,
     interval: Interval | None = None,
     on_change: Callable[[WatchedRun], None] | None = None,
+    remind_seconds: float | None = None,
 ) -> WatchedRun:
     """Return the run once it ended, well or not; raises `WaitTimeoutError` past its deadline (the run goes on)."""
     return await watch_shared(
@@ -57,6 +58,7 @@ async def await_run(
         interval=interval,
         age_seconds=handle.age_seconds(time.time()),
         on_change=on_change,
+        remind_seconds=remind_seconds,
     )
 
 

@@ -53,6 +53,7 @@ def wait_for_run(
     *,
     interval: Interval | None = None,
     on_change: Callable[[WatchedRun], None] | None = None,
+    remind_seconds: float | None = None,
 ) -> WatchedRun:
     """Block until the run ended, well or not, or its deadline passed (`WaitTimeoutError`; the run goes on)."""
     return wait_until_ended(
@@ -63,6 +64,7 @@ def wait_for_run(
         interval=interval,
         age_seconds=handle.age_seconds(time.time()),
         on_change=on_change,
+        remind_seconds=remind_seconds,
     )
 
 

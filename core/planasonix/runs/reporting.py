@@ -12,7 +12,7 @@ _TABLES_SHOWN = 20
 
 def headline(outcome: Outcome) -> str:
     """One line: what ended how, after how long, with how many rows."""
-    took = "" if outcome.duration_seconds is None else f" after {_duration(outcome.duration_seconds)}"
+    took = "" if outcome.duration_seconds is None else f" after {duration(outcome.duration_seconds)}"
     rows = "" if outcome.rows_loaded is None else f", {outcome.rows_loaded:,} rows loaded"
     word = outcome.status if outcome.api_status == outcome.status else f"{outcome.status} ({outcome.api_status})"
     if outcome.succeeded:
@@ -45,7 +45,17 @@ def raise_for_failure(outcome: Outcome) -> None:
     if outcome.succeeded:
         return
     error = RunCancelledError if outcome.status == "cancelled" else RunFailedError
-    raise error(report(outcome), run_id=outcome.id, kind=outcome.kind, outcome_data=outcome.to_dict())
+    raise error(
+        report(outcome), run_id=outcome.id, kind=outcome.kind, outcome_data=outcome.to_dict(), hint=_what_to_do(outcome)
+    )
+
+
+def _what_to_do(outcome: Outcome) -> str:
+    if outcome.status == "cancelled":
+        return f"Somebody cancelled this {outcome.kind}: it is not started again until somebody asks for it anew."
+    where = "the link shows" if outcome.link else "Planasonix shows"
+    said = "what the error names" if outcome.error_code or outcome.error_message else f"what {where} of it"
+    return f"Mend {said}, then try again: a new {outcome.kind} starts."
 
 
 def _table_lines(tables: tuple[TableOutcome, ...]) -> list[str]:
@@ -80,7 +90,8 @@ def _count(tables: tuple[TableOutcome, ...], state: str) -> int:
     return sum(table.state == state for table in tables)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds, for people."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)

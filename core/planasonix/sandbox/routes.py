@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import routes_connections, routes_jobs, routes_pipelines, routes_runs, routes_webhooks
+from . import routes_account, routes_connections, routes_jobs, routes_pipelines, routes_runs, routes_webhooks
 
 ROUTES = [
     *routes_runs.ROUTES,
@@ -10,4 +10,5 @@ ROUTES = [
     *routes_webhooks.ROUTES,
     *routes_connections.ROUTES,
     *routes_pipelines.ROUTES,
+    *routes_account.ROUTES,
 ]

@@ -45,16 +45,17 @@ def look_until_ended(
     age: float = 0.0,
     patience: Patience | None = None,
     on_change: Callable[[WatchedRun], None] | None = None,
+    remind_seconds: float | None = None,
 ) -> Generator[Look | Pause, Any, WatchedRun]:
     """The I/O-free loop: look, judge, pause, until the run ends.
 
     `deadline` and `now` are seconds of one clock, `age` is how old the run is already. A last look is always taken at
     the deadline itself, so that a run that ended in time is never reported late. An answer about another run than the
-    one asked for (`run_id`) says nothing. Raises `TimeIsUp` past the deadline, or the error that `Patience` gives up
-    with.
+    one asked for (`run_id`) says nothing. `on_change` hears of each new status, and of the same one again after
+    `remind_seconds`. Raises `TimeIsUp` past the deadline, or the error that `Patience` gives up with.
     """
     patience = patience or Patience()
-    began, status = now() - age, None
+    began, status, told_at = now() - age, None, now()
     while True:
         run: WatchedRun | None = None
         last_look = deadline is not None and now() >= deadline
@@ -71,7 +72,9 @@ def look_until_ended(
                 log.warning("asked for %s, the API answered for %s; looking again", run_id, seen.id)
         if run is not None:
             patience.answered()
-            if on_change is not None and run.status != status:
+            reminds = remind_seconds is not None and now() - told_at >= remind_seconds
+            if on_change is not None and (reminds or run.status != status):
+                told_at = now()
                 try:
                     on_change(run)
                 except Exception:
@@ -97,6 +100,7 @@ def wait_until_ended(
     interval: Interval | None = None,
     age_seconds: float = 0.0,
     on_change: Callable[[WatchedRun], None] | None = None,
+    remind_seconds: float | None = None,
 ) -> WatchedRun:
     """Block until the run has ended, well or not, and return it. Raises as `wait_blocking`, but not for its status.
 
@@ -113,6 +117,7 @@ def wait_until_ended(
         rng=random.Random(),
         age=age_seconds,
         on_change=on_change,
+        remind_seconds=remind_seconds,
     )
     effect = next(loop)
     while True:

@@ -68,12 +68,14 @@ async def watch_shared(
     interval: Interval | None = None,
     age_seconds: float = 0.0,
     on_change: Callable[[WatchedRun], None] | None = None,
+    remind_seconds: float | None = None,
 ) -> WatchedRun:
     """Return the run once it has ended, well or not, through the shared watcher.
 
     Raises `WaitTimeoutError` after `timeout_seconds`, having read the run once more at that moment; `NotFoundError`
     when it is missing for two minutes; `AuthenticationError` or `PermissionDeniedError` when the key is refused for
     five. The run goes on in all these cases. `age_seconds`: how old the run is; the adaptive pause follows it.
+    `on_change` hears of each new status, and of the same one again after `remind_seconds`.
     """
     try:
         return await watcher_for(client).wait(
@@ -85,6 +87,7 @@ async def watch_shared(
             interval=interval,
             age_seconds=age_seconds,
             on_change=on_change,
+            remind_seconds=remind_seconds,
         )
     except TimeIsUp as end:
         status = end.status

@@ -50,6 +50,14 @@ class Waiter:
     began: float
     answer: asyncio.Future[WatchedRun]
     on_change: Callable[[WatchedRun], None] | None = None
+    remind_seconds: float | None = None
+    told_at: float = 0.0
+
+    def wants_reminding(self) -> bool:
+        """Whether it has heard nothing for longer than it wants to; it hears of each new status anyway."""
+        if self.remind_seconds is None:
+            return False
+        return self.answer.get_loop().time() - self.told_at >= self.remind_seconds
 
 
 @dataclass(eq=False, slots=True)
@@ -137,8 +145,9 @@ class Watched:
         changed = self.last is None or self.last.status != run.status
         self.last = run
         self.created_at = self.created_at or run.created_at
-        for waiter in self.waiters if changed else ():
-            if waiter.on_change is not None:
+        for waiter in self.waiters:
+            if waiter.on_change is not None and (changed or waiter.wants_reminding()):
+                waiter.told_at = waiter.answer.get_loop().time()
                 try:
                     waiter.on_change(run)
                 except Exception:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
 from collections.abc import Callable, Hashable, Iterable
 from datetime import datetime
+from functools import partial
 
 from planasonix.watch.group import Group
 from planasonix.watch.interval import Interval
@@ -64,10 +66,12 @@ class Watcher:
         interval: Interval | None = None,
         age_seconds: float = 0.0,
         on_change: Callable[[WatchedRun], None] | None = None,
+        remind_seconds: float | None = None,
     ) -> WatchedRun:
         """Return the run once it has ended, well or not.
 
-        `created_at` (aware) saves the first GET: without it the run is read at once. Raises what `patience` gives up
+        `created_at` (aware) saves the first GET: without it the run is read at once. `on_change` hears of each new
+        status, and of the same one again after `remind_seconds`. Raises what `patience` gives up
         with, and `TimeIsUp` after `timeout_seconds`. Cancel the call to leave, which touches nothing but this waiter.
         """
         loop = asyncio.get_running_loop()
@@ -78,7 +82,11 @@ class Watcher:
         if watched is None or is_new:
             watched = group.runs[run_id] = Watched(kind, run_id, created_at, read_at=now)
         loop_is_gone = False
-        waiter = Waiter(interval or _ADAPTIVE, now - age_seconds, loop.create_future(), on_change)
+        if on_change is not None:
+            # The looks are taken in the task of whoever came first. What a listener logs belongs to its own caller, and
+            # many tell callers apart by context variables: Airflow sends each trigger's lines to its task's log so.
+            on_change = partial(contextvars.copy_context().run, on_change)
+        waiter = Waiter(interval or _ADAPTIVE, now - age_seconds, loop.create_future(), on_change, remind_seconds, now)
         watched.waiters.append(waiter)
         # Not `asyncio.timeout`: of what ten thousand waits hold, every object lengthens each garbage collection.
         timer = None if timeout_seconds is None else loop.call_later(timeout_seconds, watched.time_is_up, waiter)

@@ -183,7 +183,12 @@ def test_a_copy_shares_connections_and_budgets(make):
     client = make(KEY, timeout_seconds=30, path_prefixes={"connections": "/rest"})
     copy = client.with_options(timeout_seconds=3, deadline_seconds=None, path_prefixes={"orchestration": "/v1"})
     assert (copy.config.timeout_seconds, copy.config.deadline_seconds) == (3, None)
-    assert copy.config.path_prefixes == {"orchestration": "/v1", "connections": "/rest", "pipelines": "/api"}
+    assert copy.config.path_prefixes == {
+        "orchestration": "/v1",
+        "connections": "/rest",
+        "pipelines": "/api",
+        "account": "/api",
+    }
     assert client.config.timeout_seconds == 30
     assert copy._shared is client._shared
     assert type(copy) is make

@@ -56,6 +56,11 @@ def test_sync_wait_results(client, sandbox):
     assert results.tables[0].checksum.startswith("sha256:")
 
 
+def test_whose_data_a_key_reaches(client):
+    organization = client.organization.get()
+    assert (organization.id, organization.name, organization.plan) == ("org_01jq8acme", "Acme Analytics", "enterprise")
+
+
 def test_results_before_the_end_are_a_conflict_and_not_repeated(client, sandbox):
     sandbox.script(SHOP, outcome="stuck")
     job = client.connections.sync(SHOP)

@@ -22,6 +22,7 @@ from planasonix.models import (
     DeliveryReceipt,
     Job,
     JobResults,
+    Organization,
     Pipeline,
     PipelineRun,
     QueryResult,
@@ -47,11 +48,14 @@ OF_PIPELINES = {
     ("POST", "/api/pipelines", "response"),
     ("POST", "/api/pipelines/{id}/run", "response"),
 }
+# So is the rest of this one, which is about people and their settings.
+OF_SETTINGS = {("GET", "/api/organization", "response")}
 ROWS = [
     row
     for row in json.loads((Path(__file__).parents[1] / "data" / "samples.json").read_text())
     if row["page"] in PAGES
     or (row["page"] == "pipelines" and (row["method"], row["path"], row["kind"]) in OF_PIPELINES)
+    or (row["page"] == "user-settings" and (row["method"], row["path"], row["kind"]) in OF_SETTINGS)
 ]
 
 
@@ -159,6 +163,7 @@ CHECKS = {
     ("runs", "GET", f"{RUNS}/{{id}}/nodes", "response"): [one(RunNodes)],
     ("runs", "GET", f"{RUNS}/{{id}}/logs", "response"): [one(RunLogs)],
     ("runs", "DELETE", f"{RUNS}/{{id}}", "response"): [one(PipelineRun)],
+    ("user-settings", "GET", "/api/organization", "response"): [one(Organization)],
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import Any
 
 import pytest
@@ -187,6 +188,48 @@ def test_changes_of_status_are_told_once(client: Any) -> None:
     seen: list[str] = []
     asyncio.run(watch_shared(client, "job", "job_1", interval=FAST, on_change=lambda run: seen.append(run.status)))
     assert seen == ["running", "succeeded"]
+
+
+def test_a_listener_runs_in_the_context_of_its_own_caller(client: Any) -> None:
+    client.jobs.ends = {"job_1": (0.2, "succeeded"), "job_2": (0.2, "succeeded")}
+    caller: contextvars.ContextVar[str] = contextvars.ContextVar("caller")
+    heard: set[tuple[str, str]] = set()
+
+    async def wait(run_id: str) -> None:
+        caller.set(run_id)
+        await watch_shared(
+            client, "job", run_id, interval=FAST, on_change=lambda run: heard.add((run.id, caller.get("nobody")))
+        )
+
+    async def both() -> None:
+        await asyncio.gather(asyncio.create_task(wait("job_1")), asyncio.create_task(wait("job_2")))
+
+    asyncio.run(both())
+    assert heard == {("job_1", "job_1"), ("job_2", "job_2")}
+
+
+def test_an_unchanged_run_is_told_again_to_who_wants_it(client: Any) -> None:
+    client.jobs.ends = {"job_1": (0.6, "succeeded")}
+    quiet: list[str] = []
+    heard: list[str] = []
+
+    async def both() -> None:
+        await asyncio.gather(
+            watch_shared(client, "job", "job_1", interval=FAST, on_change=lambda run: quiet.append(run.status)),
+            watch_shared(
+                client,
+                "job",
+                "job_1",
+                interval=FAST,
+                on_change=lambda run: heard.append(run.status),
+                remind_seconds=0.2,
+            ),
+        )
+
+    asyncio.run(both())
+    assert quiet == ["running", "succeeded"]
+    assert 3 <= len(heard) <= 5
+    assert set(heard[:-1]) == {"running"}
 
 
 def test_a_status_word_never_seen_before_goes_on(client: Any) -> None:

@@ -12,6 +12,7 @@ from planasonix.client._async.backfills import AsyncBackfills
 from planasonix.client._async.calls import AsyncCaller
 from planasonix.client._async.connections import AsyncConnections
 from planasonix.client._async.jobs import AsyncJobs
+from planasonix.client._async.organization import AsyncOrganizations
 from planasonix.client._async.pipelines import AsyncPipelines
 from planasonix.client._async.runs import AsyncRuns
 from planasonix.client._async.webhooks import AsyncWebhooks
@@ -68,6 +69,7 @@ class AsyncPlanasonix:
     pipelines: AsyncPipelines
     runs: AsyncRuns
     webhooks: AsyncWebhooks
+    organization: AsyncOrganizations
 
     def __init__(
         self,
@@ -133,6 +135,7 @@ class AsyncPlanasonix:
         self.pipelines = AsyncPipelines(caller)
         self.runs = AsyncRuns(self, caller)
         self.webhooks = AsyncWebhooks(caller)
+        self.organization = AsyncOrganizations(caller)
 
     def with_options(self, **options: Unpack[CallOptions]) -> Self:
         """A copy with other settings that uses the same connections and budgets. Closing it closes nothing.

@@ -14,6 +14,7 @@ from planasonix.client._sync.backfills import Backfills
 from planasonix.client._sync.calls import Caller
 from planasonix.client._sync.connections import Connections
 from planasonix.client._sync.jobs import Jobs
+from planasonix.client._sync.organization import Organizations
 from planasonix.client._sync.pipelines import Pipelines
 from planasonix.client._sync.runs import Runs
 from planasonix.client._sync.webhooks import Webhooks
@@ -70,6 +71,7 @@ class Planasonix:
     pipelines: Pipelines
     runs: Runs
     webhooks: Webhooks
+    organization: Organizations
 
     def __init__(
         self,
@@ -135,6 +137,7 @@ class Planasonix:
         self.pipelines = Pipelines(caller)
         self.runs = Runs(self, caller)
         self.webhooks = Webhooks(caller)
+        self.organization = Organizations(caller)
 
     def with_options(self, **options: Unpack[CallOptions]) -> Self:
         """A copy with other settings that uses the same connections and budgets. Closing it closes nothing.
