@@ -18,8 +18,8 @@ from airflow_provider_planasonix.book import TaskStateBook
 from airflow_provider_planasonix.giving_up import cancel_on_signal, given_up_on_signal
 from airflow_provider_planasonix.ledger import TaskStateLedger
 from airflow_provider_planasonix.links import PlanasonixJobLink
-from airflow_provider_planasonix.outlets import note_outcome
 from airflow_provider_planasonix.metrics import count
+from airflow_provider_planasonix.outlets import note_outcome
 from airflow_provider_planasonix.pinned import as_first_asked
 from airflow_provider_planasonix.provenance import provenance_of
 from airflow_provider_planasonix.task_state import TaskKey

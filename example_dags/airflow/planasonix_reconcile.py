@@ -1,15 +1,16 @@
-"""Every morning: find jobs whose task was given up while nobody was there to cancel them, and cancel them.
+"""Every morning: find jobs whose task was given up while nobody was there to cancel them.
 
 Needs an Airflow connection `planasonix_default`, and a user of Airflow's API who may read task instances: for example
 `PLANASONIX_AIRFLOW_USERNAME` and `PLANASONIX_AIRFLOW_PASSWORD` in the workers' environment, or a connection that is
-named by `airflow_conn_id`. Trigger it by hand with `apply` off for a dry run.
+named by `airflow_conn_id`. It only tells what it would cancel, until you set `apply`: here, or in the form of the
+Trigger button.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow.sdk import DAG, get_current_context, task
+from airflow.sdk import DAG, Param, get_current_context, task
 
 from airflow_provider_planasonix.reconcile_task import reconcile_airflow
 
@@ -20,7 +21,8 @@ with DAG(
     catchup=False,
     # Two at a time would only do the same work twice.
     max_active_runs=1,
-    params={"apply": True},
+    # Without dag_ids: all DAGs that the user may read.
+    params={"apply": False, "dag_ids": Param([], type="array")},
     tags=["planasonix"],
     doc_md=__doc__,
 ):
@@ -28,6 +30,7 @@ with DAG(
     @task(retries=2)
     def reconcile() -> dict:
         """Fails only where a human is needed; what was cancelled stands in the log and in the return value."""
-        return reconcile_airflow(apply=get_current_context()["params"]["apply"])
+        params = get_current_context()["params"]
+        return reconcile_airflow(apply=params["apply"], dag_ids=params["dag_ids"])
 
     reconcile()

@@ -39,6 +39,16 @@ def test_each_is_typed_and_holds_its_package_only(wheels: dict[str, Path], packa
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {package}
 
 
+def test_the_provider_brings_the_examples_that_the_tests_run(wheels: dict[str, Path]) -> None:
+    """Where Airflow looks for them: `example_dags` of the package, with `[core] load_examples`."""
+    folder = ROOT / "example_dags" / "airflow"
+    with zipfile.ZipFile(wheels["airflow_provider_planasonix"]) as wheel:
+        prefix = "airflow_provider_planasonix/example_dags/"
+        shipped = {name.removeprefix(prefix): wheel.read(name) for name in wheel.namelist() if name.startswith(prefix)}
+    assert shipped == {path.name: path.read_bytes() for path in folder.glob("*.py")}
+    assert "planasonix_nightly.py" in shipped
+
+
 def test_the_core_works_from_its_wheel(wheels: dict[str, Path], tmp_path: Path) -> None:
     """With httpx and pydantic only: the sandbox's in-process door needs nothing else."""
     target = tmp_path / "site"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_planasonix._compat import AssetAlias
 from airflow_provider_planasonix.operators.run import PlanasonixRunOperator
+from airflow_provider_planasonix.rendered import is_known
 from planasonix.errors import ConfigurationError
 from planasonix.runs.requests import BackfillRequest
 
@@ -47,10 +48,11 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
     :param overlap: where two of `partitions` overlap: `refuse` (the default), `skip` what an earlier one covers,
         `merge` them, or `overwrite`: load it twice.
     :param stage_timezone: the time zone whose days, weeks and months are meant, for example `Europe/Berlin`.
-    :param max_active_stages: how many stages run at a time. Many tenants run one backfill of a connection at a time.
-    :param stop_after_failures: after so many failed stages in a row no other starts; None tries them all.
+    :param max_active_stages: how many stages run at a time. Many tenants run one backfill of a connection at a
+        time. Templated.
+    :param stop_after_failures: after so many failed stages in a row no other starts; None tries them all. Templated.
     :param on_clear: what clearing the task means: `resume` loads what is missing, `restart` everything; left out:
-        resume, unless all stages had been loaded.
+        resume, unless all stages had been loaded. Templated.
     :param partition_window: how long a partition is (`"1h"`, `"1d"`, `"1w"`, `"1mo"`), where the run's partition key is
         a moment such as `2026-01-05T00:00:00`, the default of Airflow's `CronPartitionTimetable`. Keys that name an
         hour, day, week, month, quarter or year say it themselves; see `planasonix.runs.window_of_key`.
@@ -67,7 +69,11 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
     Raises `planasonix.errors.ConfigurationError`, which names the parameter, before anything is sent.
     """
 
-    template_fields = (*PlanasonixRunOperator.template_fields, "start_at", "end_at", "tables", "stage", "partitions")
+    template_fields = (
+        *PlanasonixRunOperator.template_fields,
+        *("start_at", "end_at", "tables", "stage", "partitions"),
+        *("max_active_stages", "stop_after_failures", "on_clear"),
+    )
 
     def __init__(
         self,
@@ -110,6 +116,8 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
             self._check()
 
     def run_request(self, context: Any) -> BackfillRequest | StagedBackfill:
+        if self._in_stages:
+            self._check()
         stages = self._stages(context)
         start_at, end_at = (stages[0].start_at, stages[0].end_at) if stages else self._window(context)
         request = BackfillRequest(self.connection_id, start_at, end_at, tables=self.tables, priority=self.priority)  # type: ignore[arg-type]  # a list is taken as a tuple
@@ -169,11 +177,11 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
 
     def _check(self) -> None:
         """A wrong word or number is an error of the DAG file, not of tonight's run; templates are not known yet."""
-        from planasonix.runs import plan_partitions, plan_stages
+        from planasonix.runs import StagedBackfill, plan_partitions, plan_stages
 
         if self._in_stages and not self.wait_for_completion:
             raise ConfigurationError(
-                "A backfill in stages has to be waited for: the next stage starts when one has ended.",
+                "wait_for_completion must be True for a backfill in stages: the next stage starts when one has ended.",
                 field="wait_for_completion",
                 hint="Leave it out, or load the window at once.",
             )
@@ -183,11 +191,13 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
             )
         if self.overlap != "refuse" and self.partitions is None:
             raise ConfigurationError("overlap speaks of partitions, and there are none.", field="overlap")
-        stage = self.stage if self.stage is not None and _is_literal(self.stage) else "1d"
+        stage = self.stage if self.stage is not None and is_known(self.stage) else "1d"
         some = plan_stages(*_ANY_DAY, stage, timezone=self.stage_timezone)
-        self._staged(BackfillRequest("any", *_ANY_DAY), some)
+        names = ("max_active_stages", "stop_after_failures", "on_clear")
+        known = {name: getattr(self, name) for name in names if is_known(getattr(self, name))}
+        StagedBackfill(BackfillRequest("any", *_ANY_DAY), some, **known)
         if self.partitions is not None:
-            plan_partitions(self.partitions if _is_literal(self.partitions) else [_ANY_DAY], overlap=self.overlap)
+            plan_partitions(self.partitions if is_known(self.partitions) else [_ANY_DAY], overlap=self.overlap)
 
     def _check_partition_keys(self) -> None:
         from planasonix.runs.staged.windows import length_of, zone_of
@@ -211,12 +221,3 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
                 hint="Name the tables: outlets=[planasonix_table(...)]. Airflow gives the events of an AssetAlias the "
                 "run's own partition key.",
             )
-
-
-def _is_literal(value: object) -> bool:
-    """Whether the value stands in the DAG file: neither a template nor another task's result."""
-    if isinstance(value, list | tuple):
-        return all(_is_literal(each) for each in value)
-    return isinstance(value, timedelta | datetime) or (
-        isinstance(value, str) and "{{" not in value and "{%" not in value
-    )

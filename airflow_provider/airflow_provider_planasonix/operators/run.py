@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,6 +14,7 @@ from airflow_provider_planasonix._compat import (
 )
 from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
 from airflow_provider_planasonix.links import PlanasonixJobLink
+from airflow_provider_planasonix.rendered import is_known, require_flag, type_rendered_fields
 from planasonix.errors import ConfigurationError
 from planasonix.runs.decide import IfRunning, Policy
 from planasonix.watch.interval import Interval
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
     from planasonix.runs import Outcome, RunRequest, StagedBackfill, StagedOutcome
 
 
+_CHECKED = (
+    *("if_running", "timeout_seconds", "poll_interval_seconds"),
+    *("wait_for_completion", "cancel_on_kill", "metadata"),
+)
+
+
 class PlanasonixRunOperator(BaseOperator):
     """Starts one run for this task's intent and waits for it. Not for DAGs: see its subclasses.
 
@@ -30,7 +38,10 @@ class PlanasonixRunOperator(BaseOperator):
     ended already.
     """
 
-    template_fields = ("connection_id", "planasonix_conn_id", "priority", "metadata")
+    template_fields = (
+        *("connection_id", "planasonix_conn_id", "priority", "metadata"),
+        *("timeout_seconds", "poll_interval_seconds", "if_running", "wait_for_completion", "cancel_on_kill"),
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {"metadata": "json"}
     operator_extra_links = (PlanasonixJobLink(),)
     ui_color = "#e8f0fe"
@@ -58,9 +69,6 @@ class PlanasonixRunOperator(BaseOperator):
         self.wait_for_completion = wait_for_completion
         self.if_running: IfRunning = if_running
         self.timeout_seconds = timeout_seconds
-        # A wrong word or number is an error of the DAG file, not of tonight's run.
-        Policy(if_running=if_running, timeout_seconds=timeout_seconds)
-        Interval(fixed_seconds=poll_interval_seconds)
         self.poll_interval_seconds = poll_interval_seconds
         self.cancel_on_kill = cancel_on_kill
         self.deferrable = deferrable
@@ -68,10 +76,33 @@ class PlanasonixRunOperator(BaseOperator):
         # What became of the run, once this process has read it: OpenLineage asks for it afterwards.
         self.outcome: Outcome | StagedOutcome | None = None
         self._check_outlets()
+        self.check_parameters()
 
     @cached_property
     def hook(self) -> PlanasonixHook:
         return PlanasonixHook(self.planasonix_conn_id)
+
+    def check_parameters(self) -> None:
+        """A wrong word or number is an error of the DAG file, not of tonight's run; templates are not known yet.
+
+        Called again on the worker, when all is known.
+        """
+        known = {name: getattr(self, name) for name in _CHECKED if is_known(getattr(self, name))}
+        Policy(**{name: known[name] for name in ("if_running", "timeout_seconds") if name in known})
+        Interval(fixed_seconds=known.get("poll_interval_seconds"))
+        for name in ("wait_for_completion", "cancel_on_kill"):
+            if name in known:
+                require_flag(name, known[name])
+        require_flag("deferrable", self.deferrable)
+        metadata = known.get("metadata")
+        if metadata is not None and not isinstance(metadata, Mapping):
+            raise ConfigurationError(f"metadata must be a dictionary, got {metadata!r}.", field="metadata")
+
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        # Not render_template_fields: Airflow passes that one by for mapped tasks.
+        super()._do_render_template_fields(parent, *args, **kwargs)
+        if parent is self:
+            type_rendered_fields(self)
 
     def run_request(self, context: Any) -> RunRequest | StagedBackfill:
         """The request of this task, from its rendered fields. Raises `ConfigurationError` before anything is sent."""
@@ -86,6 +117,7 @@ class PlanasonixRunOperator(BaseOperator):
     # --- the phases, each on a worker -----------------------------------------------------------------------------
 
     def execute(self, context: Any) -> dict[str, Any]:
+        self.check_parameters()
         request = self.run_request(context)
         attempt = self._attempt = self.new_attempt(context)
         with self.hook.get_client() as client:

@@ -21,13 +21,19 @@ class PlanasonixSyncOperator(PlanasonixRunOperator):
     :param priority: `low`, `normal` or `high`; the API's default when left out. Templated.
     :param metadata: your own entries for the job's metadata. Templated. Never put secrets here.
     :param expected_tables: tables that the result should account for; not sent to the API. Templated.
-    :param wait_for_completion: `False` returns the run's handle as soon as it was started.
+    :param wait_for_completion: `False` returns the run's handle as soon as it was started. Templated.
     :param if_running: when the connection is busy: `wait` (the default), `attach` to the one running job of this type,
-        `skip` the task, or `fail`.
+        `skip` the task, or `fail`. Templated.
     :param timeout_seconds: the job's deadline, from its creation; past it the job is cancelled and the task fails.
+        Templated.
     :param poll_interval_seconds: a fixed pause between looks; left out, it follows the job's age (2 to 18 s).
-    :param cancel_on_kill: cancel the job when the task is killed, cleared, or marked failed or success.
-    :param deferrable: wait in the triggerer; default from `[operators] default_deferrable`.
+        Templated.
+    :param cancel_on_kill: cancel the job when the task is killed, cleared, or marked failed or success. Templated.
+    :param deferrable: wait in the triggerer; default from `[operators] default_deferrable`. Not
+        templated.
+
+    A template may give any type: `"{{ params.tables }}"` is a list again after rendering, `"{{ params.seconds }}"` a
+    number, with and without `render_template_as_native_obj`; `None` means left out.
 
     Returns the outcome as a dict: `kind`, `id`, `connection_id`, `status`, `api_status`, `tables` (each `name`,
     `state`, `rows_loaded`, `checksum`), `warnings` (each `code`, `message`), `rows_loaded`, `error_code`,

@@ -30,6 +30,8 @@ def plan_partitions(
         raise ConfigurationError(
             f"overlap must be one of {', '.join(get_args(Overlap))}, got {overlap!r}.", field="overlap"
         )
+    if isinstance(partitions, str) or not isinstance(partitions, Iterable):
+        raise ConfigurationError(f"partitions must be a list of (start, end), got {partitions!r}.", field="partitions")
     windows = [_window(number, pair) for number, pair in enumerate(partitions, 1)]
     if not windows:
         raise ConfigurationError("partitions must hold at least one (start, end).", field="partitions")
@@ -50,7 +52,7 @@ def plan_partitions(
 
 
 def _window(number: int, pair: Sequence[datetime | str]) -> Window:
-    if isinstance(pair, str) or len(pair) != 2:
+    if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
         raise ConfigurationError(f"partition {number} must be a pair (start, end), got {pair!r}.", field="partitions")
     try:
         return window_of(pair[0], pair[1])
