@@ -5,6 +5,7 @@ Only `airflow.sdk` here: importing `airflow.models` or a provider costs a DAG fi
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, configuration
@@ -31,6 +32,7 @@ __all__ = [
     "api_base_url",
     "default_deferrable",
     "mask_secret",
+    "runs_in_dag_test",
 ]
 
 
@@ -56,3 +58,12 @@ def default_deferrable() -> bool:
     """Airflow's `[operators] default_deferrable`: the default of every operator's `deferrable`."""
     conf: Any = configuration.conf  # type: ignore[attr-defined]  # made on first access, unknown to type checkers
     return conf.getboolean("operators", "default_deferrable", fallback=False)
+
+
+def runs_in_dag_test() -> bool:
+    """Whether this process is `dag.test()`, or the command line's `tasks test`: task and trigger run in it."""
+    # Only those load it, besides supervisors; and of those only they talk to themselves.
+    supervisor = sys.modules.get("airflow.sdk.execution_time.supervisor")
+    runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
+    in_process = getattr(supervisor, "InProcessSupervisorComms", None)
+    return in_process is not None and isinstance(getattr(runner, "SUPERVISOR_COMMS", None), in_process)

@@ -57,6 +57,11 @@ async def _ask_and_cancel(
     if not is_given_up(state):
         log.info("%s is left to the task's next try: the task is %s", _names(handles), state)
         return
+    await cancel_each(handles, planasonix_conn_id, log, state or "cleared")
+
+
+async def cancel_each(handles: Sequence[RunHandle], planasonix_conn_id: str, log: Any, state: str) -> None:
+    """Cancel the runs, and log what came of it; `state` is what the task is, for the log."""
     # The client of `run` is closed by now: cancelling has its own.
     async with await PlanasonixHook(planasonix_conn_id).get_async_client() as client:
 
@@ -66,7 +71,7 @@ async def _ask_and_cancel(
             except PlanasonixError as error:
                 log.warning("%s %s could not be cancelled: %s", handle.kind, handle.id, error)
             else:
-                log.info("the task is %s: cancelled %s %s (%s)", state or "cleared", handle.kind, handle.id, status)
+                log.info("the task is %s: cancelled %s %s (%s)", state, handle.kind, handle.id, status)
 
         await asyncio.gather(*(cancel(handle) for handle in handles))
 

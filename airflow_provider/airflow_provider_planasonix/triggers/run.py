@@ -10,6 +10,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_planasonix.events import WaitEnd
+from airflow_provider_planasonix.interrupt import cancel_on_ctrl_c
 from airflow_provider_planasonix.triggers.killing import cancel_if_given_up
 from airflow_provider_planasonix.triggers.patience import client_with_patience
 from planasonix.errors import PlanasonixError, WaitTimeoutError
@@ -68,9 +69,14 @@ class PlanasonixRunTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         handle = RunHandle.from_dict(self.handle)
-        end = await self._wait(handle)
-        # Airflow may fail a task that is resumed before its executor has seen the deferral through.
-        await asyncio.sleep(min(DEFERRAL_SECONDS, max(0.0, self.deferred_at + DEFERRAL_SECONDS - time.time())))
+        try:
+            end = await self._wait(handle)
+            # Airflow may fail a task that is resumed before its executor has seen the deferral through.
+            await asyncio.sleep(min(DEFERRAL_SECONDS, max(0.0, self.deferred_at + DEFERRAL_SECONDS - time.time())))
+        except asyncio.CancelledError:
+            if self.cancel_on_kill:
+                await cancel_on_ctrl_c([handle], self.planasonix_conn_id, self.log)
+            raise
         yield TriggerEvent(end.to_payload())
 
     async def _wait(self, handle: RunHandle) -> WaitEnd:

@@ -10,6 +10,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_planasonix.events import WaitEnd
+from airflow_provider_planasonix.interrupt import cancel_on_ctrl_c
 from airflow_provider_planasonix.triggers.killing import cancel_if_given_up
 from airflow_provider_planasonix.triggers.patience import client_with_patience
 from airflow_provider_planasonix.triggers.run import DEFERRAL_SECONDS
@@ -65,9 +66,15 @@ class PlanasonixStagesTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        end = await self._wait([RunHandle.from_dict(handle) for handle in self.handles])
-        # Airflow may fail a task that is resumed before its executor has seen the deferral through.
-        await asyncio.sleep(min(DEFERRAL_SECONDS, max(0.0, self.deferred_at + DEFERRAL_SECONDS - time.time())))
+        handles = [RunHandle.from_dict(handle) for handle in self.handles]
+        try:
+            end = await self._wait(handles)
+            # Airflow may fail a task that is resumed before its executor has seen the deferral through.
+            await asyncio.sleep(min(DEFERRAL_SECONDS, max(0.0, self.deferred_at + DEFERRAL_SECONDS - time.time())))
+        except asyncio.CancelledError:
+            if self.cancel_on_kill:
+                await cancel_on_ctrl_c(handles, self.planasonix_conn_id, self.log)
+            raise
         yield TriggerEvent(end.to_payload())
 
     async def _wait(self, handles: list[RunHandle]) -> WaitEnd:
