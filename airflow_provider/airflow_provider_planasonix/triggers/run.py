@@ -11,10 +11,9 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_planasonix.events import WaitEnd
 from airflow_provider_planasonix.interrupt import cancel_on_ctrl_c
-from airflow_provider_planasonix.triggers.killing import cancel_if_given_up
 from airflow_provider_planasonix.triggers.patience import client_with_patience
 from planasonix.errors import PlanasonixError, WaitTimeoutError
-from planasonix.runs import RunHandle, await_run
+from planasonix.runs.handle import RunHandle
 from planasonix.watch import Interval
 
 DEFERRAL_SECONDS = 8.0
@@ -84,6 +83,9 @@ class PlanasonixRunTrigger(BaseTrigger):
             client = await client_with_patience(self.planasonix_conn_id, self.log)
         except Exception as error:
             return WaitEnd.gave_up(handle.to_dict(), error)
+        # Loaded by now, in a thread: airflow imports this module on the event loop.
+        from planasonix.runs import await_run
+
         async with client:
             try:
                 run = await await_run(
@@ -101,6 +103,8 @@ class PlanasonixRunTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Cancel the run if the user gave the task up; see `killing`."""
         if self.cancel_on_kill:
+            from airflow_provider_planasonix.triggers.killing import cancel_if_given_up
+
             handles = [RunHandle.from_dict(self.handle)]
             await cancel_if_given_up(handles, self.task_key, self.planasonix_conn_id, self.log)
 

@@ -11,11 +11,10 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_planasonix.events import WaitEnd
 from airflow_provider_planasonix.interrupt import cancel_on_ctrl_c
-from airflow_provider_planasonix.triggers.killing import cancel_if_given_up
 from airflow_provider_planasonix.triggers.patience import client_with_patience
 from airflow_provider_planasonix.triggers.run import DEFERRAL_SECONDS
 from planasonix.errors import AuthenticationError, ConfigurationError, PermissionDeniedError, PlanasonixError
-from planasonix.runs import RunHandle, await_run
+from planasonix.runs.handle import RunHandle
 from planasonix.watch import Interval
 
 
@@ -83,6 +82,9 @@ class PlanasonixStagesTrigger(BaseTrigger):
             client = await client_with_patience(self.planasonix_conn_id, self.log)
         except Exception as error:
             return WaitEnd.gave_up(first, error)
+        # Loaded by now, in a thread: airflow imports this module on the event loop.
+        from planasonix.runs import await_run
+
         async with client:
             interval = Interval(fixed_seconds=self.poll_interval_seconds)
             waits = {asyncio.ensure_future(await_run(client, each, interval=interval)): each for each in handles}
@@ -107,6 +109,8 @@ class PlanasonixStagesTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Cancel the runs if the user gave the task up; see `killing`."""
         if self.cancel_on_kill:
+            from airflow_provider_planasonix.triggers.killing import cancel_if_given_up
+
             handles = [RunHandle.from_dict(handle) for handle in self.handles]
             await cancel_if_given_up(handles, self.task_key, self.planasonix_conn_id, self.log)
 
