@@ -1,6 +1,6 @@
 """Many deferred tasks of one DAG in one real triggerer: what they cost the API, and what they do to its event loop.
 
-A real Airflow with its default triggerer (capacity 1,000), SQLite and LocalExecutor runs one mapped sync operator.
+A real Airflow with its default triggerer (capacity 1,000) on SQLite runs one mapped sync operator.
 Every task starts a job on a worker and defers; once all of them wait, the jobs are ended, some of them badly, and every
 task is resumed on a worker to report its end.
 """
@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import os
 import secrets
+import shutil
 import socket
 import tempfile
 import time
@@ -24,6 +25,7 @@ from typing import Any
 from benchmarks.figure import Figure
 from scripts.airflow_local import LocalAirflow, Run
 from scripts.airflow_local.sandbox import SandboxProcess
+from scripts.airflow_local.settings import Intervals
 from scripts.airflow_local.statsd import StatsD
 
 TASKS = 1_000
@@ -40,24 +42,13 @@ DAG = """
 from airflow.sdk import DAG
 from airflow_provider_planasonix.operators.sync import PlanasonixSyncOperator
 
-with DAG("many", schedule=None, max_active_tasks=64):
+with DAG("many", schedule=None, max_active_tasks=64) as dag:
     PlanasonixSyncOperator.partial(
         task_id="sync", deferrable=True, poll_interval_seconds={interval}, timeout_seconds=7200
     ).expand(connection_id=[{connection!r}] * {tasks})
 """
 
-# Imported by every Airflow process at its start. The executor forks its workers, and those the tasks: a worker phase
-# then runs in full, but finds its imports done, as it would in any executor whose workers live on.
-SETTINGS = """
-import sys
-
-if "scheduler" in sys.argv:
-    import airflow.sdk.execution_time.task_runner
-    import airflow_provider_planasonix.attempt
-    import airflow_provider_planasonix.operators.sync
-    import airflow_provider_planasonix.triggers.run
-    import httpx, pydantic
-"""
+EXECUTOR = Path(__file__).with_name("one_process_executor.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +106,14 @@ def measure(tasks: int, *, parallelism: int = 4, timeout_seconds: float = 5400.0
     with tempfile.TemporaryDirectory(prefix="deferred-") as logs, StatsD() as statsd:
         airflow = LocalAirflow(
             connections={"planasonix_default": connection},
-            environment_variables=statsd.environment,
+            environment_variables=statsd.environment
+            | {"AIRFLOW__CORE__EXECUTOR": "one_process_executor.OneProcessExecutor"},
+            # No worker beats its heart, and none dies.
+            intervals=Intervals(task_heartbeat_timeout=600),
             parallelism=parallelism,
         )
         (airflow.home / "config").mkdir()
-        (airflow.home / "config" / "airflow_local_settings.py").write_text(SETTINGS)
+        shutil.copy(EXECUTOR, airflow.home / "config")
         with SandboxProcess(port, key, Path(logs)) as sandbox, airflow:
             _favour(airflow)
             sandbox.control("PATCH", "switches", {"busy": "parallel"})
