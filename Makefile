@@ -40,7 +40,7 @@ $(VENVS)/prefect/.ready: requirements/prefect.txt requirements/prefect.overrides
 
 .PHONY: pins
 pins: | $(UV)  ## compile requirements/*.in again
-	for env in core bench airflow dagster; do \
+	for env in core bench airflow bench-airflow dagster; do \
 	  $(UV) pip compile -q --no-header --no-annotate --python-version 3.11 requirements/$$env.in -o requirements/$$env.txt; done
 	$(UV) pip compile -q --no-header --no-annotate --python-version 3.11 --override requirements/prefect.overrides \
 	  requirements/prefect.in -o requirements/prefect.txt
@@ -76,8 +76,11 @@ scenarios: envs  ## the long exit matrices
 $(VENVS)/bench/.ready: requirements/bench.txt core/pyproject.toml | $(UV)
 	$(call build_env,bench,,core)
 
+$(VENVS)/bench-airflow/.ready: requirements/bench-airflow.txt core/pyproject.toml airflow_provider/pyproject.toml | $(UV)
+	$(call build_env,bench-airflow,,core airflow_provider)
+
 .PHONY: bench
-bench: $(VENVS)/bench/.ready $(VENVS)/airflow/.ready  ## measure the figures of benchmarks/README.md
+bench: $(VENVS)/bench/.ready $(VENVS)/bench-airflow/.ready $(VENVS)/airflow/.ready  ## measure the figures of benchmarks/README.md
 	$(VENVS)/bench/bin/python -m benchmarks
 
 .PHONY: fmt

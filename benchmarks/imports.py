@@ -9,10 +9,18 @@ from pathlib import Path
 
 from benchmarks.figure import Figure
 
-AIRFLOW = Path(__file__).resolve().parents[1] / ".venvs" / "airflow" / "bin" / "python"
+# Ours and the others' in one environment.
+AIRFLOW = Path(__file__).resolve().parents[1] / ".venvs" / "bench-airflow" / "bin" / "python"
 RUNS = 15
 
 OPERATORS = "import airflow_provider_planasonix.operators.sync, airflow_provider_planasonix.operators.backfill"
+RIVALS = {
+    "Airbyte's (6.2.0)": "import airflow.providers.airbyte.operators.airbyte",
+    "dbt Cloud's (4.11.1)": "import airflow.providers.dbt.cloud.operators.dbt",
+    "Fivetran's (async, 2.4.0)": "import fivetran_provider_async.operators",
+    "the vendor's (planasonix-airflow 1.0.4)": "import planasonix_provider.operators.sync",
+}
+SDK = "from airflow.sdk import DAG, BaseOperator"
 CLIENTS = {
     "planasonix": "from planasonix import Planasonix; Planasonix('nokey')",
     "openai": "from openai import OpenAI; OpenAI(api_key='nokey')",
@@ -22,8 +30,10 @@ CLIENTS = {
 
 def imports() -> Iterator[Figure]:
     if AIRFLOW.exists():
-        took = milliseconds(str(AIRFLOW), OPERATORS, before="from airflow.sdk import DAG, BaseOperator")
+        took = milliseconds(str(AIRFLOW), OPERATORS, before=SDK)
         yield Figure("import of the operators on top of `airflow.sdk`", f"{took:.0f} ms", "≤ 60 ms", "≤ 25 ms")
+        for whose, program in RIVALS.items():
+            yield Figure(f"the same: {whose}", f"{milliseconds(str(AIRFLOW), program, before=SDK):.0f} ms")
     took = milliseconds(sys.executable, "import planasonix, planasonix.runs")
     yield Figure("`import planasonix, planasonix.runs`", f"{took:.1f} ms")
     for name, program in CLIENTS.items():

@@ -5,6 +5,7 @@ Only `airflow.sdk` here: importing `airflow.models` or a provider costs a DAG fi
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,7 @@ __all__ = [
     "is_mapped_instance",
     "mask_secret",
     "stats",
+    "runs_in_dag_test",
 ]
 
 # Only DAG files with sensors or a retry policy pay for these.
@@ -111,3 +113,12 @@ def asset_uri_of(outlet: object) -> str | None:
         if isinstance(value, str) and not isinstance(outlet, AssetAlias):
             return value
     return None
+
+
+def runs_in_dag_test() -> bool:
+    """Whether this process is `dag.test()`, or the command line's `tasks test`: task and trigger run in it."""
+    # Only those load it, besides supervisors; and of those only they talk to themselves.
+    supervisor = sys.modules.get("airflow.sdk.execution_time.supervisor")
+    runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
+    in_process = getattr(supervisor, "InProcessSupervisorComms", None)
+    return in_process is not None and isinstance(getattr(runner, "SUPERVISOR_COMMS", None), in_process)

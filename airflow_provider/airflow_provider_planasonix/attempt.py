@@ -73,6 +73,7 @@ class Attempt:
         self.ledger = TaskStateLedger(context, self.stop_if_given_up)
         self.handle: RunHandle | None = None
         self.given_up = False
+        self._starting = False
 
     def run(self, client: Planasonix, request: RunRequest) -> dict[str, Any]:
         """Start and wait, here or deferred; return the outcome, or the handle where nobody waits."""
@@ -113,6 +114,12 @@ class Attempt:
             cancel_on_signal(self.operator.hook, [handle], self.log)
         # Without a handle a start is under way. Breaking it off would lose the id: its next step sees the flag.
 
+    def on_interrupt(self) -> None:
+        """Ctrl-C in `dag.test()`. Breaking a start off would lose the run's id: its next step sees the flag."""
+        self.given_up = True
+        if not self._starting:
+            raise KeyboardInterrupt
+
     def stop_if_given_up(self) -> None:
         """Before a POST, and after it."""
         if self.given_up:
@@ -134,6 +141,7 @@ class Attempt:
         policy = policy_of(operator, client)
         self._end_stages(client, request, policy)
         while True:
+            self._starting = True
             try:
                 started = start_run(
                     client,
@@ -151,8 +159,10 @@ class Attempt:
                     self.cancel_what_was_started(client)
                 raise
             count_started(started)
+            self._starting = False
             if started.handle is not None:
                 break
+            self.stop_if_given_up()
             self._wait_while_busy(client, started, request)
         handle = self.handle = started.handle
         if self.given_up:

@@ -106,6 +106,12 @@ class StagedAttempt:
         if owned and self.operator.cancel_on_kill:
             cancel_on_signal(self.operator.hook, owned, self.log, stay=not self._in_a_round)
 
+    def on_interrupt(self) -> None:
+        """Ctrl-C in `dag.test()`. As above: a round ends at its next step, anything else at once."""
+        self._given_up.set()
+        if not self._in_a_round:
+            raise KeyboardInterrupt
+
     def cancel_what_was_started(self, client: Planasonix, *, patience_seconds: float = 30.0) -> None:
         """The task's time is up, wherever that was: whatever the book names is given up."""
         self._waiting_for = ()

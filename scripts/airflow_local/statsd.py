@@ -13,6 +13,8 @@ class StatsdCapture:
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        # Hundreds of metrics a second come in bursts, and a datagram that finds no room is lost.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self._socket.bind(("127.0.0.1", 0))
         self._lines: list[str] = []
         self._thread = threading.Thread(target=self._catch, name="statsd-capture", daemon=True)

@@ -118,9 +118,11 @@ class PlanasonixRunOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         self.check_parameters()
+        from airflow_provider_planasonix.interrupt import ctrl_c_cancels
+
         request = self.run_request(context)
         attempt = self._attempt = self.new_attempt(context)
-        with self.hook.get_client() as client:
+        with self.hook.get_client() as client, ctrl_c_cancels(attempt, client):
             try:
                 return attempt.run(client, request)
             except AirflowTaskTimeout:

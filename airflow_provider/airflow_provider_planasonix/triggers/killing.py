@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
 from airflow_provider_planasonix.task_state import TaskKey, current_state, is_given_up
 from planasonix.errors import PlanasonixError
-from planasonix.runs import RunHandle, acancel_run
+
+if TYPE_CHECKING:
+    from planasonix.runs import RunHandle
 
 ON_KILL_SECONDS = 28.0
 """Airflow gives `on_kill` thirty seconds. The first question of a triggerer process alone takes it some five."""
@@ -79,6 +81,13 @@ async def _ask_and_cancel(
     if not is_given_up(state):
         log.info("%s is left to the task's next try: the task is %s", _names(handles), state)
         return
+    await cancel_each(handles, planasonix_conn_id, log, state or "cleared")
+
+
+async def cancel_each(handles: Sequence[RunHandle], planasonix_conn_id: str, log: Any, state: str) -> None:
+    """Cancel the runs, and log what came of it; `state` is what the task is, for the log."""
+    from planasonix.runs import acancel_run
+
     # The client of `run` is closed by now: cancelling has its own.
     async with await PlanasonixHook(planasonix_conn_id).get_async_client() as client:
 
@@ -88,7 +97,7 @@ async def _ask_and_cancel(
             except PlanasonixError as error:
                 log.warning("%s %s could not be cancelled: %s", handle.kind, handle.id, error)
             else:
-                log.info("the task is %s: cancelled %s %s (%s)", state or "cleared", handle.kind, handle.id, status)
+                log.info("the task is %s: cancelled %s %s (%s)", state, handle.kind, handle.id, status)
 
         await asyncio.gather(*(cancel(handle) for handle in handles))
 

@@ -23,6 +23,10 @@ async def client_with_patience(planasonix_conn_id: str, log: Any) -> AsyncPlanas
     A secrets backend may be away, and after a restart all triggers ask at once. Raises the last error; a connection
     that can be read but is wrong raises `ConfigurationError` at once.
     """
+    from planasonix.runs.warm_up import warm_up
+
+    # All triggers share one event loop, and Airflow complains of whoever holds it up for a fifth of a second.
+    await asyncio.to_thread(warm_up)
     began, pause = time.monotonic(), 1.0
     while True:
         try:

@@ -10,10 +10,12 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_planasonix.events import WaitEnd
+from airflow_provider_planasonix.interrupt import cancel_on_ctrl_c
 from airflow_provider_planasonix.triggers.killing import cancel_if_given_up, prepare_for_a_kill
 from airflow_provider_planasonix.triggers.patience import client_with_patience
 from planasonix.errors import PlanasonixError, WaitTimeoutError
-from planasonix.runs import REMIND_SECONDS, RunHandle, Story, await_run
+from planasonix.runs.handle import RunHandle
+from planasonix.runs.story import REMIND_SECONDS, Story
 from planasonix.watch import Interval
 
 DEFERRAL_SECONDS = 8.0
@@ -69,9 +71,14 @@ class PlanasonixRunTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         prepare_for_a_kill(self.task_key)
         handle = RunHandle.from_dict(self.handle)
-        end = await self._wait(handle)
-        # Airflow may fail a task that is resumed before its executor has seen the deferral through.
-        await asyncio.sleep(min(DEFERRAL_SECONDS, max(0.0, self.deferred_at + DEFERRAL_SECONDS - time.time())))
+        try:
+            end = await self._wait(handle)
+            # Airflow may fail a task that is resumed before its executor has seen the deferral through.
+            await asyncio.sleep(min(DEFERRAL_SECONDS, max(0.0, self.deferred_at + DEFERRAL_SECONDS - time.time())))
+        except asyncio.CancelledError:
+            if self.cancel_on_kill:
+                await cancel_on_ctrl_c([handle], self.planasonix_conn_id, self.log)
+            raise
         yield TriggerEvent(end.to_payload())
 
     async def _wait(self, handle: RunHandle) -> WaitEnd:
@@ -80,6 +87,9 @@ class PlanasonixRunTrigger(BaseTrigger):
             client = await client_with_patience(self.planasonix_conn_id, self.log)
         except Exception as error:
             return WaitEnd.gave_up(handle.to_dict(), error)
+        # Loaded by now, in a thread: airflow imports this module on the event loop.
+        from planasonix.runs import await_run
+
         async with client:
             link = handle.link(client.config.job_url_template)
             try:

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_planasonix.events import WaitEnd
+from airflow_provider_planasonix.interrupt import cancel_on_ctrl_c
 from airflow_provider_planasonix.triggers.killing import cancel_if_given_up, prepare_for_a_kill
 from airflow_provider_planasonix.triggers.patience import client_with_patience
 from airflow_provider_planasonix.triggers.run import DEFERRAL_SECONDS
 from planasonix.errors import AuthenticationError, ConfigurationError, PermissionDeniedError, PlanasonixError
-from planasonix.runs import REMIND_SECONDS, RunHandle, Story, await_run
-from planasonix.watch import Interval, WatchedRun
+from planasonix.runs.handle import RunHandle
+from planasonix.runs.story import REMIND_SECONDS, Story
+from planasonix.watch import Interval
 
 if TYPE_CHECKING:
     from planasonix import AsyncPlanasonix
+    from planasonix.watch import WatchedRun
 
 
 class PlanasonixStagesTrigger(BaseTrigger):
@@ -69,9 +72,15 @@ class PlanasonixStagesTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         prepare_for_a_kill(self.task_key)
-        end = await self._wait([RunHandle.from_dict(handle) for handle in self.handles])
-        # Airflow may fail a task that is resumed before its executor has seen the deferral through.
-        await asyncio.sleep(min(DEFERRAL_SECONDS, max(0.0, self.deferred_at + DEFERRAL_SECONDS - time.time())))
+        handles = [RunHandle.from_dict(handle) for handle in self.handles]
+        try:
+            end = await self._wait(handles)
+            # Airflow may fail a task that is resumed before its executor has seen the deferral through.
+            await asyncio.sleep(min(DEFERRAL_SECONDS, max(0.0, self.deferred_at + DEFERRAL_SECONDS - time.time())))
+        except asyncio.CancelledError:
+            if self.cancel_on_kill:
+                await cancel_on_ctrl_c(handles, self.planasonix_conn_id, self.log)
+            raise
         yield TriggerEvent(end.to_payload())
 
     async def _wait(self, handles: list[RunHandle]) -> WaitEnd:
@@ -101,6 +110,9 @@ class PlanasonixStagesTrigger(BaseTrigger):
             return WaitEnd("ended", handle.to_dict(), status=str(wait.result().status), story=story.lines())
 
     async def _wait_for(self, client: AsyncPlanasonix, handle: RunHandle, story: Story) -> WatchedRun:
+        # Loaded by now, in a thread: airflow imports this module on the event loop.
+        from planasonix.runs import await_run
+
         return await await_run(
             client,
             handle,

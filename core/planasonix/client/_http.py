@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import importlib
 import os
 import threading
 import time
@@ -68,6 +69,17 @@ def _default_ssl_context(cert_file: str | None, cert_dir: str | None) -> ssl.SSL
     import httpx
 
     return httpx.create_ssl_context()
+
+
+def load() -> None:
+    """Import the HTTP library with what it loads at its first request, and make the TLS defaults."""
+    import httpx  # noqa: F401
+
+    # Whatever goes wrong here goes wrong again where it is told to whom it concerns.
+    with contextlib.suppress(Exception):
+        importlib.import_module("anyio._backends._asyncio")
+    with contextlib.suppress(Exception):
+        _default_ssl_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
 class _HttpxBase:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, cast
 
 MASK = "***"
@@ -15,18 +16,27 @@ _SCHEME_WORD = (
     r"(?:[\s.,;:!?'\")]|$)"
 )
 
-_KEY = re.compile(r"(?<![A-Za-z0-9])(plnx|plx|flx|whsec)_[A-Za-z0-9_\-+/=]+", re.IGNORECASE)
-_BEARER = re.compile(rf"\b(Bearer)\s+(?!{_SCHEME_WORD})[^\s\"',;]+", re.IGNORECASE)
-_HEADER = re.compile(r"\b(Authorization[\"']?\s*[=:]\s*[\"']?\w+)\s+[^\s\"',;]+", re.IGNORECASE)
-_JWT = re.compile(r"\beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*")
-_USERINFO = re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
 # A named secret, if its value cannot be an ordinary word: long enough, and with a digit in it.
-_NAMED = re.compile(
+_NAMED = (
     r"\b((?:x-planasonix-(?:api-)?key|api[_-]?key|access[_-]?token|client[_-]?secret|signing[_-]?secret"
     r"|secret|password|token|authorization)[\"']?\s*[=:]\s*[\"']?)"
-    r"(?=[^\s\"'&,;]*\d)[^\s\"'&,;]{12,}",
-    re.IGNORECASE,
+    r"(?=[^\s\"'&,;]*\d)[^\s\"'&,;]{12,}"
 )
+
+
+@cache
+def _rules() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """What is masked, and by what, in this order. Compiled on first use: DAG files import errors and raise none."""
+    header = r"\b(Authorization[\"']?\s*[=:]\s*[\"']?\w+)\s+[^\s\"',;]+"
+    bearer = rf"\b(Bearer)\s+(?!{_SCHEME_WORD})[^\s\"',;]+"
+    return (
+        (re.compile(header, re.IGNORECASE), rf"\1 {MASK}"),
+        (re.compile(bearer, re.IGNORECASE), rf"\1 {MASK}"),
+        (re.compile(r"(?<![A-Za-z0-9])(plnx|plx|flx|whsec)_[A-Za-z0-9_\-+/=]+", re.IGNORECASE), rf"\1_{MASK}"),
+        (re.compile(r"\beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*"), MASK),
+        (re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"), MASK),
+        (re.compile(_NAMED, re.IGNORECASE), rf"\1{MASK}"),
+    )
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
@@ -40,12 +50,9 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in secrets:
         if len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, MASK)
-    text = _HEADER.sub(rf"\1 {MASK}", text)
-    text = _BEARER.sub(rf"\1 {MASK}", text)
-    text = _KEY.sub(rf"\1_{MASK}", text)
-    text = _JWT.sub(MASK, text)
-    text = _USERINFO.sub(MASK, text)
-    return _NAMED.sub(rf"\1{MASK}", text)
+    for pattern, mask in _rules():
+        text = pattern.sub(mask, text)
+    return text
 
 
 def redact_data(value: Any, secrets: Iterable[str] = ()) -> Any:

@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast
 
 from planasonix.errors import ConfigurationError
-from planasonix.watch import Kind
 
 if TYPE_CHECKING:
     from planasonix.models import BackfillRequestBody, PipelineRunRequestBody, SyncRequestBody
+    from planasonix.watch import Kind
 
 Operation = Literal["connections.sync", "connections.backfill", "pipelines.run"]
 
