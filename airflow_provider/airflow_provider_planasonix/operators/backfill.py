@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_planasonix.operators.run import PlanasonixRunOperator
+from airflow_provider_planasonix.operators.run import PlanasonixConnectionOperator
 from planasonix.errors import ConfigurationError
 from planasonix.runs.requests import BackfillRequest
 
@@ -22,7 +22,7 @@ _DEFAULTS = ("refuse", "UTC", 1, 3, None)
 """A DAG file without stages does not pay for looking at their parameters."""
 
 
-class PlanasonixBackfillOperator(PlanasonixRunOperator):
+class PlanasonixBackfillOperator(PlanasonixConnectionOperator):
     """Loads the half-open window [`start_at`, `end_at`) again and waits for it (facts §1.1).
 
     Without `start_at` and `end_at` the window is the DAG run's data interval, so that Airflow's own backfill of a DAG
@@ -56,7 +56,14 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
     Raises `planasonix.errors.ConfigurationError`, which names the parameter, before anything is sent.
     """
 
-    template_fields = (*PlanasonixRunOperator.template_fields, "start_at", "end_at", "tables", "stage", "partitions")
+    template_fields = (
+        *PlanasonixConnectionOperator.template_fields,
+        "start_at",
+        "end_at",
+        "tables",
+        "stage",
+        "partitions",
+    )
 
     def __init__(
         self,
