@@ -37,6 +37,7 @@ from planasonix.runs import (
     wait_for_run,
     wait_while_busy,
 )
+from planasonix.runs.target import target_text
 from planasonix.watch import Interval
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ class Attempt:
         self.ledger.note_this_try()
         link = self._link(handle)
         PlanasonixJobLink.push(self.context, link)
-        where = f"of connection {handle.connection_id}" + (f": {link}" if link else "")
+        where = f"of {target_text(handle.kind, handle.target_id)}" + (f": {link}" if link else "")
         self.log.info("%s Planasonix %s %s %s", started.how, handle.kind, handle.id, where)
         return handle, started.run is not None and started.run.phase not in ("active", "cancelling")
 
@@ -182,18 +183,18 @@ class Attempt:
                 self.log.warning(sentence)
 
     def _wait_while_busy(self, client: Planasonix, started: Started, request: RunRequest) -> None:
-        operator = self.operator
+        operator, target = self.operator, target_text(request.kind, request.target_id)
         if started.how == "skipped":
-            raise AirflowSkipException(f"Connection {request.connection_id} is busy, and if_running is 'skip'.")
+            raise AirflowSkipException(f"The {target} is busy, and if_running is 'skip'.")
         since = self.ledger.busy_since()
         until = since + operator.timeout_seconds
         if time.time() >= until:
             raise WaitTimeoutError(
-                f"Connection {request.connection_id} was busy for {operator.timeout_seconds:g} s; nothing was started.",
+                f"The {target} was busy for {operator.timeout_seconds:g} s; nothing was started.",
                 pending=[],
                 hint="Look at what keeps it busy, raise timeout_seconds, or set if_running.",
             )
-        self.log.info("connection %s is busy with %s: waiting", request.connection_id, started.busy_run_id or "a job")
+        self.log.info("the %s is busy with %s: waiting", target, started.busy_run_id or "a job")
         if not operator.deferrable:
             wait_while_busy(client, started, since=since, until=until)
             return

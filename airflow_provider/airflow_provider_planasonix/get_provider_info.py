@@ -13,7 +13,8 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-planasonix",
         "name": _INTEGRATION,
-        "description": "Start `Planasonix <https://planasonix.com/>`__ syncs and backfills, and wait for them.",
+        "description": "Start `Planasonix <https://planasonix.com/>`__ syncs, backfills and pipeline runs, "
+        "and wait for them.",
         "integrations": [
             {
                 "integration-name": _INTEGRATION,
@@ -25,7 +26,9 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": _INTEGRATION,
-                "python-modules": [f"{_PACKAGE}.operators.sync", f"{_PACKAGE}.operators.backfill"],
+                "python-modules": [
+                    f"{_PACKAGE}.operators.{name}" for name in ("sync", "backfill", "pipeline", "cancel")
+                ],
             }
         ],
         "sensors": [
@@ -72,7 +75,7 @@ def get_provider_info() -> dict[str, Any]:
 def _conn_fields() -> dict[str, dict[str, Any]]:
     return {
         "organization_id": _text("Organization", "Sent as X-Organization-ID. Needed if the key has several."),
-        "environment": _text("Environment", "The default environment of pipeline runs."),
+        "environment": _text("Environment", "The default environment of pipeline runs, by its id."),
         "job_url_template": _text(
             "Job page",
             "Where people look at a job, for the button of a task: https://app.example.com/{kind}s/{id}, with job or "

@@ -19,7 +19,7 @@ from airflow_provider_planasonix.task_state import TaskKey
 from planasonix.errors import ConfigurationError, PlanasonixError
 from planasonix.runs import Entry, Unreadable, read_record
 
-OPERATORS = ("PlanasonixSyncOperator", "PlanasonixBackfillOperator")
+OPERATORS = ("PlanasonixSyncOperator", "PlanasonixBackfillOperator", "PlanasonixRunPipelineOperator")
 """Class names of the operators that start runs. Airflow knows a subclass by its own name only."""
 
 ENDED = ("failed", "success", "skipped", "removed", "upstream_failed")

@@ -23,6 +23,8 @@ CHEAP = (
     "airflow_provider_planasonix.links",
     "airflow_provider_planasonix.operators.sync",
     "airflow_provider_planasonix.operators.backfill",
+    "airflow_provider_planasonix.operators.pipeline",
+    "airflow_provider_planasonix.operators.cancel",
 )
 TOO_DEAR = (
     "httpx",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_planasonix._compat import AssetAlias
-from airflow_provider_planasonix.operators.run import PlanasonixRunOperator
+from airflow_provider_planasonix.operators.run import PlanasonixConnectionOperator
 from airflow_provider_planasonix.rendered import is_known
 from planasonix.errors import ConfigurationError
 from planasonix.runs.requests import BackfillRequest
@@ -26,7 +26,7 @@ _DEFAULTS = ("refuse", "UTC", 1, 3, None)
 """A DAG file without stages does not pay for looking at their parameters."""
 
 
-class PlanasonixBackfillOperator(PlanasonixRunOperator):
+class PlanasonixBackfillOperator(PlanasonixConnectionOperator):
     """Loads the half-open window [`start_at`, `end_at`) again and waits for it (facts §1.1).
 
     Without `start_at` and `end_at` the window is the DAG run's partition key or, if it has none, its data interval, so
@@ -70,7 +70,7 @@ class PlanasonixBackfillOperator(PlanasonixRunOperator):
     """
 
     template_fields = (
-        *PlanasonixRunOperator.template_fields,
+        *PlanasonixConnectionOperator.template_fields,
         *("start_at", "end_at", "tables", "stage", "partitions"),
         *("max_active_stages", "stop_after_failures", "on_clear"),
     )

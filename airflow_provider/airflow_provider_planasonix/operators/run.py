@@ -1,4 +1,4 @@
-"""What the sync and the backfill operator have in common: start one run, wait for it, report it."""
+"""What the operators that start a run have in common: start one run, wait for it, report it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PlanasonixRunOperator(BaseOperator):
     """
 
     template_fields = (
-        *("connection_id", "planasonix_conn_id", "priority", "metadata"),
+        *("planasonix_conn_id", "metadata"),
         *("timeout_seconds", "poll_interval_seconds", "if_running", "wait_for_completion", "cancel_on_kill"),
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"metadata": "json"}
@@ -49,9 +49,7 @@ class PlanasonixRunOperator(BaseOperator):
     def __init__(
         self,
         *,
-        connection_id: str,
         planasonix_conn_id: str = PlanasonixHook.default_conn_name,
-        priority: str | None = None,
         metadata: dict[str, Any] | None = None,
         wait_for_completion: bool = True,
         if_running: IfRunning = "wait",
@@ -62,9 +60,7 @@ class PlanasonixRunOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.connection_id = connection_id
         self.planasonix_conn_id = planasonix_conn_id
-        self.priority = priority
         self.metadata = metadata
         self.wait_for_completion = wait_for_completion
         self.if_running: IfRunning = if_running
@@ -200,3 +196,14 @@ class PlanasonixRunOperator(BaseOperator):
             return getattr(self.run_request(context), "expected_tables", ())
         except ConfigurationError:
             return ()
+
+
+class PlanasonixConnectionOperator(PlanasonixRunOperator):
+    """Starts one run of a connection. Not for DAGs: see its subclasses."""
+
+    template_fields = ("connection_id", *PlanasonixRunOperator.template_fields, "priority")
+
+    def __init__(self, *, connection_id: str, priority: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.connection_id = connection_id
+        self.priority = priority

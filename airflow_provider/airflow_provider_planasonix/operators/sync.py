@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_provider_planasonix.operators.run import PlanasonixRunOperator
+from airflow_provider_planasonix.operators.run import PlanasonixConnectionOperator
 from planasonix.runs.requests import SyncRequest
 
 
-class PlanasonixSyncOperator(PlanasonixRunOperator):
+class PlanasonixSyncOperator(PlanasonixConnectionOperator):
     """Starts one incremental sync for each wish of the user, and waits for it (facts §1.1).
 
     A retry of the task waits for the job that is already running, uses the result of one that succeeded meanwhile, and
@@ -45,7 +45,7 @@ class PlanasonixSyncOperator(PlanasonixRunOperator):
     """
 
     template_fields = (
-        *PlanasonixRunOperator.template_fields,
+        *PlanasonixConnectionOperator.template_fields,
         "pipeline_id",
         "expected_tables",
     )

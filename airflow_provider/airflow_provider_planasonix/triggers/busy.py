@@ -19,7 +19,7 @@ class PlanasonixBusyTrigger(BaseTrigger):
 
     No on_kill here, because the job belongs to somebody else.
 
-    :param kind: `job` or `backfill`.
+    :param kind: `job`, `backfill` or `run`.
     :param run_id: the run that keeps the connection busy, or None.
     :param until: seconds since the epoch, UTC: when waiting ends in any case.
     :param planasonix_conn_id: the Airflow connection.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from planasonix.runs.book import Book, MemoryBook, SqliteBook
     from planasonix.runs.decide import IfRunning, Policy
+    from planasonix.runs.ending import EndedRun, end_run
     from planasonix.runs.giving_up import cancel_run, end_at_deadline, give_up
     from planasonix.runs.handle import RunHandle
     from planasonix.runs.intent import idempotency_key, new_intent
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from planasonix.runs.nodes import NodeOutcome
     from planasonix.runs.outcome import Outcome, RunWarning, TableOutcome, outcome_from_dict
     from planasonix.runs.partition_keys import window_of_key
+    from planasonix.runs.pipeline_names import apipeline_id_of, pipeline_id_of
     from planasonix.runs.provenance import Provenance
     from planasonix.runs.reconcile.drive import Reconciliation, reconcile_ledger
     from planasonix.runs.reconcile.findings import Entry, Finding, Unreadable
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BackfillRequest",
     "Book",
+    "EndedRun",
     "Entry",
     "Finding",
     "IfRunning",
@@ -105,14 +108,17 @@ __all__ = [
     "busy_until",
     "cancel_run",
     "cancel_stages",
+    "apipeline_id_of",
     "end_at_deadline",
     "find_run_since",
+    "end_run",
     "give_up",
     "headline",
     "idempotency_key",
     "new_intent",
     "outcome_from_dict",
     "outcome_of",
+    "pipeline_id_of",
     "plan_partitions",
     "plan_stages",
     "planned",
@@ -160,6 +166,14 @@ __getattr__ = lazy_names(
         "decide": (
             "IfRunning",
             "Policy",
+        ),
+        "ending": (
+            "EndedRun",
+            "end_run",
+        ),
+        "pipeline_names": (
+            "apipeline_id_of",
+            "pipeline_id_of",
         ),
         "reconcile.findings": (
             "Entry",

@@ -46,16 +46,14 @@ ORDERS = {"name": "public.orders", "rows_loaded": 44802, "checksum": "sha256:" +
 RUN = RunHandle("run", "run_1", "pl_1", True, 0.0, 1.0, "token", generation=1)
 
 
-def fetched_pipeline_run(run: dict[str, Any], nodes: Any) -> Outcome:
+def fetched_run(run: dict[str, Any], nodes: Any) -> Outcome:
     """The outcome of a pipeline run that the API shows so."""
     steps = fetch_outcome(RUN, job_url_template="https://app/{kind}s/{id}")
     assert next(steps) == Get("run", "run_1")
     assert steps.send(PipelineRun.read({"id": "run_1", "pipelineId": "pl_1", **run})) == Nodes("run_1")
+    answer = steps.throw if isinstance(nodes, Exception) else steps.send
     with pytest.raises(StopIteration) as end:
-        if isinstance(nodes, Exception):
-            steps.throw(nodes)
-        else:
-            steps.send(nodes)
+        answer(nodes)
     return end.value.value
 
 
@@ -73,7 +71,7 @@ NODES = RunNodes.read(
 
 def test_the_run_of_a_pipeline_tells_its_rows_and_nodes() -> None:
     metrics = {"rowsRead": 31000, "rowsWritten": 12}
-    outcome = fetched_pipeline_run({"status": "succeeded", "metrics": metrics, "durationSeconds": 4}, NODES)
+    outcome = fetched_run({"status": "succeeded", "metrics": metrics, "durationSeconds": 4}, NODES)
     # Whether a failed node fails the run is the API's to say: an author may have wanted it so.
     assert (outcome.status, outcome.rows_read, outcome.rows_loaded) == ("succeeded", 31000, 12)
     assert [(node.node_id, node.failed, node.rows_in, node.rows_out) for node in outcome.nodes] == [
@@ -92,7 +90,7 @@ def test_a_job_tells_nothing_of_pipelines() -> None:
 
 def test_the_report_of_a_failed_pipeline_run_names_its_nodes_and_no_secret() -> None:
     error = {"code": "sink_refused", "message": "The sink refused."}
-    text = report(fetched_pipeline_run({"status": "failed", "error": error, "durationSeconds": 4}, NODES))
+    text = report(fetched_run({"status": "failed", "error": error, "durationSeconds": 4}, NODES))
     assert text.startswith("Planasonix run run_1 of pipeline pl_1 failed after 4 s")
     assert "Error: sink_refused: The sink refused." in text
     assert "Node n_source (source.db2)  succeeded  31,000 rows out" in text
@@ -102,7 +100,7 @@ def test_the_report_of_a_failed_pipeline_run_names_its_nodes_and_no_secret() -> 
 
 @pytest.mark.parametrize("nodes", [None, ServerError("down", status_code=503)])
 def test_nodes_that_cannot_be_read_are_a_warning(nodes: Any) -> None:
-    outcome = fetched_pipeline_run({"status": "canceled"}, nodes)
+    outcome = fetched_run({"status": "canceled"}, nodes)
     assert (outcome.status, outcome.nodes, outcome.warnings[0].code) == ("cancelled", (), "nodes_not_read")
 
 

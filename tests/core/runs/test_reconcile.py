@@ -122,7 +122,7 @@ ROWS: list[tuple[str, dict[str, Any], Any, str, float | None, str, str, str, boo
      False),
     ("of another connection", {}, lambda w: record(w, w.add_job("running", target_id="another")), "ended", 3600,
      "GET", "left", "none", False),
-    ("created at another time", {}, lambda w: replace(known("running")(w), created_at=w.now - 99), "ended", 3600,
+    ("created at another time", {}, lambda w: replace(known("running")(w), created_at=w.now), "ended", 3600,
      "GET", "left", "none", False),
     ("created at a time not told", {}, lambda w: replace(known("running")(w), created_at=w.now - 99,
      sent_at=w.now - 99), "ended", 3600, "GET", "orphan", "would_cancel", False),
