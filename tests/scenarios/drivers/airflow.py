@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from scripts.airflow_local import LocalAirflow
+from scripts.airflow_local import LocalAirflow, proc
 from scripts.airflow_local import Run as DagRun
 from scripts.airflow_local.sandbox import SandboxProcess
 from tests.scenarios.driver import Placed, Run, Told
@@ -176,8 +176,12 @@ class AirflowDriver:
 
     def end(self, run: Run, tries: int) -> TaskEnd:
         index = self._indices(run)[run.placed.sibling]
-        self.airflow.wait_task(run.key, TASK, map_index=index, try_number=tries, timeout_seconds=PATIENCE)
-        return ENDS[self.airflow.wait_run(run.key, timeout_seconds=PATIENCE)]
+        row = self.airflow.wait_task(run.key, TASK, map_index=index, try_number=tries, timeout_seconds=PATIENCE)
+        end = ENDS[self.airflow.wait_run(run.key, timeout_seconds=PATIENCE)]
+        if row.pid is not None:
+            # A worker whose task was ended lives on for seconds, and might still call the API.
+            proc.wait_gone(row.pid, PATIENCE)
+        return end
 
     def tries(self, run: Run) -> int:
         row = self.airflow.database.task(run.key, TASK, self._indices(run)[run.placed.sibling])
