@@ -192,6 +192,10 @@ class AirflowDriver:
 
     def cleaners(self, run: Run) -> set[Cleaner]:
         log = self.log(run)
+        # Airflow may close a trigger's own log while its `on_kill` is at work; the rest stands in the triggerer's.
+        for triggerer in self.airflow.home.glob("logs/triggerer*.log"):
+            lines = triggerer.read_text(errors="replace").splitlines()
+            log += "\n".join(line for line in lines if f"dag_id={run.key.dag_id} " in line)
         return {who for who, sentence in SENTENCES if sentence in log} | set(run.notes.get("cleaners", ()))
 
     def provenance(self, run: Run, sibling: int) -> dict[str, Any]:
