@@ -18,7 +18,7 @@ from tests.scenarios.driver import Placed, Run, Told
 from tests.scenarios.scenario import Cleaner, Exit, Moment, Scenario, TaskEnd
 
 TASK = "sync"
-PATIENCE = 120.0
+PATIENCE = 240.0
 ENDS: dict[str | None, TaskEnd] = {"success": "succeeded", "failed": "failed", "skipped": "skipped"}
 HEAD = """
 from datetime import timedelta
