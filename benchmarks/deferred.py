@@ -146,7 +146,7 @@ def _run(
     jobs = {job["id"]: job for job in sandbox.control("GET", "jobs")["jobs"]}
     reads, outcomes = _reads(sandbox)
     calls = _calls(sandbox, "jobs.list") + sum(map(len, reads.values())) - outcomes
-    lines = [line for line in airflow.triggerer.log_path.read_text(errors="replace").splitlines()]
+    lines = airflow.triggerer.log_path.read_text(errors="replace").splitlines()
     return Measured(
         tasks=tasks,
         jobs=len(jobs),

@@ -53,16 +53,14 @@ class Api:
         found = self._sandbox.control("GET", f"journal?operation={operation}&since_seq={self._since}")["entries"]
         return [entry for entry in found if entry["connection_id"] == self.connection_id]
 
-    def looks(self, kind: str) -> int:
-        """How often the job was asked for; lists count, because many waits share them."""
-        operations = ("backfills.get", "backfills.list") if kind == "backfill" else ("jobs.get", "jobs.list")
-        since = f"since_seq={self._since}"
-        return sum(
-            len(self._sandbox.control("GET", f"journal?operation={operation}&{since}")["entries"])
-            if operation.endswith("list")
-            else len(self.entries(operation))
-            for operation in operations
-        )
+    def looks(self, scenario: Scenario) -> int:
+        """How often the job was asked for. In deferred mode lists count, which many waits share."""
+        area = "backfills" if scenario.wish.kind == "backfill" else "jobs"
+        found = len(self.entries(f"{area}.get"))
+        if scenario.mode == "deferred":
+            lists = self._sandbox.control("GET", f"journal?operation={area}.list&since_seq={self._since}")
+            found += len(lists["entries"])
+        return found
 
     def closest_read_after_refusal(self) -> float | None:
         """Seconds between a 429 on a read of the job and the next read; None where there was no 429."""

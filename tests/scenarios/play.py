@@ -103,16 +103,16 @@ def _wait_for(driver: Driver, run: Run, apis: list[Api]) -> None:
 
 
 def _wait_for_job(driver: Driver, run: Run, apis: list[Api]) -> None:
-    kind = run.placed.scenario.wish.kind
+    scenario = run.placed.scenario
     for api in apis:
         wait_until(api.jobs, f"a job of {api.connection_id}", 90)
-    before = [api.looks(kind) for api in apis]
+    before = [api.looks(scenario) for api in apis]
 
     def looked() -> bool:
-        return all(api.looks(kind) > was for api, was in zip(apis, before, strict=True))
+        return all(api.looks(scenario) > was for api, was in zip(apis, before, strict=True))
 
     driver.until(run, "waiting", looked)
-    if kind == "sync" and not all(driver.shown_link(run, sibling) for sibling in range(len(apis))):
+    if scenario.wish.kind == "sync" and not all(driver.shown_link(run, sibling) for sibling in range(len(apis))):
         run.notes.setdefault("wrong", []).append("no link is shown while the job runs")
 
 

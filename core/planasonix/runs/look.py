@@ -14,6 +14,7 @@ from planasonix.runs.identity import is_another
 from planasonix.runs.metadata_names import INTENT
 from planasonix.runs.record import Record
 from planasonix.runs.requests import RunRequest
+from planasonix.watch.protocols import ENDED_PHASES
 
 _SLACK_SECONDS = 3.0
 """Stamps and `Date` have whole seconds, and an answer takes a while."""
@@ -64,7 +65,10 @@ def _began_after(run: RunView, moment: float, clock_offset_seconds: float | None
 
 
 def _ended_before(run: RunView, sent_at: float, clock_offset_seconds: float | None) -> bool:
+    """A list's row has no stamp of its end: of one that has ended its creation must do, which lies before that."""
     finished = getattr(run, "finished_at", None)
+    if finished is None and run.phase in ENDED_PHASES:
+        finished = run.created_at
     if not isinstance(finished, datetime) or clock_offset_seconds is None:
         return False
     return finished.timestamp() < sent_at + clock_offset_seconds - _SLACK_SECONDS

@@ -557,6 +557,13 @@ def test_a_job_that_had_ended_before_we_asked_is_not_ours(world: Any) -> None:
     assert len(world.jobs) == 2
 
 
+@pytest.mark.parametrize(("age", "adopted"), [(50, False), (-1, True)])
+def test_an_ended_job_whose_end_is_not_told_is_judged_by_its_creation(world: Any, age: int, adopted: bool) -> None:
+    found = world.add_job("failed", age=age)
+    started = world.run(sent(world), idempotency="ignored")
+    assert (started.handle.id == found.id) is adopted
+
+
 def test_a_backfill_of_other_tables_is_not_ours() -> None:
     window = {"start_at": datetime(2026, 1, 1, tzinfo=UTC), "end_at": datetime(2026, 2, 1, tzinfo=UTC)}
     request = BackfillRequest("conn_1", tables=("public.orders",), **window)

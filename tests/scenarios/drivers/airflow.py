@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from scripts.airflow_local import LocalAirflow
+from scripts.airflow_local import LocalAirflow, proc
 from scripts.airflow_local import Run as DagRun
 from scripts.airflow_local.sandbox import SandboxProcess
 from tests.scenarios.driver import Placed, Run, Told
 from tests.scenarios.scenario import Cleaner, Exit, Moment, Scenario, TaskEnd
 
 TASK = "sync"
-PATIENCE = 120.0
+PATIENCE = 240.0
 ENDS: dict[str | None, TaskEnd] = {"success": "succeeded", "failed": "failed", "skipped": "skipped"}
 HEAD = """
 from datetime import timedelta
@@ -176,8 +176,12 @@ class AirflowDriver:
 
     def end(self, run: Run, tries: int) -> TaskEnd:
         index = self._indices(run)[run.placed.sibling]
-        self.airflow.wait_task(run.key, TASK, map_index=index, try_number=tries, timeout_seconds=PATIENCE)
-        return ENDS[self.airflow.wait_run(run.key, timeout_seconds=PATIENCE)]
+        row = self.airflow.wait_task(run.key, TASK, map_index=index, try_number=tries, timeout_seconds=PATIENCE)
+        end = ENDS[self.airflow.wait_run(run.key, timeout_seconds=PATIENCE)]
+        if row.pid is not None:
+            # A worker whose task was ended lives on for seconds, and might still call the API.
+            proc.wait_gone(row.pid, PATIENCE)
+        return end
 
     def tries(self, run: Run) -> int:
         row = self.airflow.database.task(run.key, TASK, self._indices(run)[run.placed.sibling])
@@ -188,6 +192,10 @@ class AirflowDriver:
 
     def cleaners(self, run: Run) -> set[Cleaner]:
         log = self.log(run)
+        # Airflow may close a trigger's own log while its `on_kill` is at work; the rest stands in the triggerer's.
+        for triggerer in self.airflow.home.glob("logs/triggerer*.log"):
+            lines = triggerer.read_text(errors="replace").splitlines()
+            log += "\n".join(line for line in lines if f"dag_id={run.key.dag_id} " in line)
         return {who for who, sentence in SENTENCES if sentence in log} | set(run.notes.get("cleaners", ()))
 
     def provenance(self, run: Run, sibling: int) -> dict[str, Any]:
