@@ -22,6 +22,8 @@ CHEAP = (
     "airflow_provider_planasonix.links",
     "airflow_provider_planasonix.operators.sync",
     "airflow_provider_planasonix.operators.backfill",
+    "airflow_provider_planasonix.sensors.job",
+    "airflow_provider_planasonix.sensors.backfill",
 )
 TOO_DEAR = ("httpx", "planasonix.models", "airflow.models", "sqlalchemy", "planasonix.sandbox", "click", "rich")
 MEASURE = f"""
@@ -71,7 +73,7 @@ def test_airflow_loads_it_without_a_warning() -> None:
     assert "airflow_provider_planasonix.links.PlanasonixJobLink" in links
 
 
-@pytest.mark.parametrize("part", ["hooks", "operators", "triggers"])
+@pytest.mark.parametrize("part", ["hooks", "operators", "sensors", "triggers"])
 def test_the_named_modules_exist(part: str) -> None:
     for group in INFO[part]:
         for name in group["python-modules"]:

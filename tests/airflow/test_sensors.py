@@ -407,6 +407,18 @@ def test_a_named_job_waits_in_the_trigger_of_the_operators_and_owns_nothing(
     assert sandbox.cancels() == 0
 
 
+def test_a_job_that_could_not_be_read_at_first_is_told_all_the_same(
+    somebody: Planasonix, sandbox: RunningSandbox, context: Context
+) -> None:
+    job = somebody.connections.sync(ORDERS)
+    sandbox.fault("jobs.get", status=422, times=1)
+    task = sensor(job_id=job.id, deferrable=True, poke_interval=0.1)
+    trigger: Any = deferred(task, context).trigger
+    trigger.deferred_at = 0.0
+    sandbox.finish(job.id)
+    assert task.execute_complete(context, event_of(trigger))["connection_id"] == ORDERS
+
+
 def test_the_first_success_is_found_by_a_trigger(
     somebody: Planasonix, sandbox: RunningSandbox, context: Context
 ) -> None:

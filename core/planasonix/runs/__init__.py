@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from planasonix.runs.record import Record
     from planasonix.runs.reporting import headline, raise_for_failure, report
     from planasonix.runs.requests import BackfillRequest, RunRequest, SyncRequest
+    from planasonix.runs.since.blocking import wait_for_run_since
     from planasonix.runs.since.judge import Sighting
     from planasonix.runs.since.look import afind_run_since, find_run_since
     from planasonix.runs.since.shared import await_run_since
@@ -123,6 +124,7 @@ __all__ = [
     "wait_for_any",
     "wait_for_progress",
     "wait_for_run",
+    "wait_for_run_since",
     "wait_while_busy",
     "wish_of",
 ]
@@ -201,6 +203,7 @@ __getattr__ = lazy_names(
             "RunRequest",
             "SyncRequest",
         ),
+        "since.blocking": ("wait_for_run_since",),
         "since.judge": ("Sighting",),
         "since.look": (
             "afind_run_since",
