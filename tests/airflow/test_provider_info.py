@@ -25,6 +25,8 @@ CHEAP = (
     "airflow_provider_planasonix.operators.backfill",
     "airflow_provider_planasonix.operators.pipeline",
     "airflow_provider_planasonix.operators.cancel",
+    "airflow_provider_planasonix.sensors.job",
+    "airflow_provider_planasonix.sensors.backfill",
 )
 TOO_DEAR = (
     "httpx",
@@ -83,7 +85,7 @@ def test_airflow_loads_it_without_a_warning() -> None:
     assert "airflow_provider_planasonix.links.PlanasonixJobLink" in links
 
 
-@pytest.mark.parametrize("part", ["hooks", "operators", "triggers"])
+@pytest.mark.parametrize("part", ["hooks", "operators", "sensors", "triggers"])
 def test_the_named_modules_exist(part: str) -> None:
     for group in INFO[part]:
         for name in group["python-modules"]:

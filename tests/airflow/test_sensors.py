@@ -294,10 +294,10 @@ def test_a_bad_end(
     options: dict[str, Any],
     error: type[Exception] | None,
 ) -> None:
-    monkeypatch.setattr("planasonix.runs.since.judge.SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr("planasonix.runs.since.judge.SETTLE_SECONDS", -3600.0)
     job = somebody.connections.sync(ORDERS)
     sandbox.finish(job.id, ended)
-    for mode in ({"mode": "poke"}, {"deferrable": True}):
+    for mode in ({"mode": "reschedule"}, {"deferrable": True}):
         task = sensor(**({"job_id": job.id} if fields == "id" else SINCE), **options, **mode)
         if error is None:
             assert task.execute(context)["status"] == "failed"
@@ -311,7 +311,7 @@ def test_a_bad_end(
 def test_a_bad_end_may_be_waited_out(
     somebody: Planasonix, sandbox: RunningSandbox, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("planasonix.runs.since.judge.SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr("planasonix.runs.since.judge.SETTLE_SECONDS", -3600.0)
     sandbox.finish(somebody.connections.sync(ORDERS).id, "failed")
     task = sensor(**SINCE, fail_on_failure=False)
     assert not task.poke(context)
@@ -347,8 +347,7 @@ def test_a_refused_key_ends_it_after_a_while_over_many_processes(
 ) -> None:
     now = [1_000.0]
     monkeypatch.setattr(looking, "time", SimpleNamespace(time=lambda: now[0]))
-    fault = {"operation": "jobs.get", "kind": "error", "status": 401}
-    sandbox.fault(**fault)
+    sandbox.fault("jobs.get", status=401, times=100)
 
     def poke() -> None:
         with pytest.raises(AirflowRescheduleException):
@@ -408,6 +407,18 @@ def test_a_named_job_waits_in_the_trigger_of_the_operators_and_owns_nothing(
     assert sandbox.cancels() == 0
 
 
+def test_a_job_that_could_not_be_read_at_first_is_told_all_the_same(
+    somebody: Planasonix, sandbox: RunningSandbox, context: Context
+) -> None:
+    job = somebody.connections.sync(ORDERS)
+    sandbox.fault("jobs.get", status=422, times=1)
+    task = sensor(job_id=job.id, deferrable=True, poke_interval=0.1)
+    trigger: Any = deferred(task, context).trigger
+    trigger.deferred_at = 0.0
+    sandbox.finish(job.id)
+    assert task.execute_complete(context, event_of(trigger))["connection_id"] == ORDERS
+
+
 def test_the_first_success_is_found_by_a_trigger(
     somebody: Planasonix, sandbox: RunningSandbox, context: Context
 ) -> None:
@@ -429,7 +440,7 @@ def test_what_ended_badly_in_a_trigger_is_told_by_the_worker(
     task = sensor(**SINCE, deferrable=True, poke_interval=0.1)
     trigger: Any = deferred(task, context).trigger
     trigger.deferred_at = 0.0
-    monkeypatch.setattr("planasonix.runs.since.judge.SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr("planasonix.runs.since.judge.SETTLE_SECONDS", -3600.0)
     job = somebody.connections.sync(ORDERS)
     sandbox.finish(job.id, "failed")
     event = event_of(trigger)

@@ -80,6 +80,11 @@ class Looking:
 
     def finish(self, client: Planasonix, handle: RunHandle) -> dict[str, Any]:
         """Report a run that a trigger has seen to end. Returns and raises as `look`."""
+        if not _target_of(handle):
+            # Named by its id alone, and never read before it was deferred for.
+            run: Any = reader_of(client, handle.kind).get(handle.id)
+            shown = _shown_target(handle.kind, run)
+            handle = handle_of(handle.kind, handle.id, shown, created_at=handle.created_at)
         self._note(handle, None)
         return self._judge(outcome_of(client, handle))
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from planasonix.runs.record import Record
     from planasonix.runs.reporting import headline, raise_for_failure, report
     from planasonix.runs.requests import BackfillRequest, PipelineRunRequest, RunRequest, SyncRequest
+    from planasonix.runs.since.blocking import wait_for_run_since
     from planasonix.runs.since.judge import Sighting
     from planasonix.runs.since.look import afind_run_since, find_run_since
     from planasonix.runs.since.shared import await_run_since
@@ -137,6 +138,7 @@ __all__ = [
     "wait_for_any",
     "wait_for_progress",
     "wait_for_run",
+    "wait_for_run_since",
     "wait_while_busy",
     "window_of_key",
     "wish_of",
@@ -227,6 +229,7 @@ __getattr__ = lazy_names(
             "RunRequest",
             "SyncRequest",
         ),
+        "since.blocking": ("wait_for_run_since",),
         "since.judge": ("Sighting",),
         "since.look": (
             "afind_run_since",

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from planasonix.errors import PagingError, PlanasonixError
+from planasonix.errors import PlanasonixError
 from planasonix.runs.drivers import aperform
 from planasonix.runs.effects import Listed, ListSince, RunView, Steps
 from planasonix.runs.since.judge import Sighting
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ADAPTIVE = Interval(shortest_seconds=5.0, longest_seconds=30.0)
 LONGEST_PAUSE_SECONDS = 120.0
 """Of an adaptive wait beside very many others: looks that cost many calls are taken more rarely."""
 
@@ -195,12 +194,10 @@ class Board:
         self._cost = 0
         self._rounds_without_common -= 1
         if len(groups) > FEW and self._rounds_without_common <= 0 and not self._outage.is_on:
-            try:
-                rows = await self._list_all(groups)
-            except PlanasonixError as error:
-                self._tell_failed(due, error)
-                return
-            if rows is not None:
+            rows = await self._list_all(groups)
+            if rows is None:
+                self._rounds_without_common = _ROUNDS_AFTER_A_LONG_LIST
+            else:
                 for (target_id, _), waits in groups.items():
                     await self._tell(waits, [row for row in rows if _target_of(self._kind, row) == target_id])
                 return
@@ -208,23 +205,26 @@ class Board:
         await asyncio.gather(*(self._look_at(gate, group, waits) for group, waits in groups.items()))
 
     async def _list_all(self, groups: Mapping[_Group, Sequence[_Wait]]) -> list[RunView] | None:
-        """The runs of all targets since the earliest moment; None where that takes too many pages."""
+        """The runs of all targets since the earliest moment. None where that takes too many pages, or cannot be read,
+        or does not show whose the runs are: then each target has a list of its own.
+        """
         client = self._reader()
         filters: dict[str, Any] = {"limit": _PAGE, "max_pages": max(2, len(groups) // 2)}
-        if client.clock_offset_seconds is None:
-            await client.jobs.list_page(limit=1)  # tells how far the API's clock is from ours
         since = min(one.wish.since.timestamp() for waits in groups.values() for one in waits) - OVERLAP_SECONDS
-        bound = datetime.fromtimestamp(since + (client.clock_offset_seconds or 0.0), UTC)
         types = {job_type for _, job_type in groups}
-        if self._kind == "job":
-            filters |= {"since": bound}
-            if len(types) == 1 and None not in types:
-                filters |= {"type": types.pop()}
         reader: Any = {"job": client.jobs, "backfill": client.backfills, "run": client.runs}[self._kind]
         try:
+            if client.clock_offset_seconds is None:
+                await reader.list_page(limit=1)  # tells how far the API's clock is from ours
+            if self._kind == "job":
+                filters["since"] = datetime.fromtimestamp(since + (client.clock_offset_seconds or 0.0), UTC)
+                if len(types) == 1 and None not in types:
+                    filters["type"] = types.pop()
             rows: list[RunView] = [row async for row in reader.list(**filters)]
-        except PagingError:
-            self._rounds_without_common = _ROUNDS_AFTER_A_LONG_LIST
+        except PlanasonixError as error:
+            log.info("no common list of %ss (%s): one for each of %d", self._kind, error, len(groups))
+            return None
+        if any(_target_of(self._kind, row) is None for row in rows):
             return None
         self._cost = 1 + len(rows) // _PAGE
         return rows

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING
 
 from planasonix.errors import NotFoundError
+from planasonix.models.status import is_known_status
 from planasonix.runs.drivers import aperform, perform
 from planasonix.runs.effects import Get, Listed, ListSince, RunView, Steps
 from planasonix.runs.since.judge import Sighting, counts, judge
@@ -45,26 +46,35 @@ def confirm(
     """
     runs = {row.id: known_ends.get(row.id, row) for row in rows if counts(wish, row, clock_offset_seconds)}
     reads = 0
+    # A row shows no time of an end: whether a word that nobody published is one, only a GET tells.
+    unclear = [run.id for run in runs.values() if run.phase not in ENDED_PHASES and not is_known_status(run.status)]
     while True:
         sighting = judge(wish, runs.values(), now() + (clock_offset_seconds or 0.0))
-        run = sighting.run
-        if run is None or sighting.verdict == "waiting" or run.id in known_ends:
+        run_id = unclear.pop() if unclear else _resting_on(sighting, known_ends)
+        if run_id is None:
             return sighting
         if reads == READS_AT_MOST:
-            return Sighting("waiting", run)
+            return Sighting("waiting", sighting.run)
         reads += 1
         try:
-            read: RunView = yield Get(wish.kind, run.id)
+            read: RunView = yield Get(wish.kind, run_id)
         except NotFoundError:
-            del runs[run.id]
+            del runs[run_id]
             continue
-        if read.id != run.id or (read.created_at is not None and not counts(wish, read, clock_offset_seconds)):
+        if read.id != run_id or (read.created_at is not None and not counts(wish, read, clock_offset_seconds)):
             # An answer about another run says nothing of this one.
-            del runs[run.id]
+            del runs[run_id]
             continue
-        runs[run.id] = read
+        runs[run_id] = read
         if read.phase in ENDED_PHASES:
-            known_ends[run.id] = read
+            known_ends[run_id] = read
+
+
+def _resting_on(sighting: Sighting, known_ends: Mapping[str, RunView]) -> str | None:
+    """The run that must be read before the verdict stands."""
+    if sighting.run is None or sighting.verdict == "waiting" or sighting.run.id in known_ends:
+        return None
+    return sighting.run.id
 
 
 def find_run_since(client: Planasonix, wish: RunSince) -> Sighting:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from planasonix.errors import PlanasonixError, WaitTimeoutError
+from planasonix.errors import PlanasonixError
 from planasonix.runs.effects import RunView
-from planasonix.runs.since.board import ADAPTIVE, Board
+from planasonix.runs.since.blocking import ADAPTIVE, timed_out
+from planasonix.runs.since.board import Board
 from planasonix.runs.since.judge import Sighting
 from planasonix.runs.since.look import afind_run_since
 from planasonix.runs.since.wish import RunSince
@@ -76,18 +77,3 @@ async def await_run_since(
     if sighting.verdict != "waiting":
         return sighting
     raise timed_out(wish, sighting.run, timeout_seconds)
-
-
-def timed_out(wish: RunSince, run: RunView | None, timeout_seconds: float | None) -> WaitTimeoutError:
-    """The error of a wait whose time is up."""
-    limit = "its time" if timeout_seconds is None else f"{timeout_seconds:g} s"
-    pending: list[Any] = []
-    seen = "none was seen"
-    if run is not None:
-        pending = [{"kind": wish.kind, "id": run.id, "status": str(run.status)}]
-        seen = f"the last one seen is {run.id}, {run.status}"
-    return WaitTimeoutError(
-        f"No Planasonix {wish} had {wish.wanted_status} within {limit}: {seen}.",
-        pending=pending,
-        hint="Look whether it was started at all, and for which connection; since and the timeout bound the wait.",
-    )

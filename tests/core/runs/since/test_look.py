@@ -12,6 +12,7 @@ import pytest
 from planasonix import AsyncPlanasonix, Planasonix
 from planasonix.errors import ServerError
 from planasonix.runs import RunSince, Sighting, afind_run_since, find_run_since
+from planasonix.runs.since import judge
 from planasonix.sandbox import DEFAULT_API_KEY, Sandbox
 
 CONNECTION = "conn_shop_orders"
@@ -96,11 +97,32 @@ def test_a_get_that_fails_is_a_look_that_fails(find: Look, sandbox: Sandbox, cli
         find(since())
 
 
-def test_all_ended_badly_is_told_after_a_while(find: Look, sandbox: Sandbox, client: Planasonix) -> None:
+def test_all_ended_badly_is_told_after_a_while(
+    find: Look, sandbox: Sandbox, client: Planasonix, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = client.connections.sync(CONNECTION)
     sandbox.finish(job.id, "failed")
     assert find(since()).verdict == "waiting"
     assert find(since(wanted_status="ended")).verdict == "found"
+    monkeypatch.setattr(judge, "SETTLE_SECONDS", -3600.0)
+    assert find(since()).verdict == "failed"
+    assert find(since(fail_on_failure=False)).verdict == "waiting"
+
+
+def test_a_word_that_nobody_published_is_a_bad_end_once_it_has_one(
+    find: Look, sandbox: Sandbox, client: Planasonix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge, "SETTLE_SECONDS", -3600.0)
+    sandbox.script(CONNECTION, "paused", ended=False)
+    job = client.connections.sync(CONNECTION)
+    sandbox.advance(60)
+    seen = find(since())
+    assert seen.run is not None
+    assert (seen.verdict, seen.run.id, seen.run.status) == ("waiting", job.id, "paused")
+    sandbox.script("conn_hr_people", "exploded")
+    client.connections.sync("conn_hr_people")
+    sandbox.advance(60)
+    assert find(since(target_id="conn_hr_people")).verdict == "failed"
 
 
 def test_backfills_are_found_too(find: Look, sandbox: Sandbox, client: Planasonix) -> None:

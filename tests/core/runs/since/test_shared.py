@@ -112,6 +112,22 @@ def test_a_common_list_that_is_too_long_gives_way_to_lists_of_their_own(
     assert isinstance(seen[5], WaitTimeoutError)
 
 
+def test_a_common_list_that_is_refused_gives_way_too(sandbox: RunningSandbox, other: Planasonix) -> None:
+    connections = [row.id for row in other.connections.list()][:5]
+    # The first list that is not about one connection: it learns the clock, and fails.
+    sandbox.fault("jobs.list", status=403, times=1)
+    job = other.connections.sync(connections[4])
+    sandbox.finish(job.id)
+
+    async def main() -> list[Any]:
+        async with client_of(sandbox) as client:
+            return await gather_waits(client, [since(one) for one in connections], 1.5)
+
+    seen = asyncio.run(main())
+    assert (seen[4].verdict, seen[4].run.id) == ("found", job.id)
+    assert {one.get("connection_id") for one in lists(sandbox)} >= set(connections)
+
+
 def test_a_bad_poll_ends_no_wait(sandbox: RunningSandbox, other: Planasonix) -> None:
     sandbox.fault("jobs.list", status=500, times=3)
     job = other.connections.sync(CONNECTION)
