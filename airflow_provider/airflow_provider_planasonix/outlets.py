@@ -14,11 +14,11 @@ from zoneinfo import ZoneInfo
 from airflow_provider_planasonix._compat import Asset, AssetAlias, asset_uri_of, is_mapped_instance
 from airflow_provider_planasonix.assets import table_of, table_uri
 from planasonix.errors import ConfigurationError
-from planasonix.runs.outcome import Outcome, TableOutcome
 
+# What runs on a worker is imported there: a DAG file only has its outlets checked.
 if TYPE_CHECKING:
     from airflow_provider_planasonix.operators.run import PlanasonixRunOperator
-    from planasonix.runs import StagedOutcome
+    from planasonix.runs import Outcome, StagedOutcome, TableOutcome
 
 _SHOWN = 50
 """How many job ids or stages an event names: the extra is stored once for each table and partition."""
@@ -58,8 +58,10 @@ def note_outcome(operator: PlanasonixRunOperator, context: Any, outcome: Outcome
         operator.log.warning("the events of this task's outlets say nothing of what was loaded: %r", error)
 
 
-def event_extra(outcome: Outcome | StagedOutcome, table: TableOutcome, **more: Any) -> dict[str, Any]:
+def event_extra(outcome: Outcome | StagedOutcome, table: TableOutcome) -> dict[str, Any]:
     """The extra of one table's event: plain JSON, the same names for each kind of run, None where nothing is known."""
+    from planasonix.runs import Outcome
+
     extra: dict[str, Any] = {
         "connection_id": outcome.connection_id,
         "table": table.name,
@@ -93,11 +95,13 @@ def event_extra(outcome: Outcome | StagedOutcome, table: TableOutcome, **more: A
                 for stage in outcome.stages[:_SHOWN]
             ],
         }
-    return extra | more
+    return extra
 
 
 def partition_keys(outcome: Outcome | StagedOutcome, key_format: str, timezone: str) -> list[str]:
     """A key for each window that was loaded: its begin, on the clocks of `timezone`."""
+    from planasonix.runs import Outcome
+
     stages = () if isinstance(outcome, Outcome) else outcome.stages
     begins = [stage.start_at for stage in stages] or [outcome.window_start]
     zone = ZoneInfo(timezone)
@@ -115,21 +119,34 @@ def _tell(operator: PlanasonixRunOperator, events: Any, outcome: Outcome | Stage
     keys: list[str] = []
     if key_format := getattr(operator, "partition_key_format", None):
         keys = partition_keys(outcome, key_format, getattr(operator, "partition_timezone", "UTC"))
+        if not keys:
+            operator.log.warning("no event has a partition key: the API does not say which window was loaded")
     for outlet in operator.outlets:
-        if isinstance(outlet, AssetAlias):
-            for uri, table in tables.items():
-                if table.state == "loaded":
-                    events[outlet].add(Asset(uri=uri), extra=event_extra(outcome, table))
-        elif named := table_of(asset_uri_of(outlet) or ""):
-            table = tables.get(table_uri(*named)) or _not_listed(named[1], outcome)
-            event = events[outlet]
-            event.extra.update(event_extra(outcome, table))
-            if keys:
-                event.add_partitions(keys)
+        try:
+            _fill(outlet, events, outcome, tables, keys)
+        except Exception as error:
+            operator.log.warning("the event of the outlet %r says nothing of what was loaded: %r", outlet, error)
+
+
+def _fill(
+    outlet: object, events: Any, outcome: Outcome | StagedOutcome, tables: dict[str, TableOutcome], keys: list[str]
+) -> None:
+    if isinstance(outlet, AssetAlias):
+        for uri, table in tables.items():
+            if table.state == "loaded":
+                events[outlet].add(Asset(uri=uri), extra=event_extra(outcome, table))
+    elif named := table_of(asset_uri_of(outlet) or ""):
+        table = tables.get(table_uri(*named)) or _not_listed(named[1], outcome)
+        event = events[outlet]
+        event.extra.update(event_extra(outcome, table))
+        if keys:
+            event.add_partitions(keys)
 
 
 def _not_listed(table: str, outcome: Outcome | StagedOutcome) -> TableOutcome:
     """A table of which the results say nothing had no change, unless not all results could be read."""
+    from planasonix.runs import Outcome, TableOutcome
+
     parts = [outcome] if isinstance(outcome, Outcome) else outcome.stages
     unread = any(warning.code == "results_not_read" for part in parts for warning in part.warnings)
     return TableOutcome(table, "unknown" if unread else "no_change")

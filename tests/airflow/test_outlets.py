@@ -174,7 +174,7 @@ def test_a_partition_key_is_of_its_zone() -> None:
     assert event["partition_key"] == "2025-12-31T19"
 
 
-def test_what_goes_wrong_here_fails_no_task(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_goes_wrong_here_fails_no_task() -> None:
     task = sync(outlets=[ORDERS])
     note_outcome(task, {}, LOADED)
     assert task.outcome is LOADED
