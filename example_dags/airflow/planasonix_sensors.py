@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from airflow.sdk import DAG
+from airflow_provider_planasonix.sensors.job import PlanasonixJobSensor
 
 from airflow_provider_planasonix.operators.sync import PlanasonixSyncOperator
-from airflow_provider_planasonix.sensors.job import PlanasonixJobSensor
 
 with DAG("planasonix_sensors", schedule=None, default_args={"retries": 2}, tags=["planasonix"], doc_md=__doc__):
     # Returns the job's handle at once, so that other work can go on beside the sync.
@@ -14,7 +14,8 @@ with DAG("planasonix_sensors", schedule=None, default_args={"retries": 2}, tags=
     # By that handle; an id does as well. Returns the outcome, as the operator would have.
     started_here = PlanasonixJobSensor(task_id="started_here", job_id=start.output, deferrable=True)
 
-    # The first sync of the connection since then that succeeded, whoever started it: Planasonix's own schedule, a person.
+    # The first sync of the connection since then that succeeded, whoever started it: Planasonix's own schedule, or a
+    # person.
     # With a data interval, `since="{{ data_interval_end }}"` is "tonight's".
     started_by_anybody = PlanasonixJobSensor(
         task_id="started_by_anybody",
