@@ -43,12 +43,13 @@ PATIENCE = 240.0
 
 @dataclass
 class Seen:
-    """What one example left behind."""
+    """What one example left behind. `pipeline_runs` are everybody's: they carry no metadata."""
 
     airflow: LocalAirflow
     run: Run
     jobs: list[dict[str, Any]]
     backfills: list[dict[str, Any]]
+    pipeline_runs: list[dict[str, Any]]
 
     def result(self, task_id: str, map_index: int = -1) -> Any:
         return self.airflow.database.xcoms(self.run, task_id, map_index)["return_value"]
@@ -155,6 +156,14 @@ def _sensors(seen: Seen) -> None:
     assert (anybody["connection_id"], anybody["status"], anybody["owned"]) == ("conn_hr_people", "succeeded", False)
 
 
+def _pipeline(seen: Seen) -> None:
+    revenue, stopped = seen.result("revenue"), seen.result("not_today")
+    assert (revenue["pipeline_id"], revenue["status"]) == ("pl_daily_revenue", "succeeded")
+    assert revenue["nodes"]
+    assert (stopped["id"], stopped["status"]) == (seen.result("close_the_ledger")["id"], "cancelled")
+    assert Counter(run["pipeline_id"] for run in seen.pipeline_runs) == {"pl_daily_revenue": 1, "pl_ledger_close": 1}
+
+
 def _migrated(seen: Seen) -> None:
     assert seen.result("wait_for_events")["id"] == seen.result("trigger_events")["id"]
     assert seen.result("sync_orders")["rows_loaded"]
@@ -207,6 +216,9 @@ EXPECTED = {
         dict.fromkeys(("start", "started_here", "started_by_anybody"), "success"), {"conn_hr_people": 1}, {}, _sensors
     ),
     "planasonix_retry_policy": Expected({"sync": "success"}, {"conn_finance_ledger": 1}, {}, _timeouts),
+    "planasonix_pipeline": Expected(
+        dict.fromkeys(("revenue", "close_the_ledger", "not_today"), "success"), {}, {}, _pipeline
+    ),
     "shop": Expected(
         dict.fromkeys(("sync_orders", "trigger_events", "wait_for_events"), "success"),
         {"conn_01jq8k2m3n4p5q6r7s8t9u0v1": 1, "conn_marketing_lake": 1},
@@ -248,7 +260,12 @@ def ended(airflow: LocalAirflow, _sandbox: SandboxProcess) -> Iterator[dict[str,
         time.sleep(0.2)
     state = _sandbox.control("GET", "state")
     yield {
-        name: Seen(airflow, run, *([one for one in state[kind] if _is_of(run, one)] for kind in ("jobs", "backfills")))
+        name: Seen(
+            airflow,
+            run,
+            *([one for one in state[kind] if _is_of(run, one)] for kind in ("jobs", "backfills")),
+            state["runs"],
+        )
         for name, run in runs.items()
     }
     for name in EXAMPLES:
