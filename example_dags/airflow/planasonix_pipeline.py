@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow.sdk import DAG
+
 from airflow_provider_planasonix.operators.cancel import PlanasonixCancelOperator
 from airflow_provider_planasonix.operators.pipeline import PlanasonixRunPipelineOperator
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import DAG
-from airflow_provider_planasonix.retry_policy import PlanasonixRetryPolicy
 
 from airflow_provider_planasonix.operators.sync import PlanasonixSyncOperator
+from airflow_provider_planasonix.retry_policy import PlanasonixRetryPolicy
 
 with DAG("planasonix_retry_policy", schedule=None, tags=["planasonix"], doc_md=__doc__):
     PlanasonixSyncOperator(

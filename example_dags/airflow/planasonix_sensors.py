@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from airflow.sdk import DAG
-from airflow_provider_planasonix.sensors.job import PlanasonixJobSensor
 
 from airflow_provider_planasonix.operators.sync import PlanasonixSyncOperator
+from airflow_provider_planasonix.sensors.job import PlanasonixJobSensor
 
 with DAG("planasonix_sensors", schedule=None, default_args={"retries": 2}, tags=["planasonix"], doc_md=__doc__):
     # Returns the job's handle at once, so that other work can go on beside the sync.
