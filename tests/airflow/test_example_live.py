@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,12 @@ EXPECTED = {
 
 def test_every_example_has_an_expectation() -> None:
     assert sorted(EXPECTED) == EXAMPLES
+
+
+@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"shop"}))
+def test_it_can_be_imported_from_the_package(name: str) -> None:
+    """And tells what it shows: that is the DAG's documentation in the UI."""
+    assert import_module(f"airflow_provider_planasonix.example_dags.{name}").__doc__
 
 
 @pytest.mark.parametrize(("name", "test"), ELSEWHERE.items())
