@@ -52,6 +52,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "expected_tables": _collection,
     "partitions": _collection,
     "metadata": _collection,
+    "variables": _collection,
 }
 
 

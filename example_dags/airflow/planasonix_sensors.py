@@ -14,7 +14,8 @@ with DAG("planasonix_sensors", schedule=None, default_args={"retries": 2}, tags=
     # By that handle; an id does as well. Returns the outcome, as the operator would have.
     started_here = PlanasonixJobSensor(task_id="started_here", job_id=start.output, deferrable=True)
 
-    # The first sync of the connection since then that succeeded, whoever started it: Planasonix's own schedule, a person.
+    # The first sync of the connection since then that succeeded, whoever started it: Planasonix's own schedule, or a
+    # person.
     # With a data interval, `since="{{ data_interval_end }}"` is "tonight's".
     started_by_anybody = PlanasonixJobSensor(
         task_id="started_by_anybody",

@@ -1,16 +1,18 @@
 """Every example DAG as it is shipped, all of them at once on a real Airflow, judged by their tasks, results and jobs.
 
-The wheel holds the same files (`tests/packaging`). An example without an expectation here fails.
+The wheel holds the same files (`tests/packaging`). An example without an expectation here fails. With them runs what
+the migration page shows as the new form of a DAG.
 """
 
 from __future__ import annotations
 
 import contextlib
-import shutil
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +23,34 @@ from scripts.airflow_local.sandbox import SandboxProcess
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(420)]
 
-FOLDER = Path(__file__).resolve().parents[2] / "example_dags" / "airflow"
-EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py"))
+ROOT = Path(__file__).resolve().parents[2]
+ELSEWHERE = {"planasonix_assets": "test_assets_live.py"}
+"""Several DAGs that start one another, each run in a test of its own."""
+
+
+def _sources() -> dict[str, str]:
+    """DAG id → DAG file."""
+    files = {path.stem: path.read_text() for path in (ROOT / "example_dags" / "airflow").glob("*.py")}
+    shown = (ROOT / "docs" / "airflow" / "migration.md").read_text()
+    [after] = re.findall(r"^```python\n(.*?)^```$", shown, re.DOTALL | re.MULTILINE)
+    return {name: source for name, source in files.items() if name not in ELSEWHERE} | {"shop": after}
+
+
+SOURCES = _sources()
+EXAMPLES = sorted(SOURCES)
 PATIENCE = 240.0
 """For all of them together; a quiet machine needs a third of it."""
 
 
 @dataclass
 class Seen:
-    """What one example left behind."""
+    """What one example left behind. `pipeline_runs` are everybody's: they carry no metadata."""
 
     airflow: LocalAirflow
     run: Run
     jobs: list[dict[str, Any]]
     backfills: list[dict[str, Any]]
+    pipeline_runs: list[dict[str, Any]]
 
     def result(self, task_id: str, map_index: int = -1) -> Any:
         return self.airflow.database.xcoms(self.run, task_id, map_index)["return_value"]
@@ -135,6 +151,25 @@ def _reconcile(seen: Seen) -> None:
     assert "orphan" not in told["counts"]
 
 
+def _sensors(seen: Seen) -> None:
+    here, anybody = seen.result("started_here"), seen.result("started_by_anybody")
+    assert (here["id"], here["status"]) == (seen.result("start")["id"], "succeeded")
+    assert (anybody["connection_id"], anybody["status"], anybody["owned"]) == ("conn_hr_people", "succeeded", False)
+
+
+def _pipeline(seen: Seen) -> None:
+    revenue, stopped = seen.result("revenue"), seen.result("not_today")
+    assert (revenue["pipeline_id"], revenue["status"]) == ("pl_daily_revenue", "succeeded")
+    assert revenue["nodes"]
+    assert (stopped["id"], stopped["status"]) == (seen.result("close_the_ledger")["id"], "cancelled")
+    assert Counter(run["pipeline_id"] for run in seen.pipeline_runs) == {"pl_daily_revenue": 1, "pl_ledger_close": 1}
+
+
+def _migrated(seen: Seen) -> None:
+    assert seen.result("wait_for_events")["id"] == seen.result("trigger_events")["id"]
+    assert seen.result("sync_orders")["rows_loaded"]
+
+
 EXPECTED = {
     "planasonix_nightly": Expected(
         {
@@ -178,6 +213,20 @@ EXPECTED = {
         during=_end_what_is_shared,
     ),
     "planasonix_timeouts": Expected({"sync": "success"}, {"conn_bq_exports": 1}, {}, _timeouts),
+    "planasonix_sensors": Expected(
+        dict.fromkeys(("start", "started_here", "started_by_anybody"), "success"), {"conn_hr_people": 1}, {}, _sensors
+    ),
+    "planasonix_retry_policy": Expected({"sync": "success"}, {"conn_finance_ledger": 1}, {}, _timeouts),
+    "planasonix_pipeline": Expected(
+        dict.fromkeys(("revenue", "close_the_ledger", "not_today"), "success"), {}, {}, _pipeline
+    ),
+    "shop": Expected(
+        dict.fromkeys(("sync_orders", "trigger_events", "wait_for_events"), "success"),
+        {"conn_01jq8k2m3n4p5q6r7s8t9u0v1": 1, "conn_marketing_lake": 1},
+        {},
+        _migrated,
+        runs_by_itself=True,
+    ),
     "planasonix_reconcile": Expected({"reconcile": "success"}, {}, {}, _reconcile),
 }
 
@@ -186,13 +235,25 @@ def test_every_example_has_an_expectation() -> None:
     assert sorted(EXPECTED) == EXAMPLES
 
 
+@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"shop"}))
+def test_it_can_be_imported_from_the_package(name: str) -> None:
+    """And tells what it shows: that is the DAG's documentation in the UI."""
+    assert import_module(f"airflow_provider_planasonix.example_dags.{name}").__doc__
+
+
+@pytest.mark.parametrize(("name", "test"), ELSEWHERE.items())
+def test_what_runs_elsewhere_does(name: str, test: str) -> None:
+    assert (ROOT / "example_dags" / "airflow" / f"{name}.py").exists()
+    assert f"{name}.py" in Path(__file__).with_name(test).read_text()
+
+
 @pytest.fixture(scope="module")
 def ended(airflow: LocalAirflow, _sandbox: SandboxProcess) -> Iterator[dict[str, Seen]]:
     """All examples, started together and run to their ends."""
     _sandbox.reset()
     deadline = time.monotonic() + PATIENCE
     for name in EXAMPLES:
-        shutil.copy(FOLDER / f"{name}.py", airflow.home / "dags")
+        (airflow.home / "dags" / f"{name}.py").write_text(SOURCES[name])
     runs = {name: _started(airflow, name, deadline) for name in EXAMPLES}
     waiting = dict(runs)
     to_do = {name: EXPECTED[name].during for name in EXAMPLES}
@@ -206,7 +267,12 @@ def ended(airflow: LocalAirflow, _sandbox: SandboxProcess) -> Iterator[dict[str,
         time.sleep(0.2)
     state = _sandbox.control("GET", "state")
     yield {
-        name: Seen(airflow, run, *([one for one in state[kind] if _is_of(name, one)] for kind in ("jobs", "backfills")))
+        name: Seen(
+            airflow,
+            run,
+            *([one for one in state[kind] if _is_of(run, one)] for kind in ("jobs", "backfills")),
+            state["runs"],
+        )
         for name, run in runs.items()
     }
     for name in EXAMPLES:
@@ -215,9 +281,11 @@ def ended(airflow: LocalAirflow, _sandbox: SandboxProcess) -> Iterator[dict[str,
             (airflow.home / "dags" / f"{name}.py").unlink()
 
 
-def _is_of(name: str, started: dict[str, Any]) -> bool:
-    """Whether the DAG started this job or backfill; a backfill's own jobs are counted with it."""
-    return not started.get("backfill_id") and (started["metadata"] or {}).get("dag_id") == name
+def _is_of(run: Run, started: dict[str, Any]) -> bool:
+    """Whether the DAG run started this job or backfill; a backfill's own jobs are counted with it."""
+    metadata = started["metadata"] or {}
+    mine = (metadata.get("dag_id"), metadata.get("dag_run_id")) == (run.dag_id, run.run_id)
+    return mine and not started.get("backfill_id")
 
 
 def _started(airflow: LocalAirflow, name: str, deadline: float) -> Run:
@@ -231,6 +299,7 @@ def _started(airflow: LocalAirflow, name: str, deadline: float) -> Run:
         return airflow.wait_until(
             lambda: airflow.database.first_run(name), f"a run of {name}", deadline - time.monotonic()
         )
+    # Jobs of other tests are not this one's to judge.
     return airflow.trigger(name, conf={"dag_ids": EXAMPLES} if name == "planasonix_reconcile" else None)
 
 

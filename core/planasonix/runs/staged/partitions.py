@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from planasonix.errors import ConfigurationError
 from planasonix.runs.staged.windows import STAGES_AT_MOST, Stage, stamp, window_of
@@ -30,9 +30,7 @@ def plan_partitions(
         raise ConfigurationError(
             f"overlap must be one of {', '.join(get_args(Overlap))}, got {overlap!r}.", field="overlap"
         )
-    if isinstance(partitions, str) or not isinstance(partitions, Iterable):
-        raise ConfigurationError(f"partitions must be a list of (start, end), got {partitions!r}.", field="partitions")
-    windows = [_window(number, pair) for number, pair in enumerate(partitions, 1)]
+    windows = [_window(number, pair) for number, pair in enumerate(_listed(partitions), 1)]
     if not windows:
         raise ConfigurationError("partitions must hold at least one (start, end).", field="partitions")
     if overlap == "merge":
@@ -51,9 +49,17 @@ def plan_partitions(
     return tuple(Stage(f"{stamp(start)}-{stamp(end)}", start, end) for start, end in windows)
 
 
-def _window(number: int, pair: Sequence[datetime | str]) -> Window:
-    if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
-        raise ConfigurationError(f"partition {number} must be a pair (start, end), got {pair!r}.", field="partitions")
+def _listed(partitions: object) -> Iterable[object]:
+    """What a template rendered may be anything; a text would silently become its letters."""
+    if isinstance(partitions, str) or not isinstance(partitions, Iterable):
+        raise ConfigurationError(f"partitions must be a list of (start, end), got {partitions!r}.", field="partitions")
+    return cast(Iterable[object], partitions)
+
+
+def _window(number: int, value: object) -> Window:
+    pair = cast(Sequence[object], value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    if len(pair) != 2:
+        raise ConfigurationError(f"partition {number} must be a pair (start, end), got {value!r}.", field="partitions")
     try:
         return window_of(pair[0], pair[1])
     except ConfigurationError as error:
