@@ -129,7 +129,8 @@ def _run(
     airflow: LocalAirflow, sandbox: SandboxProcess, statsd: StatsD, tasks: int, timeout_seconds: float
 ) -> Measured:
     before = _mib(airflow)
-    airflow.add_dag("many.py", DAG.format(interval=INTERVAL_SECONDS, connection=CONNECTION, tasks=tasks))
+    source = DAG.format(interval=INTERVAL_SECONDS, connection=CONNECTION, tasks=tasks)
+    airflow.add_dag("many.py", source, timeout_seconds=300)
     began = time.monotonic()
     run = airflow.trigger("many")
     _wait(airflow, run, {"deferred": tasks}, timeout_seconds)
@@ -146,7 +147,7 @@ def _run(
     jobs = {job["id"]: job for job in sandbox.control("GET", "jobs")["jobs"]}
     reads, outcomes = _reads(sandbox)
     calls = _calls(sandbox, "jobs.list") + sum(map(len, reads.values())) - outcomes
-    lines = [line for line in airflow.triggerer.log_path.read_text(errors="replace").splitlines()]
+    lines = airflow.triggerer.log_path.read_text(errors="replace").splitlines()
     return Measured(
         tasks=tasks,
         jobs=len(jobs),
