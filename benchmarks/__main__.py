@@ -26,7 +26,6 @@ MODULES = {
 }
 
 
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=MODULES, action="append", help="measure this group (may be repeated)")

@@ -1,4 +1,4 @@
-"""What each module costs that a DAG file may import, on top of `airflow.sdk`: Airflow's parser pays it again and again."""
+"""What each module that a DAG file may import costs on top of `airflow.sdk`: Airflow imports it at each parse."""
 
 import json
 import pkgutil

@@ -16,6 +16,7 @@ def warm_up() -> None:
     """
     # Imported here: naming this function is to cost nothing.
     import planasonix.client._async.client
+    import planasonix.models.envelopes
     import planasonix.runs.aio
     import planasonix.watch.watcher  # noqa: F401
     from planasonix.client._http import load
