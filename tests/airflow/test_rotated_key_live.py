@@ -8,7 +8,7 @@ import pytest
 
 from planasonix.sandbox import Sandbox
 
-pytestmark = [pytest.mark.live, pytest.mark.scenario, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.live, pytest.mark.scenario, pytest.mark.timeout(400)]
 
 ORDERS = "conn_shop_orders"
 OLD, NEW = "plnx_live_canary_before_51c7", "plnx_live_canary_after_51c7"
