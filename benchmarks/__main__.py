@@ -18,7 +18,12 @@ from benchmarks import results
 from benchmarks.figure import Figure, figures_of
 
 # Modules whose public functions yield rows; each is imported when its turn comes, since they need different things.
-MODULES = {"calls": "benchmarks.beside", "imports": "benchmarks.imports", "waits": "benchmarks.waits"}
+MODULES = {
+    "calls": "benchmarks.beside",
+    "imports": "benchmarks.imports",
+    "waits": "benchmarks.waits",
+    "deferred": "benchmarks.deferred",
+}
 
 
 def main() -> int:

@@ -114,7 +114,9 @@ def measure(tasks: int, *, parallelism: int = 4, timeout_seconds: float = 5400.0
         )
         (airflow.home / "config").mkdir()
         shutil.copy(EXECUTOR, airflow.home / "config")
-        with SandboxProcess(port, key, Path(logs)) as sandbox, airflow:
+        with SandboxProcess(port, key, Path(logs)) as sandbox, contextlib.ExitStack() as ends:
+            ends.callback(airflow.stop)
+            airflow.start(timeout_seconds=600)
             _favour(airflow)
             sandbox.control("PATCH", "switches", {"busy": "parallel"})
             sandbox.control("PUT", f"connections/{CONNECTION}/script", {"outcome": "stuck", "queue_seconds": 0})
@@ -129,7 +131,8 @@ def _run(
     airflow: LocalAirflow, sandbox: SandboxProcess, statsd: StatsdCapture, tasks: int, timeout_seconds: float
 ) -> Measured:
     before = _mib(airflow)
-    airflow.add_dag("many.py", DAG.format(interval=INTERVAL_SECONDS, connection=CONNECTION, tasks=tasks))
+    source = DAG.format(interval=INTERVAL_SECONDS, connection=CONNECTION, tasks=tasks)
+    airflow.add_dag("many.py", source, timeout_seconds=300)
     began = time.monotonic()
     run = airflow.trigger("many")
     _wait(airflow, run, {"deferred": tasks}, timeout_seconds)
@@ -147,6 +150,9 @@ def _run(
     reads, outcomes = _reads(sandbox)
     calls = _calls(sandbox, "jobs.list") + sum(map(len, reads.values())) - outcomes
     lines = airflow.triggerer.log_path.read_text(errors="replace").splitlines()
+    metrics = statsd.count("triggers.running") + statsd.count("triggerer_heartbeat")
+    if not metrics:
+        raise RuntimeError("no metric of the triggerer came: is `statsd` installed where Airflow is?")
     return Measured(
         tasks=tasks,
         jobs=len(jobs),
@@ -155,7 +161,7 @@ def _run(
         steady_reads=steady_reads,
         late_seconds=sorted(_first_after(reads[job_id], at) - at for job_id, at in ended_at.items()),
         blocked=statsd.count("triggers.blocked_main_thread"),
-        metrics=statsd.count("triggers.running") + statsd.count("triggerer_heartbeat"),
+        metrics=metrics,
         blocked_lines=[line for line in lines if BLOCKED_LINE in line],
         mib_before=before,
         mib_while_waiting=waiting,

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(200)]
 
 ORDERS = "conn_shop_orders"
 PROGRAM = """
-import json, sys
+import json, sys, warnings
 from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG
 from airflow_provider_planasonix.operators.backfill import PlanasonixBackfillOperator
@@ -45,6 +45,9 @@ for mode in ("blocking", "deferred"):
         with DAG(f"{kind}_{mode}", schedule=None) as dag:
             operator(**common, **more)
         DAGS[dag.dag_id] = dag
+
+# Whatever a task does, no line of ours may earn a warning while it does it.
+warnings.filterwarnings("error", module=r"(airflow_provider_)?planasonix($|\\.)")
 
 if __name__ == "__main__":
     # One process for all tests: the first dag.test() of a process takes Airflow longer than all others together.
@@ -147,7 +150,15 @@ def author(process: Author, sandbox: Any) -> Author:
     return process
 
 
-@pytest.mark.parametrize("dag_id", ["sync_blocking", "sync_deferred", "backfill_blocking", "backfill_deferred"])
+@pytest.mark.parametrize(
+    "dag_id",
+    [
+        "sync_blocking",
+        "sync_deferred",
+        pytest.param("backfill_blocking", marks=pytest.mark.scenario),
+        pytest.param("backfill_deferred", marks=pytest.mark.scenario),
+    ],
+)
 def test_it_runs_to_a_good_end(author: Author, sandbox: Any, dag_id: str) -> None:
     sandbox.script(ORDERS, "succeeded", duration_seconds=1)
     assert author.run(dag_id) == "success", author.output[-4000:]
@@ -155,7 +166,7 @@ def test_it_runs_to_a_good_end(author: Author, sandbox: Any, dag_id: str) -> Non
     assert (sandbox.jobs_started() + sandbox.backfills_started(), sandbox.cancels()) == (1, 0)
 
 
-@pytest.mark.parametrize("dag_id", ["sync_deferred", "backfill_blocking"])
+@pytest.mark.parametrize("dag_id", [pytest.param("sync_deferred", marks=pytest.mark.scenario), "backfill_blocking"])
 def test_a_failed_job_fails_the_run_once_its_retry_failed_too(author: Author, sandbox: Any, dag_id: str) -> None:
     sandbox.script(ORDERS, "failed", duration_seconds=1)
     assert author.run(dag_id) == "failed", author.output[-4000:]
@@ -163,7 +174,7 @@ def test_a_failed_job_fails_the_run_once_its_retry_failed_too(author: Author, sa
     assert (sandbox.jobs_started() + sandbox.backfills_started(), sandbox.cancels()) == (2, 0)
 
 
-@pytest.mark.parametrize("kind", ["sync", "staged"])
+@pytest.mark.parametrize("kind", ["sync", pytest.param("staged", marks=pytest.mark.scenario)])
 @pytest.mark.parametrize(("mode", "end"), [("blocking", "failed"), ("deferred", "interrupted")])
 def test_ctrl_c_cancels_and_nothing_is_tried_again(
     author: Author, sandbox: Any, kind: str, mode: str, end: str

@@ -73,8 +73,6 @@ def _default_ssl_context(cert_file: str | None, cert_dir: str | None) -> ssl.SSL
 
 def load() -> None:
     """Import the HTTP library with what it loads at its first request, and make the TLS defaults."""
-    import httpx  # noqa: F401
-
     # Whatever goes wrong here goes wrong again where it is told to whom it concerns.
     with contextlib.suppress(Exception):
         importlib.import_module("anyio._backends._asyncio")

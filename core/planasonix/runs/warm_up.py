@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
+_FIRST_WAIT = (
+    "planasonix.client._async.client",
+    "planasonix.models.envelopes",
+    "planasonix.runs.aio",
+    "planasonix.watch.watcher",
+)
+"""By name, because importing this module is to cost nothing."""
+
 
 def warm_up() -> None:
     """Load what waiting for runs needs: the HTTP library, its TLS defaults, the models of jobs and backfills.
@@ -14,10 +24,8 @@ def warm_up() -> None:
         async with AsyncPlanasonix() as client:
             job = await client.jobs.wait("job_01jq8v7e8n")
     """
-    # Imported here: naming this function is to cost nothing.
-    import planasonix.client._async.client
-    import planasonix.runs.aio
-    import planasonix.watch.watcher  # noqa: F401
+    for name in _FIRST_WAIT:
+        import_module(name)
     from planasonix.client._http import load
     from planasonix.models import Backfill, Job
 
