@@ -35,18 +35,21 @@ def lineage_of(operator: PlanasonixRunOperator) -> OperatorLineage:
 
     from airflow_provider_planasonix.lineage_facets import PlanasonixJobFacet
 
-    job_facets: Any = {"planasonix": PlanasonixJobFacet(operator.connection_id, operator.planasonix_conn_id)}
+    connection_id = getattr(operator, "connection_id", None)
+    job_facet = PlanasonixJobFacet(operator.planasonix_conn_id, connection_id, getattr(operator, "pipeline_id", None))
+    job_facets: Any = {"planasonix": job_facet}
     outcome = operator.outcome
     if outcome is None:
         return OperatorLineage(job_facets=job_facets)
     run_facets: dict[str, Any] = {"planasonix": _run_facet(outcome)}
     if isinstance(outcome, Outcome):
-        namespace, _ = dataset_name(operator.connection_id, "")
+        namespace, _ = dataset_name(outcome.target_id, "")
         run_facets["externalQuery"] = external_query_run.ExternalQueryRunFacet(outcome.id, namespace)
     if not outcome.succeeded:
         text = report(outcome) if isinstance(outcome, Outcome) else report_stages(outcome)
         run_facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(text, "python")
-    outputs: Any = [_dataset(operator.connection_id, table) for table in outcome.tables]
+    # The run of a pipeline tells of no tables.
+    outputs: Any = [_dataset(connection_id, table) for table in outcome.tables] if connection_id else []
     return OperatorLineage(outputs=outputs, run_facets=run_facets, job_facets=job_facets)
 
 

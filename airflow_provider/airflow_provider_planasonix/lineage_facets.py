@@ -7,13 +7,13 @@ from typing import ClassVar
 import attr
 from openlineage.client.facet_v2 import JobFacet, RunFacet
 
-_NO_SECRET = ["kind", "ids", "jobIds", "links", "status", "tables", "connectionId", "planasonixConnId"]
+_NO_SECRET = ["kind", "ids", "jobIds", "links", "status", "tables", "connectionId", "pipelineId", "planasonixConnId"]
 """Names and addresses, shown as they are: OpenLineage's masking goes by the look of words."""
 
 
 @attr.define
 class PlanasonixRunFacet(RunFacet):
-    """The run in Planasonix: `kind` is `job`, `backfill` or `staged_backfill`, `ids` its id or those of its stages."""
+    """The run in Planasonix: `kind` is `job`, `backfill`, `staged_backfill` or `run`, `ids` its id or those of its stages."""
 
     kind: str
     ids: list[str]
@@ -35,9 +35,10 @@ class PlanasonixRunFacet(RunFacet):
 
 @attr.define
 class PlanasonixJobFacet(JobFacet):
-    """Which connection the task loads, and the Airflow connection that it asks with."""
+    """The Airflow connection that the task asks with, and which connection it loads or pipeline it runs."""
 
-    connectionId: str
     planasonixConnId: str
+    connectionId: str | None = None
+    pipelineId: str | None = None
 
     _additional_skip_redact: ClassVar[list[str]] = _NO_SECRET

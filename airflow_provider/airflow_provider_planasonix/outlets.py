@@ -72,14 +72,7 @@ def event_extra(outcome: Outcome | StagedOutcome, table: TableOutcome) -> dict[s
         "window_end": outcome.window_end,
     }
     if isinstance(outcome, Outcome):
-        extra |= {
-            "kind": outcome.kind,
-            "id": outcome.id,
-            "job_ids": list(outcome.job_ids[:_SHOWN]),
-            "generation": outcome.generation,
-            "finished_at": outcome.finished_at,
-            "link": outcome.link,
-        }
+        extra |= _of_the_run(outcome)
     else:
         last = outcome.stages[-1]
         extra |= {
@@ -98,6 +91,17 @@ def event_extra(outcome: Outcome | StagedOutcome, table: TableOutcome) -> dict[s
     return extra
 
 
+def _of_the_run(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "kind": outcome.kind,
+        "id": outcome.id,
+        "job_ids": list(outcome.job_ids[:_SHOWN]),
+        "generation": outcome.generation,
+        "finished_at": outcome.finished_at,
+        "link": outcome.link,
+    }
+
+
 def partition_keys(outcome: Outcome | StagedOutcome, key_format: str, timezone: str) -> list[str]:
     """A key for each window that was loaded: its begin, on the clocks of `timezone`."""
     from planasonix.runs import Outcome
@@ -109,11 +113,15 @@ def partition_keys(outcome: Outcome | StagedOutcome, key_format: str, timezone: 
 
 
 def _tell(operator: PlanasonixRunOperator, events: Any, outcome: Outcome | StagedOutcome) -> None:
+    connection_id = getattr(operator, "connection_id", None)
+    if connection_id is None:
+        _tell_of_the_pipeline(operator, events, outcome)
+        return
     operator.outlets = [outlet for outlet in operator.outlets if _of_this_task(operator, outlet)]
     tables: dict[str, TableOutcome] = {}
     for table in outcome.tables:
         try:
-            tables[table_uri(operator.connection_id, table.name)] = table
+            tables[table_uri(connection_id, table.name)] = table
         except ValueError:
             operator.log.warning("the table %r can be no asset: a part of its name is empty", table.name)
     keys: list[str] = []
@@ -126,6 +134,13 @@ def _tell(operator: PlanasonixRunOperator, events: Any, outcome: Outcome | Stage
             _fill(outlet, events, outcome, tables, keys)
         except Exception as error:
             operator.log.warning("the event of the outlet %r says nothing of what was loaded: %r", outlet, error)
+
+
+def _tell_of_the_pipeline(operator: PlanasonixRunOperator, events: Any, outcome: Any) -> None:
+    """Its run tells of no tables: whichever assets the author declared get the run itself."""
+    for outlet in operator.outlets:
+        if asset_uri_of(outlet) is not None:
+            events[outlet].extra.update({"pipeline_id": outcome.pipeline_id, **_of_the_run(outcome)})
 
 
 def _fill(
@@ -165,8 +180,9 @@ def _not_loaded_here(operator: PlanasonixRunOperator, outlet: object) -> str | N
     if named is None:
         return None
     connection_id, table = named
-    if _is_text(operator.connection_id) and connection_id != operator.connection_id:
-        return f"the task's connection is {operator.connection_id}"
+    own = getattr(operator, "connection_id", None)
+    if _is_text(own) and connection_id != own:
+        return f"the task's connection is {own}"
     tables = getattr(operator, "tables", None)
     if isinstance(tables, list | tuple) and all(map(_is_text, tables)) and table not in tables:
         return f"the task loads {', '.join(tables)} only"

@@ -71,7 +71,6 @@ class PlanasonixRunOperator(BaseOperator):
         self._attempt: Attempt | None = None
         # What became of the run, once this process has read it: OpenLineage asks for it afterwards.
         self.outcome: Outcome | StagedOutcome | None = None
-        self._check_outlets()
         self.check_parameters()
 
     @cached_property
@@ -207,3 +206,4 @@ class PlanasonixConnectionOperator(PlanasonixRunOperator):
         super().__init__(**kwargs)
         self.connection_id = connection_id
         self.priority = priority
+        self._check_outlets()
