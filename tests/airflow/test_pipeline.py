@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
+from airflow_provider_planasonix.events import WaitEnd
+from airflow_provider_planasonix.ledger import KEY, TaskStateLedger
 from airflow_provider_planasonix.operators import cancel as cancel_module
 from airflow_provider_planasonix.operators.backfill import PlanasonixBackfillOperator
 from airflow_provider_planasonix.operators.cancel import PlanasonixCancelOperator
 from airflow_provider_planasonix.operators.pipeline import PlanasonixRunPipelineOperator
 from airflow_provider_planasonix.operators.sync import PlanasonixSyncOperator
 from planasonix import Planasonix
-from planasonix.errors import ConfigurationError
+from planasonix.errors import ConfigurationError, RunFailedError, WaitTimeoutError
+from planasonix.runs import Record, RunHandle
 from planasonix.sandbox import Sandbox
 
 SECRET = "plnx_live_" + "a1b2c3d4" * 4
@@ -177,3 +183,122 @@ def test_a_handle_that_is_none_is_refused_before_anything_is_sent(sandbox: Sandb
         task.execute({"ti": FakeTaskInstance()})
     assert caught.value.field == "handle"
     assert sandbox.calls() == 0
+
+
+class Store(dict[str, Any]):
+    def set(self, key: str, value: Any) -> None:
+        self[key] = value
+
+
+class Task:
+    """One task instance in the place of Airflow's processes: its store outlives its tries."""
+
+    def __init__(self, sandbox: Sandbox, **arguments: Any) -> None:
+        self.sandbox = sandbox
+        self.arguments = {"poll_interval_seconds": 0.05, **arguments}
+        self.store = Store()
+        self.xcoms: dict[str, Any] = {}
+
+    def context(self, operator: Any) -> dict[str, Any]:
+        ti = SimpleNamespace(
+            dag_id="nightly", run_id="manual__1", task_id="run", map_index=-1, try_number=1, max_tries=1, log_url=None
+        )
+        ti.xcom_push = lambda key, value: self.xcoms.update({key: value})
+        return {
+            "ti": ti,
+            "task": operator,
+            "dag_run": SimpleNamespace(clear_number=0),
+            "task_state_store": self.store,
+        }
+
+    def operator(self) -> PlanasonixRunPipelineOperator:
+        operator = pipeline(**self.arguments)
+        client = Planasonix(SECRET_OF_SANDBOX, transport=self.sandbox.transport(), environment="env_of_connection")
+        hook = SimpleNamespace(get_client=lambda: client, job_url_template="https://app/{kind}s/{id}")
+        operator.__dict__["hook"] = hook
+        return operator
+
+    def execute(self) -> Any:
+        operator = self.operator()
+        return operator.execute(self.context(operator))
+
+    def resume(self, event: dict[str, Any]) -> Any:
+        operator = self.operator()
+        return operator.execute_complete(self.context(operator), event)
+
+
+SECRET_OF_SANDBOX = "plnx_live_sandbox"
+
+
+def test_a_task_runs_its_pipeline_by_name_and_a_retry_takes_the_result() -> None:
+    sandbox = Sandbox(speed=100)
+    task = Task(sandbox, pipeline_name="daily_revenue", variables={"day": "1"}, deferrable=False)
+    outcome = task.execute()
+    [run] = sandbox.runs("pl_daily_revenue")
+    assert (outcome["kind"], outcome["id"], outcome["pipeline_id"]) == ("run", run["id"], "pl_daily_revenue")
+    assert (run["variables"], run["environment_id"]) == ({"day": "1"}, "env_of_connection")
+    assert task.xcoms["planasonix_job_link"] == f"https://app/runs/{run['id']}"
+    again = task.execute()
+    assert (again["id"], again["reattached"]) == (run["id"], True)
+    assert sandbox.runs_started() == 1
+
+
+def test_the_context_is_forwarded_where_that_is_asked_for() -> None:
+    sandbox = Sandbox(speed=100)
+    Task(sandbox, pipeline_id="pl_daily_revenue", forward_context=True, metadata={"team": "sales"}).execute()
+    [run] = sandbox.runs("pl_daily_revenue")
+    told = {"dag_id": "nightly", "dag_run_id": "manual__1", "task_id": "run", "team": "sales"}
+    assert told.items() <= run["variables"].items()
+
+
+def test_a_deferred_task_waits_with_a_handle_of_the_run_and_resumes_with_its_outcome() -> None:
+    sandbox = Sandbox(speed=0)
+    task = Task(sandbox, pipeline_id="pl_daily_revenue", environment="env_prod", deferrable=True)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute()
+    [run] = sandbox.runs("pl_daily_revenue")
+    _, arguments = deferred.value.trigger.serialize()
+    assert (arguments["handle"]["kind"], arguments["handle"]["id"]) == ("run", run["id"])
+    assert arguments["handle"]["target_id"] == "pl_daily_revenue"
+    assert SECRET_OF_SANDBOX not in json.dumps(arguments)
+    sandbox.finish(run["id"])
+    outcome = task.resume(WaitEnd("ended", arguments["handle"], status="succeeded").to_payload())
+    assert (outcome["id"], outcome["status"]) == (run["id"], "succeeded")
+    assert run["environment_id"] == "env_prod"
+
+
+def test_a_failed_run_fails_its_task_with_the_readable_message_and_a_retry_starts_another() -> None:
+    sandbox = Sandbox(speed=100)
+    sandbox.script("pl_daily_revenue", sequence=[{"outcome": "failed", "failed_node": "n_join"}, {}])
+    task = Task(sandbox, pipeline_id="pl_daily_revenue")
+    with pytest.raises(RunFailedError, match="of pipeline pl_daily_revenue failed") as caught:
+        task.execute()
+    assert "Node n_join (transform.join)  failed" in str(caught.value)
+    assert task.execute()["generation"] == 1
+
+
+def test_a_task_past_its_time_limit_gives_its_run_up() -> None:
+    sandbox = Sandbox(speed=100)
+    sandbox.script("pl_daily_revenue", outcome="stuck")
+    with pytest.raises(WaitTimeoutError, match="was cancelled"):
+        Task(sandbox, pipeline_id="pl_daily_revenue", timeout=0.5).execute()
+    assert sandbox.run_cancels() == 1
+
+
+def test_a_busy_pipeline_is_skipped_where_that_is_asked_for() -> None:
+    sandbox = Sandbox(speed=0, run_busy="409")
+    Planasonix(SECRET_OF_SANDBOX, transport=sandbox.transport()).pipelines.run("pl_daily_revenue")
+    with pytest.raises(AirflowSkipException, match="pipeline pl_daily_revenue is busy"):
+        Task(sandbox, pipeline_id="pl_daily_revenue", if_running="skip").execute()
+
+
+def test_a_stored_try_of_the_version_before_is_found_again() -> None:
+    """An upgrade while a sync waits: its ledger still says `connection_id`."""
+    sandbox = Sandbox(speed=0)
+    job = Planasonix(SECRET_OF_SANDBOX, transport=sandbox.transport()).connections.sync("conn_shop_orders")
+    record = {"intent": "x", "operation": "connections.sync", "kind": "job", "connection_id": "conn_shop_orders"}
+    record |= {"key": "plnx-1", "body": "{}", "run_id": job.id, "created_at": 1.0, "deadline_at": 2.0, "version": 1}
+    task = Task(sandbox, pipeline_id="pl_daily_revenue")
+    task.store[KEY] = {"version": 1, "intent": "x", "mark": {}, "record": record}
+    assert TaskStateLedger(task.context(task.operator())).read() == Record.from_dict(record)
+    assert RunHandle.of(Record.from_dict(record), reattached=True).connection_id == "conn_shop_orders"
