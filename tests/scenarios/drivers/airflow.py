@@ -72,7 +72,8 @@ class AirflowDriver:
 
     def until(self, run: Run, moment: Moment, looked: Callable[[], bool]) -> None:
         if moment == "ended":
-            self.airflow.wait_task(run.key, TASK, "success", timeout_seconds=PATIENCE)
+            # The run too: a task that is cleared while the scheduler ends its run stays cleared.
+            self.airflow.wait_run(run.key, "success", timeout_seconds=PATIENCE)
         elif moment == "starting":
             self.airflow.task_process(run.key, TASK, timeout_seconds=PATIENCE)
             self.airflow.wait_until(lambda: self._sent(run), "the ledger to be written", PATIENCE, run.key)
