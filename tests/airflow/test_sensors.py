@@ -168,6 +168,15 @@ def test_a_field_that_was_rendered_wrong_is_told_before_anything_is_sent(
     assert sandbox.counts()["calls"] == 0
 
 
+@pytest.mark.parametrize("rendered", [None, "None", ""])
+def test_a_connection_that_was_rendered_to_nothing_is_told(context: Context, rendered: Any) -> None:
+    task = sensor(connection_id="{{ a }}", since=LONG_AGO)
+    task.connection_id = rendered
+    with pytest.raises(ConfigurationError) as caught:
+        task.poke(context)
+    assert caught.value.field == "connection_id"
+
+
 def test_the_default_of_deferrable_is_airflows() -> None:
     assert PlanasonixJobSensor(task_id="wait", job_id="job_1").deferrable is False
 

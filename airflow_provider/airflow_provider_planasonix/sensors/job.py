@@ -40,8 +40,8 @@ class PlanasonixJobSensor(PlanasonixRunSensor):
     :param timeout: seconds, or a timedelta, for the whole wait: Airflow's own parameter and its default, seven days.
         The task fails without a retry then, as every sensor of Airflow does.
     :param mode: `poke` or `reschedule`, where it is not deferrable.
-    :param deferrable: wait in the triggerer; default from `[operators] default_deferrable`. Then `exponential_backoff`
-        and `max_wait` have no effect.
+    :param deferrable: wait in the triggerer; default from `[operators] default_deferrable`. Then `exponential_backoff`,
+        `max_wait` and `silent_fail` have no effect.
     :param soft_fail: skip instead of fail when the job fails, is cancelled, or does not come in time.
     :param start_from_trigger: begin in the triggerer, without a worker; needs `deferrable=True`, `connection_id` and
         `since`, and templates that ask for nothing but the DAG run. Off by default: with it, what is wrong in a

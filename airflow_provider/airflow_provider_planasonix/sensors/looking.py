@@ -191,7 +191,7 @@ class _Memory:
         self._sensor = sensor
         self._store: Any = context["task_state_store"] if sensor.reschedule and not sensor.deferrable else None
         self._try_number = context["ti"].try_number
-        self._patience: Patience = sensor.patience
+        self._patience = sensor.patience = sensor.patience or Patience()
         if self._store is not None:
             stored = self._store.get(_PATIENCE_KEY)
             if isinstance(stored, Mapping) and stored.get("try_number") == self._try_number:

@@ -12,19 +12,19 @@ from airflow_provider_planasonix._compat import (
     AirflowSkipException,
     BaseSensorOperator,
     PokeReturnValue,
-    StartTriggerArgs,
     default_deferrable,
 )
 from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
 from airflow_provider_planasonix.links import PlanasonixJobLink
 from planasonix.errors import ConfigurationError
 from planasonix.watch.interval import require_positive
-from planasonix.watch.patience import Patience
 
 # What runs on a worker is imported there: a DAG file only makes sensors.
 if TYPE_CHECKING:
+    from airflow_provider_planasonix._compat import StartTriggerArgs
     from planasonix.runs import RunSince, WantedStatus
     from planasonix.watch import Kind
+    from planasonix.watch.patience import Patience
 
 FRAMEWORK_SLACK = timedelta(minutes=10)
 """How much later than ours Airflow's own deadline of a deferral is: ours takes a last look, and tells what it saw."""
@@ -73,8 +73,9 @@ class PlanasonixRunSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self.start_from_trigger = start_from_trigger
         self._chosen_interval = poke_interval is not None
+        self._is_named = connection_id is None
         # What the looks of this process remember: see `looking`.
-        self.patience = Patience()
+        self.patience: Patience | None = None
         self.said: tuple[str, str] | None = None
         self.linked: str | None = None
 
@@ -91,13 +92,15 @@ class PlanasonixRunSensor(BaseSensorOperator):
         """What is waited for, from the rendered fields; None where the run has a name. Raises `ConfigurationError`."""
         from planasonix.runs import RunSince
 
-        if self.connection_id is None:
+        if self._is_named:
             return None
+        # A template that renders None gives that word.
+        connection_id, job_type = (None if value == "None" else value for value in (self.connection_id, self.job_type))
         return RunSince(
             self.kind,
-            self.connection_id,
+            connection_id,  # type: ignore[arg-type]  # refused there
             self.since,  # type: ignore[arg-type]  # text is read as a moment
-            self.job_type,
+            job_type,
             self.wanted_status,
             self.fail_on_failure,
         )
@@ -212,6 +215,9 @@ class PlanasonixRunSensor(BaseSensorOperator):
             )
 
     def _start_trigger_args(self) -> StartTriggerArgs:
+        # It belongs to Airflow's triggers: dear to import, and only this way of starting needs it.
+        from airflow_provider_planasonix._compat import StartTriggerArgs
+
         since = self.since.isoformat() if isinstance(self.since, datetime) else self.since
         return StartTriggerArgs(
             trigger_cls="airflow_provider_planasonix.triggers.since.PlanasonixSinceTrigger",
