@@ -26,6 +26,9 @@ All of them pickle: orchestrators carry exceptions across processes. None holds 
 key, and whatever text a server sends passes `redact` before it gets in.
 """
 
+from typing import TYPE_CHECKING
+
+from planasonix._lazy import lazy_names
 from planasonix.errors.attempts import Attempt
 from planasonix.errors.base import CallOutcome, ConfigurationError, PlanasonixError
 from planasonix.errors.calls import (
@@ -44,7 +47,6 @@ from planasonix.errors.calls import (
 )
 from planasonix.errors.redaction import redact, redact_data
 from planasonix.errors.reply import error_from_reply, http_date, request_id_of, retry_after_seconds_of
-from planasonix.errors.retrying import RetryAdvice, retry_advice
 from planasonix.errors.runs import (
     FeedbackLoopError,
     NotPublishedError,
@@ -56,6 +58,9 @@ from planasonix.errors.runs import (
     SignatureError,
     WaitTimeoutError,
 )
+
+if TYPE_CHECKING:
+    from planasonix.errors.retrying import RetryAdvice, retry_advice
 
 __all__ = [
     "APIError",
@@ -94,10 +99,14 @@ __all__ = [
 ]
 
 
+# Only who judges an error pays for the table.
+__getattr__ = lazy_names(__name__, {"retrying": ("RetryAdvice", "retry_advice")})
+
+
 def _publish() -> None:
     # The public path is what tracebacks show and pickles record, so that moving a class inside this package
     # does not break an exception stored by an older version.
-    for member in (globals()[name] for name in __all__):
+    for member in (globals().get(name) for name in __all__):
         if isinstance(member, type) and issubclass(member, PlanasonixError | Attempt):
             member.__module__ = __name__
 
