@@ -8,10 +8,12 @@ planasonix.start           counter  `kind`                      the API accepted
 planasonix.reattach        counter  `kind`                      a try found the run of an earlier one, ended or not
 planasonix.adopt           counter  `kind`                      a try waits for a run that may be somebody else's
 planasonix.busy_wait       counter  `kind`                      the connection is busy: a wait for it begins
-planasonix.finish          counter  `kind`, `status`            a run's end is reported: `succeeded`, `failed`,
-                                                                `cancelled`
+planasonix.finish          counter  `kind`, `status`            an end is reported: `succeeded`, `failed`,
+                                                                `cancelled`; of a backfill in stages (`kind` is
+                                                                `stages`) that of the whole
 planasonix.duration        timer    `kind`, `status`            with it, how long the run took, by the API's stamps
-planasonix.cancel          counter  `kind`                      the API accepted a cancel
+planasonix.cancel          counter  `kind`                      the API accepted a cancel; a backfill's are those of
+                                                                its jobs
 planasonix.deadline        counter  `kind`                      a wait passed its deadline
 planasonix.give_up         counter  `error`                     a wait ended without knowing how its run ends; the
                                                                 class of the error

@@ -9,6 +9,8 @@ from importlib.resources import files
 
 import jsonschema
 import pytest
+from airflow.sdk import BaseHook, BaseOperator, BaseSensorOperator
+from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_planasonix.get_provider_info import get_provider_info
 from airflow_provider_planasonix.hooks.settings import READERS
@@ -27,6 +29,7 @@ CHEAP = (
     "airflow_provider_planasonix.operators.cancel",
     "airflow_provider_planasonix.sensors.job",
     "airflow_provider_planasonix.sensors.backfill",
+    "airflow_provider_planasonix.retry_policy",
 )
 TOO_DEAR = (
     "httpx",
@@ -83,6 +86,31 @@ def test_airflow_loads_it_without_a_warning() -> None:
     assert widgets["extra__planasonix__proxy"].is_sensitive
     assert not widgets["extra__planasonix__organization_id"].is_sensitive
     assert "airflow_provider_planasonix.links.PlanasonixJobLink" in links
+
+
+def test_it_says_nothing_that_airflow_does_not_read() -> None:
+    schema = json.loads(files("airflow").joinpath("provider_info.schema.json").read_text())
+    # The schema lets every other key pass without a word.
+    assert set(INFO) <= set(schema["properties"])
+
+
+@pytest.mark.parametrize("part", ["hooks", "operators", "sensors", "triggers"])
+def test_no_module_of_a_folder_is_left_out(part: str) -> None:
+    folder = files("airflow_provider_planasonix").joinpath(part)
+    if not folder.is_dir():
+        assert part not in INFO
+        return
+    named = {name for group in INFO[part] for name in group["python-modules"]}
+    base = {"hooks": BaseHook, "operators": BaseOperator, "sensors": BaseSensorOperator, "triggers": BaseTrigger}[part]
+    for file in folder.iterdir():
+        if not file.name.endswith(".py"):
+            continue
+        name = f"airflow_provider_planasonix.{part}.{file.name.removesuffix('.py')}"
+        members = vars(importlib.import_module(name)).values()
+        theirs = [one for one in members if isinstance(one, type) and issubclass(one, base) and one.__module__ == name]
+        # A module with nothing but the base of others is none of a user's.
+        for_users = [one for one in theirs if not one.__doc__ or "Not for DAGs" not in one.__doc__]
+        assert (name in named) == bool(for_users), name
 
 
 @pytest.mark.parametrize("part", ["hooks", "operators", "sensors", "triggers"])

@@ -10,7 +10,10 @@ import pytest
 
 pytestmark = pytest.mark.live
 
-modes = pytest.mark.parametrize("deferrable", [False, True], ids=["blocking", "deferrable"])
+modes = pytest.mark.parametrize(
+    "deferrable",
+    [pytest.param(False, id="blocking", marks=pytest.mark.scenario), pytest.param(True, id="deferrable")],
+)
 
 
 def worker_log(world: Any, run: Any, task_id: str, try_number: int = 1) -> str:
@@ -41,6 +44,7 @@ def test_the_worker_tells_the_story_of_the_wait_and_a_readable_failure(world: An
     assert "then try again: a new job starts." in told
 
 
+@pytest.mark.scenario
 def test_each_trigger_logs_to_its_own_task(world: Any) -> None:
     ids = ["conn_shop_orders", "conn_crm_accounts"]
     for name in ids:
