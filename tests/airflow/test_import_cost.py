@@ -88,7 +88,7 @@ def test_a_dag_file_pays_little_for(module: str, measured: dict[str, tuple[float
 
 def test_the_gate_sees_what_is_dear(measured: dict[str, tuple[float, list[str]]]) -> None:
     took, dear = measured["airflow.models.dag"]
-    assert "airflow.models" in dear
+    assert any(name.startswith("airflow.models.") for name in dear)
     assert took > GATE_SECONDS
 
 
