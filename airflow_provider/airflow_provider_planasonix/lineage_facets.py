@@ -13,7 +13,7 @@ _NO_SECRET = ["kind", "ids", "jobIds", "links", "status", "tables", "connectionI
 
 @attr.define
 class PlanasonixRunFacet(RunFacet):
-    """The run in Planasonix: `kind` is `job`, `backfill`, `staged_backfill` or `run`, `ids` its id or those of its stages."""
+    """The run: `kind` is `job`, `backfill`, `staged_backfill` or `run`, `ids` its id or those of its stages."""
 
     kind: str
     ids: list[str]
