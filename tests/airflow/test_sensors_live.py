@@ -20,6 +20,12 @@ from airflow_provider_planasonix.sensors.backfill import PlanasonixBackfillSenso
 from airflow_provider_planasonix.sensors.job import PlanasonixJobSensor
 """
 RETRIES = "schedule=None, default_args={'retries': 1, 'retry_delay': timedelta(seconds=1)}"
+# Ids of tests are parts of DAG ids.
+modes = pytest.mark.parametrize(
+    "mode",
+    ["deferrable=True", "deferrable=False", "deferrable=False, mode='reschedule'"],
+    ids=["deferrable", "poke", "reschedule"],
+)
 SINCE = "connection_id='conn_shop_orders', since='{{ data_interval_start }}'"
 
 
@@ -107,7 +113,7 @@ def test_poke_mode_waits_on_the_worker(world: Any, start: Any, somebody: Any) ->
 
 
 @pytest.mark.scenario
-@pytest.mark.parametrize("mode", ["deferrable=True", "deferrable=False", "deferrable=False, mode='reschedule'"])
+@modes
 @pytest.mark.parametrize(
     ("ended", "sensor", "state"),
     [
@@ -117,6 +123,7 @@ def test_poke_mode_waits_on_the_worker(world: Any, start: Any, somebody: Any) ->
         ("cancelled", "soft_fail=True", "skipped"),
         ("failed", "wanted_status='ended'", "success"),
     ],
+    ids=["failed", "cancelled", "failed-soft", "cancelled-soft", "any-end"],
 )
 def test_a_bad_end(world: Any, start: Any, somebody: Any, mode: str, ended: str, sensor: str, state: str) -> None:
     world.script(outcome="stuck")
@@ -131,8 +138,8 @@ def test_a_bad_end(world: Any, start: Any, somebody: Any, mode: str, ended: str,
 
 
 @pytest.mark.scenario
-@pytest.mark.parametrize("mode", ["deferrable=True", "deferrable=False", "deferrable=False, mode='reschedule'"])
-@pytest.mark.parametrize("soft_fail", [False, True])
+@modes
+@pytest.mark.parametrize("soft_fail", [False, True], ids=["fails", "skips"])
 def test_the_timeout_of_a_sensor(world: Any, start: Any, mode: str, soft_fail: bool) -> None:
     run = start(
         f"PlanasonixJobSensor(task_id='wait', {SINCE}, {mode}, poke_interval=1, timeout=4, soft_fail={soft_fail})"

@@ -175,6 +175,8 @@ class Looking:
             raise_for_failure(outcome)
         except (RunFailedError, RunCancelledError) as error:
             if self.sensor.soft_fail or self.sensor.never_fail:
+                # Airflow puts words of its own in the place of a skip's reason.
+                self.log.warning("%s", error)
                 raise AirflowSkipException(str(error)) from error
             if isinstance(error, RunCancelledError):
                 # Somebody cancelled it on purpose: no retry will find it any better.
