@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = "airflow_provider_planasonix"
 GATE_SECONDS = 0.060
-TRIES = 7
+TRIES = 3
 # What DAG files name besides operators, sensors and hooks.
 NAMED = ("assets", "links", "retry_policy", "task_groups")
 TOO_DEAR = (
