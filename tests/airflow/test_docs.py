@@ -13,6 +13,7 @@ import pytest
 from airflow.secrets.local_filesystem import load_connections_dict
 
 from airflow_provider_planasonix.hooks.settings import settings_of
+from tests.scenarios.matrix import CELLS
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "airflow"
@@ -60,6 +61,11 @@ def test_its_links_lead_somewhere(page: Path) -> None:
 def test_the_tests_that_it_names_are_there(page: Path) -> None:
     for path, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text()):
         assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}-{page.stem}")
+def test_the_scenarios_that_it_names_are_there(page: Path) -> None:
+    assert set(re.findall(r"scenarios\.md\) “([^”]+)”", page.read_text())) <= {cell.name for cell in CELLS}
 
 
 def test_every_how_to_has_code_and_stands_in_the_index() -> None:

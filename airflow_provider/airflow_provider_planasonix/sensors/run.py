@@ -109,7 +109,7 @@ class PlanasonixRunSensor(BaseSensorOperator):
 
     def poke(self, context: Any) -> PokeReturnValue:
         """One look; see `looking`."""
-        from airflow_provider_planasonix.sensors.looking import Looking
+        from airflow_provider_planasonix.looking import Looking
 
         outcome = Looking(self, context).look()
         return PokeReturnValue(outcome is not None, outcome)
@@ -117,7 +117,7 @@ class PlanasonixRunSensor(BaseSensorOperator):
     def execute(self, context: Any) -> dict[str, Any] | None:
         if not self.deferrable:
             return super().execute(context)
-        from airflow_provider_planasonix.sensors.looking import Looking
+        from airflow_provider_planasonix.looking import Looking
 
         looking = Looking(self, context)
         outcome = self._unless_never_failing(looking.look)
@@ -133,7 +133,7 @@ class PlanasonixRunSensor(BaseSensorOperator):
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Resumed after the run has ended, or the wait has: read the run and report it."""
         from airflow_provider_planasonix.events import WaitEnd
-        from airflow_provider_planasonix.sensors.looking import Looking
+        from airflow_provider_planasonix.looking import Looking
         from planasonix.runs import RunHandle
 
         def complete() -> dict[str, Any]:
