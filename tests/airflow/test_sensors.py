@@ -21,7 +21,7 @@ from airflow.sdk.exceptions import (
 )
 from airflow.sdk.serde import deserialize, serialize
 
-from airflow_provider_planasonix.sensors import looking
+from airflow_provider_planasonix import looking
 from airflow_provider_planasonix.sensors.backfill import PlanasonixBackfillSensor
 from airflow_provider_planasonix.sensors.job import PlanasonixJobSensor
 from airflow_provider_planasonix.triggers.run import PlanasonixRunTrigger
