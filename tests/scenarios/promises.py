@@ -104,7 +104,7 @@ PROMISES: tuple[Cell, ...] = tuple(
             "Bad answers end no wait, only a terminal one does.",
             GOES_ON, script=({"outcome": "succeeded", "duration_seconds": 4},),
             faults=(Fault("connections.sync", "error", 2, {"status": 503}),
-                    Fault("jobs.get", "error", 6, {"status": 503, "skip_first": 1})),
+                    Fault("jobs.get", "error", 6, {"status": 503})),
         ),
         # --- G7 --------------------------------------------------------------------------------------------------
         Scenario(

@@ -44,6 +44,7 @@ cancelling                                                            await its 
 404 three times within ten seconds, and named before that in an       next generation
 earlier try
 a run of another connection: the id was used again                    next generation; that run is left alone
+no answer, 5xx or 429, after all tries of the client                  wait for it: the watch asks on
 **a look**, after `settle_seconds`
 a run that carries our token in its metadata                          ours: GET it
 no run                                                                POST
@@ -58,7 +59,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from planasonix.errors import ConfigurationError, OutcomeUnknownError, PlanasonixError
+from planasonix.errors import (
+    ConfigurationError,
+    OutcomeUnknownError,
+    PlanasonixError,
+    RateLimitError,
+    ServerError,
+    TransportError,
+)
 from planasonix.runs.busy import busy_run, nothing_to_attach_to
 from planasonix.runs.decide import BUSY, Next, Policy, by_answer, by_looking, by_memory, by_reading, classify
 from planasonix.runs.effects import Post, RunView, Save, Say, Sleep, Steps
@@ -127,7 +135,7 @@ class Start:
             if step in (Next.POST, Next.POST_AGAIN):
                 record, run, step = yield from self._post(record)
             elif step is Next.READ:
-                run, gone = yield from read_run(record, self.policy, self.now)
+                run, gone = yield from self._read(record, run)
                 phase = None if run is None else run.phase
                 failed_for_us = record.verdict == "failed"
                 step = by_reading(phase, again=sent_before_this_try, gone=gone, failed_for_us=failed_for_us)
@@ -160,6 +168,17 @@ class Start:
                 return Started(how, busy_kind=kind, busy_run_id=run.id if run else None)
 
     # --- one step each ---------------------------------------------------------------------------------------------
+
+    def _read(self, record: Record, seen: RunView | None) -> Steps[tuple[RunView | None, bool]]:
+        """An API that is away says nothing of the run: failing here would leave it running with nobody to wait for it.
+
+        One that was seen to be cancelling is no run to wait for, also while it cannot be read.
+        """
+        try:
+            return (yield from read_run(record, self.policy, self.now))
+        except (TransportError, ServerError, RateLimitError) as error:
+            yield Say("warning", f"{record.kind} {record.run_id} cannot be read now, and is waited for: {error}")
+            return (seen if seen is not None and seen.phase == "cancelling" else None), False
 
     def _post(self, record: Record) -> Steps[tuple[Record, RunView | None, Next]]:
         sent_before = record.sent_at is not None

@@ -65,6 +65,7 @@ class World:
     now: float = 1_000_000.0
     ends_after_sleeps: dict[str, int] = field(default_factory=dict)
     crash_at: int | None = None
+    reads_lost: int = 0
 
     @property
     def request(self) -> Any:
@@ -121,6 +122,9 @@ class World:
                 return self.post(effect)
             case effects.Get(_, run_id):
                 self.trace.append("GET")
+                if self.reads_lost:
+                    self.reads_lost -= 1
+                    raise TransportError("no answer")
                 if run_id not in self.jobs:
                     raise NotFoundError("no such job", status_code=404)
                 return self.jobs[run_id] if self.echoes else replace(self.jobs[run_id], metadata=None)

@@ -45,6 +45,33 @@ def test_a_job_attached_to_after_a_refusal_that_fails_is_followed_by_one_of_our_
     assert world.stored.owned
 
 
+@pytest.mark.parametrize("status", ["running", "succeeded", "failed"])
+def test_a_job_of_ours_that_cannot_be_read_now_is_waited_for(world: Any, status: str) -> None:
+    record = replace(sent(world, ago=60.0), run_id="job_1", created_at=world.now - 60, deadline_at=world.now + 60)
+    world.add_job(status, age=60.0, job_id="job_1")
+    world.reads_lost = 1
+    started = world.run(record)
+    assert (started.how, started.handle.id, world.posts) == ("reattached", "job_1", 0)
+    assert "cannot be read now" in world.said[0]
+
+
+def test_a_job_seen_to_be_cancelling_is_not_waited_for_while_the_api_is_away(world: Any) -> None:
+    record = replace(sent(world, ago=60.0), run_id="job_1", created_at=world.now - 60, deadline_at=world.now + 60)
+    job = world.add_job("cancelling", age=60.0, job_id="job_1")
+    world.ends_after_sleeps = {job.id: 3}
+    answers = iter([False, True, True])
+    read = world.do
+
+    def do(effect: Any) -> Any:
+        if isinstance(effect, effects.Get):
+            world.reads_lost = int(next(answers, False))
+        return read(effect)
+
+    world.do = do
+    started = world.run(record)
+    assert (started.how, started.handle.generation, world.posts) == ("started", 1, 1)
+
+
 def test_the_request_of_a_killed_try_may_still_be_on_its_way(world: Any) -> None:
     began = world.now
     world.run(sent(world, ago=0.1), idempotency="unproven", settle_seconds=5.0)
