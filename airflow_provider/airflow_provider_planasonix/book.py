@@ -18,6 +18,8 @@ class TaskStateBook:
         self._store = context["task_state_store"]
         # What this process has seen: the stages that may run are read at the begin of each round.
         self._owned: dict[str, str] = {}
+        self.unsaved: dict[str, dict[str, Any]] = {}
+        """Entries that name a run and could not be written: the store of a task that was cleared is gone."""
 
     def read(self, name: str) -> dict[str, Any] | None:
         value = self._store.get(f"{KEY}/{name}")
@@ -27,7 +29,13 @@ class TaskStateBook:
         return value
 
     def write(self, name: str, entry: dict[str, Any]) -> None:
-        self._store.set(f"{KEY}/{name}", entry)
+        try:
+            self._store.set(f"{KEY}/{name}", entry)
+        except Exception:
+            if entry.get("run_id"):
+                self.unsaved[name] = entry
+            raise
+        self.unsaved.pop(name, None)
         self._note(name, entry)
 
     def claimed(self, run_ids: Iterable[str], *, besides: str) -> frozenset[str]:

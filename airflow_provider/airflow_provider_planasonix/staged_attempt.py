@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_planasonix._compat import AirflowFailException, AirflowSkipException
 from airflow_provider_planasonix.attempt import FRAMEWORK_SLACK, policy_of
 from airflow_provider_planasonix.book import TaskStateBook
-from airflow_provider_planasonix.giving_up import cancel_on_signal, given_up_on_signal
+from airflow_provider_planasonix.giving_up import cancel_on_signal, given_up_on_signal, is_given_up_now
 from airflow_provider_planasonix.ledger import TaskStateLedger
 from airflow_provider_planasonix.links import PlanasonixJobLink
 from airflow_provider_planasonix.metrics import count
@@ -25,6 +25,7 @@ from airflow_provider_planasonix.provenance import provenance_of
 from airflow_provider_planasonix.task_state import TaskKey
 from planasonix.errors import RunCancelledError, WaitTimeoutError
 from planasonix.runs import (
+    Record,
     RunHandle,
     StagedBackfill,
     StagedProgress,
@@ -32,6 +33,7 @@ from planasonix.runs import (
     busy_pause_seconds,
     busy_until,
     cancel_stages,
+    give_up,
     raise_for_stages,
     report_stages,
     staged_outcome,
@@ -84,6 +86,17 @@ class StagedAttempt:
                 raise
             self.cancel_what_was_started(client, patience_seconds=2.0)
             raise AirflowFailException("The task was ended by a user.") from None
+        except Exception:
+            # The store of a task that was cleared is gone: what was started can be named here and nowhere else.
+            if self.book.unsaved and (self._given_up.is_set() or is_given_up_now(self.task)):
+                self._cancel_unsaved(client)
+            raise
+
+    def _cancel_unsaved(self, client: Planasonix) -> None:
+        for entry in self.book.unsaved.values():
+            handle = RunHandle.of(Record.from_dict(entry), reattached=True)
+            if handle.owned:
+                self.log.warning(give_up(client, handle, wanted=self.operator.cancel_on_kill))
 
     def _end_unstaged(self, client: Planasonix) -> None:
         """The DAG was edited: before it had stages, the task loaded its window at once, and that may still go on."""
