@@ -25,24 +25,26 @@ LOGS = ROOT / ".test-logs"
 
 @dataclass(frozen=True)
 class Suite:
-    """One call of pytest. `paths` are relative to the root."""
+    """One call of pytest. `paths` are relative to the root; `part` names it where there are several of one path."""
 
     environment: str
     paths: tuple[str, ...]
     options: tuple[str, ...] = ()
+    part: str = ""
 
     @property
     def name(self) -> str:
-        return self.paths[0]
+        return self.part or self.paths[0]
 
 
 Lane = tuple[Suite, ...]
 
 LANES: tuple[Lane, ...] = (
-    (Suite("airflow", ("tests/airflow",), ("-m", "not scenario")),),
+    (Suite("airflow", ("tests/airflow",), ("-m", "live and not scenario"), "airflow-live"),),
     (
         # A test of its own process each: none needs the machine for itself.
         Suite("core", ("tests/core",), ("-n", "3", "--dist", "worksteal")),
+        Suite("airflow", ("tests/airflow",), ("-m", "not live and not scenario")),
         Suite("core", ("tests/packaging",)),
         Suite("dagster", ("tests/dagster",)),
         Suite("prefect", ("tests/prefect",)),
@@ -52,7 +54,7 @@ LANES: tuple[Lane, ...] = (
 
 SCENARIOS: tuple[Lane, ...] = (
     (
-        Suite("airflow", ("tests/airflow",), ("-m", "scenario")),
+        Suite("airflow", ("tests/airflow",), ("-m", "scenario"), "airflow-scenarios"),
         Suite("airflow", ("tests/scenarios",), ("-m", "scenario")),
     ),
 )
