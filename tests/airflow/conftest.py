@@ -22,6 +22,13 @@ os.environ["AIRFLOW_HOME"] = str(_HOME)
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Whichever live test comes first starts the Airflow of all of them: that has limits of its own.
+    for item in items:
+        if item.get_closest_marker("live") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(120, func_only=True))
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(_HOME, ignore_errors=True)
 
@@ -70,8 +77,11 @@ def airflow(sandbox_port: int, statsd: StatsdCapture) -> Iterator[LocalAirflow]:
         "password": CANARY_KEY,
         "extra": {"job_url_template": f"http://127.0.0.1:{sandbox_port}/#/{{kind}}s/{{id}}"},
     }
+    # All examples run at once: SQLite lets one of its writers in at a time, and the triggerer stands still meanwhile.
     with LocalAirflow(
-        connections={"planasonix_default": connection}, environment_variables=statsd.environment
+        connections={"planasonix_default": connection},
+        environment_variables=statsd.environment,
+        database="postgresql",
     ) as running:
         yield running
         assert running.files_with(CANARY_KEY) == [], "the API key stands in Airflow's logs or database"

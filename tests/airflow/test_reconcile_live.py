@@ -101,6 +101,8 @@ def test_exactly_the_orphan_is_cancelled(world: Any) -> None:
     assert world.airflow.database.task_state_store(run, "alive")["planasonix"]["record"]["ended_as"] == "succeeded"
 
     [dag_id] = world.airflow.add_dag(EXAMPLE.name, EXAMPLE.read_text())
+    # The test of the examples, where it came before, has paused them.
+    world.airflow.pause(dag_id, False)
     nightly = world.airflow.trigger(dag_id, conf={"dag_ids": [run.dag_id]})
     state = world.airflow.wait_run(nightly, timeout_seconds=PATIENCE)
     assert state == "success", world.airflow.task_log(nightly, "reconcile")
