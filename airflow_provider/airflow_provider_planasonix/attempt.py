@@ -28,6 +28,7 @@ from planasonix.runs import (
     busy_pause_seconds,
     cancel_stages,
     end_at_deadline,
+    find_lost_run,
     give_up,
     headline,
     outcome_of,
@@ -129,6 +130,14 @@ class Attempt:
     def cancel_what_was_started(self, client: Planasonix) -> None:
         """The task's own time limit passed, wherever that was: whatever the ledger names is given up."""
         record = self.ledger.read()
+        if record is not None:
+            record = find_lost_run(
+                client,
+                record,
+                policy=policy_of(self.operator, client),
+                ledger=self.ledger,
+                log=lambda level, text: getattr(self.log, level)(text),
+            )
         if record is not None and record.run_id is not None:
             handle = RunHandle.of(record, reattached=True)
             self.log.warning(give_up(client, handle, wanted=self.operator.cancel_on_kill))

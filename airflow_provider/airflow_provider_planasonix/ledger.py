@@ -37,8 +37,8 @@ class TaskStateLedger:
             "version": VERSION,
             "intent": self.intent,
             "mark": mark.to_dict(),
-            # When the connection was first found busy, for as long as it is: bounds the wait over all resumptions.
-            "busy_since": before.get("busy_since") if same_wish else None,
+            # When this try first found the connection busy: bounds the wait over all resumptions.
+            "busy_since": before.get("busy_since") if same_try else None,
             # When this try began: a deferred task is resumed in the same one.
             "began_at": (before.get("began_at") if same_try else None) or time.time(),
             "record": before.get("record"),
@@ -55,7 +55,7 @@ class TaskStateLedger:
         return float(self._entry["began_at"])
 
     def busy_since(self) -> float:
-        """When this wish first found the connection busy: now, if it is the first time; seconds since the epoch."""
+        """When this try first found the connection busy: now, if it is the first time; seconds since the epoch."""
         if self._entry["busy_since"] is None:
             self._entry["busy_since"] = time.time()
             self.note_this_try()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +14,9 @@ from airflow_provider_planasonix import staged_attempt as staged_attempt_module
 from airflow_provider_planasonix.attempt import Attempt
 from airflow_provider_planasonix.operators.backfill import PlanasonixBackfillOperator
 from airflow_provider_planasonix.operators.sync import PlanasonixSyncOperator
+from airflow_provider_planasonix.provenance import provenance_of
 from planasonix import Planasonix
-from planasonix.runs import SyncRequest
+from planasonix.runs import Record, SyncRequest
 
 
 class StoreOfAClearedTask(dict[str, Any]):
@@ -24,6 +27,10 @@ class StoreOfAClearedTask(dict[str, Any]):
         if (value.get("record") or value).get("run_id"):
             raise LookupError("task instance not found")
         self[key] = value
+
+
+class Store(dict[str, Any]):
+    set = dict.__setitem__
 
 
 def context_of(task: Any) -> dict[str, Any]:
@@ -67,3 +74,26 @@ def test_so_is_that_of_a_stage(
     with Planasonix() as client:
         [backfill] = client.backfills.list()
     assert (backfill.phase == "active") == bool(left)
+
+
+@pytest.mark.parametrize(("echoes", "cancels"), [(True, 1), (False, 0)])
+@pytest.mark.parametrize("cancel_on_kill", [True, False])
+def test_a_time_limit_between_request_and_answer_looks_for_the_job_that_it_gives_up(
+    request: pytest.FixtureRequest, echoes: bool, cancels: int, cancel_on_kill: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request.node.add_marker(pytest.mark.planasonix_sandbox(echo_metadata=echoes))
+    sandbox = request.getfixturevalue("planasonix_sandbox")
+    sandbox.script("conn_shop_orders", outcome="stuck")
+    operator = PlanasonixSyncOperator(task_id="sync", connection_id="conn_shop_orders", cancel_on_kill=cancel_on_kill)
+    context = context_of(operator)
+    context["task_state_store"] = Store()
+    attempt = Attempt(operator, context)
+    with Planasonix() as client:
+        metadata = provenance_of(context).metadata(attempt.ledger.intent, 0)
+        record = Record.fresh(attempt.ledger.intent, SyncRequest("conn_shop_orders"), metadata)
+        attempt.ledger.write(replace(record, sent_at=time.time()))
+        client.connections.sync("conn_shop_orders", metadata=metadata)
+        attempt.cancel_what_was_started(client)
+    assert sandbox.cancels() == (cancels if cancel_on_kill else 0)
+    if not (echoes and cancel_on_kill):
+        assert "took effect is not known" in capsys.readouterr().out

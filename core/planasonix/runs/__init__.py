@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from planasonix.runs.book import Book, MemoryBook, SqliteBook
     from planasonix.runs.decide import IfRunning, Policy
     from planasonix.runs.ending import EndedRun, end_run
-    from planasonix.runs.giving_up import cancel_run, end_at_deadline, give_up
+    from planasonix.runs.giving_up import cancel_run, end_at_deadline, find_lost_run, give_up
     from planasonix.runs.handle import RunHandle
     from planasonix.runs.intent import idempotency_key, new_intent
     from planasonix.runs.ledger import Ledger, MemoryLedger, SqliteLedger
@@ -111,6 +111,7 @@ __all__ = [
     "cancel_stages",
     "apipeline_id_of",
     "end_at_deadline",
+    "find_lost_run",
     "find_run_since",
     "end_run",
     "give_up",
@@ -185,6 +186,7 @@ __getattr__ = lazy_names(
         "giving_up": (
             "cancel_run",
             "end_at_deadline",
+            "find_lost_run",
             "give_up",
         ),
         "handle": ("RunHandle",),

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from planasonix.errors import PlanasonixError, WaitTimeoutError
+from planasonix.runs.bounded import perform_within
 from planasonix.runs.cancel import cancel
-from planasonix.runs.drivers import perform
+from planasonix.runs.drivers import Log, perform
 from planasonix.runs.handle import RunHandle
 from planasonix.runs.identity import is_another
+from planasonix.runs.retire import find_lost
 from planasonix.watch.protocols import ENDED_PHASES, reader_of
 
 if TYPE_CHECKING:
     from planasonix.client import Planasonix
+    from planasonix.runs.decide import Policy
+    from planasonix.runs.ledger import Ledger
+    from planasonix.runs.record import Record
 
 
 def cancel_run(client: Planasonix, handle: RunHandle, *, patience_seconds: float = 30.0) -> str | None:
@@ -39,6 +45,32 @@ def give_up(client: Planasonix, handle: RunHandle, *, wanted: bool = True, patie
     if status is None:
         return f"{name} goes on: it may be somebody else's."
     return f"{name} was cancelled (it is {status})."
+
+
+def find_lost_run(
+    client: Planasonix,
+    record: Record,
+    *,
+    policy: Policy,
+    ledger: Ledger,
+    log: Log,
+    patience_seconds: float = 20.0,
+) -> Record:
+    """The record, with the run that its start request made where that is certain within the time.
+
+    For who must stop between a start request and its answer: what cannot be named cannot be given up. Says what could
+    not be told, and never raises.
+    """
+    if record.run_id is not None or record.sent_at is None:
+        return record
+    try:
+        steps = find_lost(record, policy, time.time)
+        record = perform_within(client, steps, patience_seconds, ledger=ledger, log=log)
+    except Exception as error:
+        log("warning", f"the run of the start request could not be looked for: {error}")
+    if record.run_id is None:
+        log("warning", f"whether the start request took effect is not known; its key is {record.key}")
+    return record
 
 
 def end_at_deadline(client: Planasonix, handle: RunHandle, *, cancel_it: bool = True) -> None:

@@ -44,12 +44,14 @@ cancelling                                                            await its 
 404 three times within ten seconds, and named before that in an       next generation
 earlier try
 a run of another connection: the id was used again                    next generation; that run is left alone
-no answer, 5xx or 429, after all tries of the client                  wait for it: the watch asks on
+any other error, after all tries of the client                        wait for it: the watch asks on
+the same, and an earlier try read that it had ended badly             next generation
 **a look**, after `settle_seconds`
 a run that carries our token in its metadata                          ours: GET it
 no run                                                                POST
 one run that no ledger claims                                         adopt it, unowned: waited for, never cancelled
 several                                                               `OutcomeUnknownError` with the key
+the list cannot be read now                                           busy: another look follows
 ====================================================================  ============================================
 """
 
@@ -61,6 +63,7 @@ from typing import Literal
 
 from planasonix.errors import (
     ConfigurationError,
+    InvalidResponseError,
     OutcomeUnknownError,
     PlanasonixError,
     RateLimitError,
@@ -176,7 +179,11 @@ class Start:
         """
         try:
             return (yield from read_run(record, self.policy, self.now))
-        except (TransportError, ServerError, RateLimitError) as error:
+        except ConfigurationError:
+            raise
+        except PlanasonixError as error:
+            if record.verdict in ("failed", "cancelled"):
+                return None, True
             yield Say("warning", f"{record.kind} {record.run_id} cannot be read now, and is waited for: {error}")
             return (seen if seen is not None and seen.phase == "cancelling" else None), False
 
@@ -231,7 +238,12 @@ class Start:
             raise self._unknown(record, "every answer was lost, and no list shows a job")
         # A request whose answer was lost may still be on its way, also that of a process that was killed a moment ago.
         yield Sleep(self.policy.settle_seconds)
-        ours, candidates = yield from look(record, self.request, self.policy)
+        try:
+            ours, candidates = yield from look(record, self.request, self.policy)
+        except (TransportError, ServerError, RateLimitError, InvalidResponseError) as error:
+            # Failing here would leave the job, if there is one, running with nobody to wait for it.
+            yield Say("warning", f"whether it was started cannot be seen now, another look follows: {error}")
+            return record, None, Next.WAIT_FOR_OTHER
         step = by_looking(len(candidates), ours=ours is not None)
         if step is Next.UNKNOWN:
             ids = ", ".join(run.id for run in candidates)

@@ -9,12 +9,15 @@ from planasonix.errors import ConfigurationError
 
 _SHARE_OF_AGE = 0.1
 _JITTER = 0.1
+_LONGEST_SECONDS = 3_155_760_000.0
 
 
 def require_positive(field: str, value: object) -> None:
-    """Raise `ConfigurationError` unless `value` is a number of seconds above zero."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise ConfigurationError(f"{field} must be a number of seconds above zero, got {value!r}.", field=field)
+    """Raise `ConfigurationError` unless `value` is a number of seconds above zero, and below what a calendar holds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST_SECONDS:
+        raise ConfigurationError(
+            f"{field} must be a number of seconds above zero, a hundred years at most, got {value!r}.", field=field
+        )
 
 
 def jitter(rng: random.Random) -> float:

@@ -55,6 +55,32 @@ def test_a_job_of_ours_that_cannot_be_read_now_is_waited_for(world: Any, status:
     assert "cannot be read now" in world.said[0]
 
 
+def test_what_an_earlier_try_read_need_not_be_read_again(world: Any) -> None:
+    record = replace(sent(world, ago=60.0), run_id="job_1", created_at=world.now, deadline_at=world.now)
+    record = replace(record, verdict="failed")
+    world.add_job("failed", age=60.0, job_id="job_1")
+    world.reads_lost = 1
+    started = world.run(record)
+    assert (started.how, started.handle.generation, world.posts) == ("started", 1, 1)
+
+
+def test_a_list_that_cannot_be_read_now_is_looked_at_again(world: Any) -> None:
+    record = accepted(world, ago=60.0)
+    read = world.do
+    lost = [1]
+
+    def do(effect: Any) -> Any:
+        if isinstance(effect, effects.ListSince) and lost:
+            lost.pop()
+            raise TransportError("no answer")
+        return read(effect)
+
+    world.do, world.echoes = do, True
+    assert world.run(record, idempotency="unproven").how == "busy"
+    assert world.run(world.stored or record, idempotency="unproven").how == "reattached"
+    assert world.posts == 0
+
+
 def test_a_job_seen_to_be_cancelling_is_not_waited_for_while_the_api_is_away(world: Any) -> None:
     record = replace(sent(world, ago=60.0), run_id="job_1", created_at=world.now - 60, deadline_at=world.now + 60)
     job = world.add_job("cancelling", age=60.0, job_id="job_1")

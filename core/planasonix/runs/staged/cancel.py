@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from planasonix.errors import NotPublishedError, PlanasonixError
+from planasonix.runs.bounded import Together
 from planasonix.runs.cancel import cancel
 from planasonix.runs.decide import Policy
 from planasonix.runs.effects import Cancel, Effect, Get, RunView, Steps
 from planasonix.runs.identity import is_another
 from planasonix.runs.record import Record
 from planasonix.runs.retire import find_lost
-from planasonix.runs.staged.bounded import Together
 from planasonix.runs.staged.follow import Follow
 from planasonix.runs.staged.steps import BookFailed, kept_in_entry, read_entry, write_entry
 from planasonix.runs.staged.wish import (

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from planasonix.errors import WaitTimeoutError
 from planasonix.runs.book import Book, MemoryBook
+from planasonix.runs.bounded import perform_within
 from planasonix.runs.decide import Policy
 from planasonix.runs.drivers import Log, perform
 from planasonix.runs.effects import Post
 from planasonix.runs.intent import new_intent
 from planasonix.runs.provenance import Provenance
-from planasonix.runs.staged.bounded import perform_within
 from planasonix.runs.staged.cancel import cancel_active
 from planasonix.runs.staged.plan import wish_of
 from planasonix.runs.staged.progress import StagedProgress

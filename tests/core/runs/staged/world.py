@@ -15,8 +15,8 @@ from typing import Any
 from planasonix.errors import ConflictError, NotFoundError, PlanasonixError, TransportError
 from planasonix.runs import Policy, Provenance, StagedBackfill, StagedProgress
 from planasonix.runs import effects as fx
+from planasonix.runs.bounded import Together
 from planasonix.runs.metadata_names import GENERATION, INTENT
-from planasonix.runs.staged.bounded import Together
 from planasonix.runs.staged.cancel import cancel_active
 from planasonix.runs.staged.result import StagedOutcome, read_outcome
 from planasonix.runs.staged.round import Advance

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from planasonix.errors import PlanasonixError, TransportError
 from planasonix.runs.drivers import Log, perform
-from planasonix.runs.effects import Effect, Say, Sleep, Steps
+from planasonix.runs.effects import Claimed, Effect, Save, Say, Sleep, Steps
 
 if TYPE_CHECKING:
     from planasonix.client import Planasonix
+    from planasonix.runs.ledger import Ledger
 
 T = TypeVar("T")
 _AT_A_TIME = 8
@@ -35,7 +36,12 @@ class Together:
 
 
 def perform_within(
-    client: Planasonix, steps: Generator[Effect | Together, Any, T], seconds: float, *, log: Log | None = None
+    client: Planasonix,
+    steps: Generator[Effect | Together, Any, T],
+    seconds: float,
+    *,
+    ledger: Ledger | None = None,
+    log: Log | None = None,
 ) -> T:
     """As `perform`; past the bound each call raises `TransportError`, and no pause lasts longer."""
     until = time.monotonic() + seconds
@@ -55,6 +61,8 @@ def perform_within(
                 return [_result(future, left(_LAST_SECONDS)) for future in futures]
             case Say():
                 return perform(hasty, _only(effect), log=log)
+            case Save() | Claimed():
+                return perform(hasty, _only(effect), ledger=ledger)
             case Sleep(seconds):
                 return time.sleep(min(seconds, left()))
             case _:
