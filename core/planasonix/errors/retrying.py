@@ -112,7 +112,7 @@ def retry_advice(
         if isinstance(error, kind):
             if error.run_goes_on:
                 # What is refused now may be mended by then; without a retry nobody waits for the run.
-                return _later(error, "its run goes on, and without a retry nobody waits for it", _LEFT_RUNNING_SECONDS, rng)
+                return _later(error, "its run goes on, and nobody waits for it", _LEFT_RUNNING_SECONDS, rng)
             return RetryAdvice(False, f"{type(error).__name__}: {reason}")
     if isinstance(error, RunFailedError):
         return _after_a_failed_run(error, never_heal)

@@ -6,7 +6,7 @@ import heapq
 import random
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ def pause(seconds: float, stop: threading.Event | None = None) -> None:
 
 
 @contextmanager
-def leaves_it_running() -> Iterator[None]:
+def leaves_it_running() -> Generator[None]:
     """Around a wait for the caller's own run: an error that ends it says that the run goes on (`run_goes_on`)."""
     try:
         yield
