@@ -40,6 +40,12 @@ class WaitEnd:
 
     def as_error(self) -> PlanasonixError:
         """The error that the trigger met, of its own class again, so that a retry policy can tell them apart."""
+        error = self._revived()
+        # A sensor's handle has no intent: the run is somebody else's, and goes on without it as well.
+        error.run_goes_on = bool(self.handle.get("intent"))
+        return error
+
+    def _revived(self) -> PlanasonixError:
         kind, run_id = self.handle.get("kind"), self.handle.get("id")
         text = f"Waiting for Planasonix {kind} {run_id} ended without knowing how it ends: {self.error}"
         hint = "The run was left as it is; a retry of this task waits for it again."

@@ -78,8 +78,9 @@ def _conn_fields() -> dict[str, dict[str, Any]]:
         "environment": _text("Environment", "The default environment of pipeline runs, by its id."),
         "job_url_template": _text(
             "Job page",
-            "Where people look at a job, for the button of a task: https://app.example.com/{kind}s/{id}, with job or "
-            "backfill for {kind}. Without it there is no button.",
+            "Where people look at a job, for the button of a task: https://app.example.com/{kind}s/{id}, with job, "
+            "backfill or run for {kind}; {connection_id} and {pipeline_id} are known too. Without it there is no "
+            "button.",
         ),
         "timeout_seconds": _number("Timeout (seconds)", "How long one try of a call may take.", 30),
         "connect_timeout_seconds": _number("Connect timeout (seconds)", "How long connecting may take.", 10),
@@ -100,6 +101,16 @@ def _conn_fields() -> dict[str, dict[str, Any]]:
                 "type": ["string", "null"],
                 "enum": ["honoured", "unproven", "ignored"],
                 "default": "unproven",
+            },
+        },
+        "run_variables_field": {
+            "label": "Name of a run's variables",
+            "description": "Under which name your tenant takes the variables of a pipeline run: 'variables' is the "
+            "documented one.",
+            "schema": {
+                "type": ["string", "null"],
+                "enum": ["variables", "parameters"],
+                "default": "variables",
             },
         },
         # May contain a user name and a password.

@@ -5,13 +5,16 @@ name                       type     tags                        counted when
 =========================  =======  ==========================  =======================================================
 planasonix.start           counter  `kind`                      the API accepted a start; the repeat of a start whose
                                                                 answer was lost counts too
-planasonix.reattach        counter  `kind`                      a try found the run of an earlier one, ended or not
-planasonix.adopt           counter  `kind`                      a try waits for a run that may be somebody else's
+planasonix.reattach        counter  `kind`                      a try found the run of an earlier one, ended or not;
+                                                                not counted for a stage
+planasonix.adopt           counter  `kind`                      a try waits for a run that may be somebody else's; not
+                                                                counted for a stage
 planasonix.busy_wait       counter  `kind`                      the connection is busy: a wait for it begins
 planasonix.finish          counter  `kind`, `status`            an end is reported: `succeeded`, `failed`,
                                                                 `cancelled`; of a backfill in stages (`kind` is
                                                                 `stages`) that of the whole
-planasonix.duration        timer    `kind`, `status`            with it, how long the run took, by the API's stamps
+planasonix.duration        timer    `kind`, `status`            with it, how long the run took, by the API's stamps;
+                                                                not timed for a backfill in stages
 planasonix.cancel          counter  `kind`                      the API accepted a cancel; a backfill's are those of
                                                                 its jobs
 planasonix.deadline        counter  `kind`                      a wait passed its deadline

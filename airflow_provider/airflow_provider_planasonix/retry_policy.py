@@ -22,8 +22,8 @@ class PlanasonixRetryPolicy(RetryPolicy):
     `retries`, `retry_delay` and `retry_exponential_backoff`. The table is in `planasonix.errors.retrying`. `retries`
     stays the most there are: a policy of Airflow can only end them early.
 
-    A wait that is refused for five minutes (401, 403) leaves its job running, and without a retry nobody waits for it:
-    `planasonix reconcile` finds it.
+    A wait that gives up, refused for five minutes (401, 403) or because the job is not shown any more, leaves its job
+    running. That is tried again in five minutes: without a retry nobody would wait for the job.
 
     :param never_heal: error codes of failed jobs for which a new job would fail as well, for example
         `["source_authentication_failed"]`; the report of a failed job names its code. Not templated.
@@ -56,7 +56,7 @@ class PlanasonixRetryPolicy(RetryPolicy):
         :param exception: what the task raised; errors that are not of planasonix follow the task's own settings.
         :param try_number: counts from 1; pauses grow with it.
         :param max_tries: not needed: Airflow ends the retries itself.
-        :return: the decision with its reason, which Airflow logs and shows with the task instance.
+        :return: the decision with its reason, which Airflow logs; that of a retry it shows with the task instance too.
         """
         advice = retry_advice(exception, try_number=try_number, never_heal=self.never_heal)
         if advice is None:

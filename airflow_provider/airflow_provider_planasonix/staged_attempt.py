@@ -73,6 +73,8 @@ class StagedAttempt:
                 progress = self._round(client, asked)
                 if progress.ended:
                     return self._finish(asked, progress)
+                if not progress.active:
+                    count("busy_wait", kind=progress.busy_kind)
                 if not self.operator.deferrable:
                     policy = policy_of(self.operator, client)
                     interval = Interval(fixed_seconds=self.operator.poll_interval_seconds)

@@ -46,6 +46,12 @@ def test_the_clients_use_the_connection(connection) -> None:
         assert client.connections.get("conn_shop_orders").id == "conn_shop_orders"
 
 
+def test_a_tenant_that_names_the_variables_of_a_run_otherwise(connection) -> None:
+    connection(extra=json.dumps({"run_variables_field": "parameters"}))
+    with PlanasonixHook().get_client() as client:
+        assert client.config.run_variables_field == "parameters"
+
+
 def test_options_go_before_the_connection(connection) -> None:
     connection(extra=json.dumps({"timeout_seconds": 9}))
     with PlanasonixHook().get_client(timeout_seconds=2.0) as client:

@@ -6,14 +6,17 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk._shared.observability.metrics import stats
 from airflow.sdk._shared.observability.metrics.statsd_logger import get_statsd_logger
+from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_planasonix import metrics
 from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
+from airflow_provider_planasonix.operators.backfill import PlanasonixBackfillOperator
 from planasonix.errors import PlanasonixError
 from planasonix.runs import MemoryLedger, Outcome, Policy, Provenance, SyncRequest, start_run
 from planasonix.sandbox import Sandbox
@@ -65,6 +68,20 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         values = {"conn_type": "planasonix", "host": running.url, "password": KEY}
         monkeypatch.setenv("AIRFLOW_CONN_PLANASONIX_DEFAULT", json.dumps(values))
         yield running
+
+
+class Store(dict[str, Any]):
+    """Airflow's task state store, as far as it is used."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = value
+
+
+def context_of(task: Any) -> dict[str, Any]:
+    ti = SimpleNamespace(
+        dag_id="nightly", run_id="manual__1", task_id="load", map_index=-1, try_number=1, max_tries=1, log_url=None
+    )
+    return {"ti": ti, "task": task, "dag_run": SimpleNamespace(clear_number=0), "task_state_store": Store()}
 
 
 def names(lines: list[str]) -> list[str]:
@@ -128,6 +145,21 @@ def test_how_a_try_came_to_its_run(caught: Caught, served: Any) -> None:
         start("another", MemoryLedger(), policy=policy)
     ways = [name for name in names(caught.lines()) if not name.startswith("api_calls")]
     assert ways == ["start,kind=job", "reattach,kind=job", "busy_wait,kind=job", "adopt,kind=job"]
+
+
+def test_a_stage_that_waits_for_a_busy_connection(caught: Caught, served: Any) -> None:
+    served.fault("connections.backfill", "error", status=409)
+    operator = PlanasonixBackfillOperator(
+        task_id="load",
+        connection_id="conn_shop_orders",
+        start_at="2026-01-01T00:00Z",
+        end_at="2026-01-03T00:00Z",
+        stage="1d",
+        deferrable=True,
+    )
+    with PlanasonixHook().get_client() as client, pytest.raises(TaskDeferred):
+        operator.new_attempt(context_of(operator)).run(client, operator.run_request({}))
+    assert "airflow.planasonix.busy_wait,kind=job:1|c" in caught.lines()
 
 
 def test_an_end_with_its_duration(caught: Caught) -> None:

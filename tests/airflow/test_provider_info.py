@@ -6,6 +6,8 @@ import subprocess
 import sys
 import warnings
 from importlib.resources import files
+from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import pytest
@@ -14,6 +16,7 @@ from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_planasonix.get_provider_info import get_provider_info
 from airflow_provider_planasonix.hooks.settings import READERS
+from planasonix.watch import Kind
 
 INFO = get_provider_info()
 CONNECTION = INFO["connection-types"][0]
@@ -68,6 +71,14 @@ def test_the_form_follows_the_schema_of_providers() -> None:
 def test_every_field_of_the_form_is_read() -> None:
     # Tables of paths are for experts: they go into the extra field by hand.
     assert set(CONNECTION["conn-fields"]) | {"path_prefixes", "routes", "max_connections"} == set(READERS)
+
+
+def test_the_form_and_the_page_name_every_kind_of_run_that_a_link_may_be_for() -> None:
+    rows = Path(__file__).parents[2].joinpath("docs/airflow/connection.md").read_text().splitlines()
+    [row] = [row for row in rows if row.startswith("| `job_url_template`")]
+    for text in (CONNECTION["conn-fields"]["job_url_template"]["description"], row):
+        for word in (*get_args(Kind), "{kind}", "{id}", "{connection_id}", "{pipeline_id}"):
+            assert word in text
 
 
 def test_airflow_loads_it_without_a_warning() -> None:

@@ -17,6 +17,7 @@ from planasonix.errors import (
     AuthenticationError,
     ConfigurationError,
     ConflictError,
+    NotFoundError,
     PermissionDeniedError,
     RunFailedError,
     ServerError,
@@ -88,6 +89,22 @@ def test_an_error_of_the_trigger_is_judged_as_on_a_worker(error: Exception, acti
     raised = WaitEnd.from_payload(payload).as_error()
     assert decide(raised).action is action
     assert "a retry of this task waits for it again" in str(raised)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AuthenticationError("no", status_code=401),
+        PermissionDeniedError("no", status_code=403),
+        NotFoundError("gone", status_code=404),
+        ConfigurationError("the connection names another host now", field="host"),
+    ],
+)
+def test_a_wait_that_gave_up_on_a_job_of_this_task_is_taken_up_again(error: Exception) -> None:
+    event = WaitEnd.gave_up({**HANDLE, "intent": "airflow_1"}, error).to_payload()
+    decision = decide(WaitEnd.from_payload(json.loads(json.dumps(event))).as_error())
+    assert decision.action is RetryAction.RETRY
+    assert timedelta(seconds=300) <= decision.retry_delay <= timedelta(seconds=375)
 
 
 def test_an_error_that_needs_more_than_a_text_is_one_of_ours_all_the_same() -> None:

@@ -44,7 +44,9 @@ class PlanasonixHook(BaseHook):
 
     @property
     def job_url_template(self) -> str | None:
-        """The address of a job's page, with `{job_id}` in it; None when the connection has none."""
+        """The address of a run's page, with the names of `RunHandle.link` in it, such as `{kind}` and `{id}`; None when
+        the connection has none.
+        """
         return self._read().get("job_url_template")
 
     def get_conn(self) -> Planasonix:

@@ -120,6 +120,12 @@ def _idempotency(value: Any) -> str:
     return str(value)
 
 
+def _variables_field(value: Any) -> str:
+    if value not in ("variables", "parameters"):
+        raise ValueError("it must be 'variables' or 'parameters'")
+    return str(value)
+
+
 def _mapping(value: Any) -> dict[str, str]:
     if isinstance(value, str):
         try:
@@ -136,6 +142,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "environment": _text,
     "idempotency_header": _text,
     "idempotency": _idempotency,
+    "run_variables_field": _variables_field,
     "job_url_template": _text,
     "timeout_seconds": _seconds,
     "connect_timeout_seconds": _seconds,

@@ -24,10 +24,12 @@ class PlanasonixError(Exception):
 
     `retryable` says whether the same call may end well later; whether repeating it is *safe* depends on the
     operation and on its idempotency key. `outcome` says what the call did on the server, None where no call
-    was made.
+    was made. `run_goes_on` is set where a wait gave up, or could not begin, and left the caller's run as it was:
+    without another try nobody waits for that run.
     """
 
     retryable: bool = False
+    run_goes_on: bool = False
     outcome: CallOutcome | None = None
 
     def __init__(

@@ -8,6 +8,8 @@ ConfigurationError, InvalidRequestError (400,     fail
 PermissionDeniedError (403), NotFoundError (404),
 NotPublishedError, SignatureError,
 FeedbackLoopError, PagingError
+the same, of a wait that left its run running     retry     5 minutes: the retry waits for that run again
+(`run_goes_on`)
 RunCancelledError                                 fail      somebody wanted it to end
 RunFailedError                                    retry     as the task is set up; fail if its error code is one of
                                                             `never_heal`, or if it says that it is not retryable
@@ -57,6 +59,7 @@ LONGEST_DELAY_SECONDS = 600.0
 _BUSY_SECONDS = 60.0
 _AWAY_SECONDS = 30.0
 _UNKNOWN_SECONDS = 300.0
+_LEFT_RUNNING_SECONDS = 300.0
 
 _NEVER: tuple[tuple[type[PlanasonixError], str], ...] = (
     (ConfigurationError, "a setting or a parameter is wrong, and a retry sends the same one"),
@@ -104,10 +107,13 @@ def retry_advice(
     """
     if not isinstance(error, PlanasonixError):
         return None
+    rng = rng or random.Random()
     for kind, reason in _NEVER:
         if isinstance(error, kind):
+            if error.run_goes_on:
+                # What is refused now may be mended by then; without a retry nobody waits for the run.
+                return _later(error, "its run goes on, and nobody waits for it", _LEFT_RUNNING_SECONDS, rng)
             return RetryAdvice(False, f"{type(error).__name__}: {reason}")
-    rng = rng or random.Random()
     if isinstance(error, RunFailedError):
         return _after_a_failed_run(error, never_heal)
     if isinstance(error, ConflictError):

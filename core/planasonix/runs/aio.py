@@ -16,6 +16,7 @@ from planasonix.runs.outcome import Outcome, fetch_outcome
 from planasonix.runs.provenance import Provenance
 from planasonix.runs.requests import RunRequest, with_settings
 from planasonix.runs.start import Start, Started
+from planasonix.runs.waiting import leaves_it_running
 from planasonix.watch import Interval, WatchedRun, watch_shared
 
 if TYPE_CHECKING:
@@ -49,17 +50,18 @@ async def await_run(
     remind_seconds: float | None = None,
 ) -> WatchedRun:
     """Return the run once it ended, well or not; raises `WaitTimeoutError` past its deadline (the run goes on)."""
-    return await watch_shared(
-        client,
-        handle.kind,
-        handle.id,
-        timeout_seconds=max(0.0, handle.deadline_at - time.time()),
-        created_at=datetime.fromtimestamp(handle.created_at, UTC),
-        interval=interval,
-        age_seconds=handle.age_seconds(time.time()),
-        on_change=on_change,
-        remind_seconds=remind_seconds,
-    )
+    with leaves_it_running():
+        return await watch_shared(
+            client,
+            handle.kind,
+            handle.id,
+            timeout_seconds=max(0.0, handle.deadline_at - time.time()),
+            created_at=datetime.fromtimestamp(handle.created_at, UTC),
+            interval=interval,
+            age_seconds=handle.age_seconds(time.time()),
+            on_change=on_change,
+            remind_seconds=remind_seconds,
+        )
 
 
 async def aoutcome_of(client: AsyncPlanasonix, handle: RunHandle, *, expected_tables: Iterable[str] = ()) -> Outcome:

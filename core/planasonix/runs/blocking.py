@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from planasonix.errors import WaitTimeoutError
+from planasonix.errors import PlanasonixError, WaitTimeoutError
 from planasonix.runs.decide import Policy
 from planasonix.runs.drivers import Log, perform
 from planasonix.runs.giving_up import end_at_deadline, give_up
@@ -21,7 +21,7 @@ from planasonix.runs.reporting import raise_for_failure
 from planasonix.runs.requests import RunRequest, with_settings
 from planasonix.runs.start import Start, Started
 from planasonix.runs.target import target_text
-from planasonix.runs.waiting import wait_while_taken
+from planasonix.runs.waiting import leaves_it_running, wait_while_taken
 from planasonix.watch import Interval, WatchedRun
 from planasonix.watch.blocking import wait_until_ended
 
@@ -56,16 +56,17 @@ def wait_for_run(
     remind_seconds: float | None = None,
 ) -> WatchedRun:
     """Block until the run ended, well or not, or its deadline passed (`WaitTimeoutError`; the run goes on)."""
-    return wait_until_ended(
-        client,
-        handle.kind,
-        handle.id,
-        timeout_seconds=max(0.0, handle.deadline_at - time.time()),
-        interval=interval,
-        age_seconds=handle.age_seconds(time.time()),
-        on_change=on_change,
-        remind_seconds=remind_seconds,
-    )
+    with leaves_it_running():
+        return wait_until_ended(
+            client,
+            handle.kind,
+            handle.id,
+            timeout_seconds=max(0.0, handle.deadline_at - time.time()),
+            interval=interval,
+            age_seconds=handle.age_seconds(time.time()),
+            on_change=on_change,
+            remind_seconds=remind_seconds,
+        )
 
 
 def wait_while_busy(client: Planasonix, started: Started, *, since: float, until: float) -> None:
@@ -152,9 +153,11 @@ def run_to_end(
             wait_for_run(client, handle, interval=interval, on_change=on_change)
         except WaitTimeoutError:
             end_at_deadline(client, handle)
-        except BaseException:
+        except BaseException as error:
             if only_call:
                 give_up(client, handle)
+                if isinstance(error, PlanasonixError):
+                    error.run_goes_on = False
             raise
         outcome = outcome_of(client, handle, expected_tables=request.expected_tables)
         _note_end(ledger, handle, outcome, log)

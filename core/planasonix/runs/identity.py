@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from planasonix.errors import NotFoundError
+from planasonix.errors import NotFoundError, PlanasonixError
 from planasonix.runs.decide import Policy
 from planasonix.runs.effects import Get, RunView, Say, Sleep, Steps
 from planasonix.runs.record import Record
@@ -51,6 +51,10 @@ def read_run(record: Record, policy: Policy, now: Callable[[], float]) -> Steps[
             if is_young(record, policy, now()):
                 return None, False
             continue
+        except PlanasonixError as error:
+            # A refusal says nothing of the run: who does not try again leaves it to nobody.
+            error.run_goes_on = record.ended_as is None
+            raise
         if not is_another(run, record):
             return run, False
         yield Say("warning", f"{_taken(record.kind, run, record)}: it is left alone")

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from planasonix.errors import NotFoundError, PlanasonixError
@@ -33,6 +34,16 @@ def pause(seconds: float, stop: threading.Event | None = None) -> None:
         time.sleep(seconds)
     elif stop.wait(seconds):
         raise KeyboardInterrupt
+
+
+@contextmanager
+def leaves_it_running() -> Generator[None]:
+    """Around a wait for the caller's own run: an error that ends it says that the run goes on (`run_goes_on`)."""
+    try:
+        yield
+    except PlanasonixError as error:
+        error.run_goes_on = True
+        raise
 
 
 def wait_for_any(

@@ -88,6 +88,24 @@ def test_an_error_of_somebody_else_is_not_judged() -> None:
     assert retry_advice(ValueError("no")) is None
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigurationError("m"),
+        AuthenticationError("m", status_code=401),
+        PermissionDeniedError("m", status_code=403),
+        NotFoundError("m", status_code=404),
+    ],
+)
+def test_a_refusal_that_leaves_a_run_behind_is_no_reason_to_leave_it_for_good(error: PlanasonixError) -> None:
+    error.run_goes_on = True
+    advice = retry_advice(error)
+    assert advice is not None
+    assert advice.again
+    assert 300 <= advice.delay_seconds <= 375
+    assert "nobody waits for it" in advice.reason
+
+
 def test_codes_that_never_heal_fail_at_once() -> None:
     error = RunFailedError("m", **FAILED)
     assert retry_advice(error, never_heal={"other"}).again

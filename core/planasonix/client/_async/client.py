@@ -49,8 +49,8 @@ class AsyncPlanasonix:
       queueing (None: no bound), `max_tries` the tries of a call.
     - (*) `connect_timeout_seconds`, `max_connections`, `proxy`, `ssl_context`; (*) `transport`: an object
       with `send(request, timeout_seconds)` (async client: `asend`) instead of HTTP, such as the sandbox's.
-    - `job_url_template`: where people look at a job, with `{job_id}`, or at a run of either kind, with
-      `{kind}` and `{id}`; no such address is published.
+    - `job_url_template`: where people look at a job, with `{job_id}`, or at a run of any kind (`job`,
+      `backfill`, `run`), with `{kind}` and `{id}`; no such address is published.
     - `on_event`: called with each typed event of `planasonix.engine.events`; `rng`, `clock`: for tests.
 
     Raises `ConfigurationError` that names the setting and the remedy. Safe to share between threads and

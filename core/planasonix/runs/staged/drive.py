@@ -22,7 +22,7 @@ from planasonix.runs.staged.progress import StagedProgress
 from planasonix.runs.staged.result import StagedOutcome, raise_for_stages, read_outcome
 from planasonix.runs.staged.round import Advance
 from planasonix.runs.staged.wish import ClaimedBesides, ReadEntry, StagedBackfill, WriteEntry
-from planasonix.runs.waiting import pause, wait_for_any, wait_while_taken
+from planasonix.runs.waiting import leaves_it_running, pause, wait_for_any, wait_while_taken
 from planasonix.watch import Interval
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ def wait_for_progress(
         ages = [handle.age_seconds(time.time()) for handle in progress.active]
         pause((interval or Interval()).pause(min(ages, default=0.0), random.Random()), stop)
     elif progress.active:
-        wait_for_any(client, progress.active, interval=interval, stop=stop)
+        with leaves_it_running():
+            wait_for_any(client, progress.active, interval=interval, stop=stop)
     else:
         until = busy_until(progress, policy, asked.request.connection_id)
         since = progress.busy_since or time.time()
