@@ -112,6 +112,7 @@ class Start:
     now: Callable[[], float]
     metadata: dict[str, object] | None = None
     _looks: int = 0
+    _sent_here: bool = False
 
     def steps(self, stored: Record | None) -> Steps[Started]:
         """Run the table from what the ledger holds. Raises what the table says."""
@@ -184,6 +185,7 @@ class Start:
         sent_before = record.sent_at is not None
         if not sent_before:
             record = replace(record, sent_at=self.now())
+            self._sent_here = True
         yield Save(record)
         retry_unknown = self.policy.key_counts(record.sent_at or self.now(), self.now())
         try:
@@ -231,7 +233,7 @@ class Start:
             raise self._unknown(record, "every answer was lost, and no list shows a job")
         # A request whose answer was lost may still be on its way, also that of a process that was killed a moment ago.
         yield Sleep(self.policy.settle_seconds)
-        ours, candidates = yield from look(record, self.request, self.policy)
+        ours, candidates = yield from look(record, self.request, self.policy, own_clock=self._sent_here)
         step = by_looking(len(candidates), ours=ours is not None)
         if step is Next.UNKNOWN:
             ids = ", ".join(run.id for run in candidates)
