@@ -41,6 +41,7 @@ def test_every_extra_arrives_with_the_type_that_the_client_wants() -> None:
         "environment": "prod",
         "idempotency_header": "X-Key",
         "idempotency": "ignored",
+        "run_idempotency": "honoured",
         "job_url_template": "https://app.example.com/jobs/{job_id}",
         "timeout_seconds": "12.5",
         "connect_timeout_seconds": 3,

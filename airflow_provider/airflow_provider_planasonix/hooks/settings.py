@@ -136,6 +136,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "environment": _text,
     "idempotency_header": _text,
     "idempotency": _idempotency,
+    "run_idempotency": _idempotency,
     "job_url_template": _text,
     "timeout_seconds": _seconds,
     "connect_timeout_seconds": _seconds,

@@ -122,7 +122,7 @@ class Start:
         if stored is not None and stored.intent == self.intent and self.policy.on_edit == "refuse":
             self._refuse_if_edited(stored)
         if stored is not None and not self._is_for(stored):
-            yield from retire(stored, self.policy, self.now)
+            yield from retire(stored, self._policy_of(stored), self.now)
             stored = None
         record = stored or self._fresh(generation=0)
         if stored is not None and stored.key != self._key(stored):
@@ -269,6 +269,11 @@ class Start:
         """Whether the record is this intent's, for this operation and target."""
         ours = (self.intent, self.request.operation, self.request.target_id)
         return (record.intent, record.operation, record.target_id) == ours
+
+    def _policy_of(self, record: Record) -> Policy:
+        """What is known of the keys of jobs says nothing of those of pipeline runs, nor the other way round."""
+        same = (record.kind == "run") == (self.request.kind == "run")
+        return self.policy if same else replace(self.policy, idempotency="unproven")
 
     def _key(self, record: Record) -> str:
         """The key that the request as it is now would have in the record's place."""
