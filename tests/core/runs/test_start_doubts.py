@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from planasonix import Planasonix
-from planasonix.errors import NotFoundError, PlanasonixError, TransportError
+from planasonix.errors import NotFoundError, OutcomeUnknownError, PlanasonixError, TransportError
 from planasonix.runs import MemoryLedger, effects, start_run
 from planasonix.runs.decide import Policy, classify
 from planasonix.runs.provenance import Provenance
@@ -237,3 +237,14 @@ def test_what_keys_are_worth_is_told_for_jobs_and_for_runs(monkeypatch: Any) -> 
             assert started.handle is not None
             assert (sandbox.calls(request.operation), started.handle.owned) == (calls, calls == 2)
             assert sandbox.jobs_started() + sandbox.runs_started() == 1
+
+
+@pytest.mark.parametrize(("kind", "target"), [("job", "connection conn_1"), ("run", "pipeline pl_1")])
+def test_what_is_not_known_is_told_in_the_words_of_its_kind(make_world: Any, kind: str, target: str) -> None:
+    world = make_world(kind=kind)
+    record = replace(Record.fresh(INTENT, world.request, {}), sent_at=world.now - 60.0)
+    for _ in range(2):
+        world.add_job("running", age=10.0)
+    with pytest.raises(OutcomeUnknownError, match=f"2 {kind}s were started since: job_1, job_2") as caught:
+        world.run(record, idempotency="unproven")
+    assert f"no second {kind} starts. Look at the {kind}s of the {target}" in str(caught.value)
