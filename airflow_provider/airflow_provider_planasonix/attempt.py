@@ -50,10 +50,10 @@ FRAMEWORK_SLACK = timedelta(minutes=10)
 """How much later than ours Airflow's own deadline of a deferral is: ours can cancel and tell why."""
 
 
-def policy_of(operator: PlanasonixRunOperator, client: Planasonix) -> Policy:
+def policy_of(operator: PlanasonixRunOperator, client: Planasonix, operation: str = "connections.sync") -> Policy:
     """How the run engine behaves for this task."""
     return Policy(
-        idempotency=client.config.idempotency,
+        idempotency=client.config.idempotency_of(operation),
         if_running=operator.if_running,
         timeout_seconds=operator.timeout_seconds,
         cancel_older=operator.cancel_on_kill,
@@ -148,7 +148,7 @@ class Attempt:
     def _start(self, client: Planasonix, request: RunRequest) -> tuple[RunHandle, bool]:
         """The run of this wish, and whether it has ended already. Waits while the connection is busy."""
         operator = self.operator
-        policy = policy_of(operator, client)
+        policy = policy_of(operator, client, request.operation)
         self._end_stages(client, request, policy)
         while True:
             self._starting = True

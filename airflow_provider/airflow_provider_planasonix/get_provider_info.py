@@ -113,6 +113,16 @@ def _conn_fields() -> dict[str, dict[str, Any]]:
                 "default": "variables",
             },
         },
+        "run_idempotency": {
+            "label": "Idempotency keys of pipeline runs",
+            "description": "The same for the runs of pipelines, for which no key is documented. 'honoured' only if a "
+            "start that was sent twice with one key was seen to make one run.",
+            "schema": {
+                "type": ["string", "null"],
+                "enum": ["honoured", "unproven", "ignored"],
+                "default": "unproven",
+            },
+        },
         # May contain a user name and a password.
         "proxy": _text("Proxy", "Address of an HTTP proxy.", format="password"),
     }

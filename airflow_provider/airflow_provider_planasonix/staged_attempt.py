@@ -104,7 +104,8 @@ class StagedAttempt:
         """The DAG was edited: before it had stages, the task loaded its window at once, and that may still go on."""
         record = self.ledger.read()
         if record is not None and record.ended_as is None:
-            perform(client, retire(record, policy_of(self.operator, client), time.time), ledger=self.ledger)
+            policy = policy_of(self.operator, client, record.operation)
+            perform(client, retire(record, policy, time.time), ledger=self.ledger)
             self.ledger.forget()
 
     # --- giving up ------------------------------------------------------------------------------------------------

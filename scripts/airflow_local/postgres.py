@@ -37,7 +37,7 @@ _OPTIONS = {
 
 
 class Postgres:
-    """One server on a free loopback port, its data inside `folder`.
+    """One server on a free loopback port, its data inside `folder`, which lies in the home of the local Airflow.
 
     venv: environment with the programs. guard: ends the server when this process dies.
     """
@@ -95,9 +95,16 @@ class Postgres:
             shutil.copytree(found[0], self._package / _VERSION, symlinks=True)
             shutil.copytree(libraries, self._folder / libraries.name, symlinks=True)
         if self._user is not None:
-            for path in (self._folder, *self._folder.parents):
-                if path.stat().st_uid == 0 and not path.stat().st_mode & 0o001:
-                    path.chmod(path.stat().st_mode | 0o011)
+            home, *above = self._folder.parents
+            for path in (self._folder, home):
+                path.chmod(path.stat().st_mode | 0o011)
+            # What is not ours stays as closed as it is.
+            closed = [path for path in above if not path.stat().st_mode & 0o001]
+            if closed:
+                raise LocalAirflowError(
+                    f"PostgreSQL runs as {self._user.pw_name}, who may not enter {closed[0]}: "
+                    "set TMPDIR to a folder that all may enter"
+                )
 
     def _make_template(self, target: Path) -> None:
         self._data.mkdir()

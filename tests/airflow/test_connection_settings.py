@@ -42,6 +42,7 @@ def test_every_extra_arrives_with_the_type_that_the_client_wants() -> None:
         "idempotency_header": "X-Key",
         "idempotency": "ignored",
         "run_variables_field": "parameters",
+        "run_idempotency": "honoured",
         "job_url_template": "https://app.example.com/jobs/{job_id}",
         "timeout_seconds": "12.5",
         "connect_timeout_seconds": 3,

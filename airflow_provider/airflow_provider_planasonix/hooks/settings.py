@@ -143,6 +143,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "idempotency_header": _text,
     "idempotency": _idempotency,
     "run_variables_field": _variables_field,
+    "run_idempotency": _idempotency,
     "job_url_template": _text,
     "timeout_seconds": _seconds,
     "connect_timeout_seconds": _seconds,

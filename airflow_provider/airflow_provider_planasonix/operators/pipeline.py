@@ -19,8 +19,8 @@ class PlanasonixRunPipelineOperator(PlanasonixRunOperator):
     documents less of a run than of a job. A run carries no metadata, so that Planasonix does not show which task
     started it, unless `forward_context` sends that as variables. And no idempotency key is documented for its start:
     after a lost answer the operator looks for the run before it sends again, and what it finds counts as maybe
-    somebody else's: it is waited for and never cancelled. A connection with `idempotency: honoured` states that the
-    tenant knows keys for runs too; do not state it unless that was tried.
+    somebody else's: it is waited for and never cancelled. A connection with `run_idempotency: honoured` states that
+    the tenant knows keys for runs; do not state it unless that was tried.
 
         PlanasonixRunPipelineOperator(
             task_id="revenue",

@@ -27,7 +27,8 @@ def build(
 
     A keyed operation without a key gets a random one, so that its own retries are recognised. If the server
     ignores keys (`idempotency="ignored"`), or with `retry_unknown=False`, it is not repeated once it may
-    have had its effect; nor, unless keys are `honoured`, if no key is documented for it.
+    have had its effect; nor, unless keys are `honoured`, if no key is documented for it. For pipeline
+    runs `run_idempotency` says which.
     """
     route, method, path = config.endpoint(operation, parameters)
     headers: dict[str, str] = {}
@@ -36,9 +37,10 @@ def build(
         headers["content-type"] = "application/json"
     if route.keyed:
         headers[config.idempotency_header.lower()] = checked_idempotency_key(idempotency_key or uuid.uuid4().hex)
-        if config.idempotency == "ignored":
+        told = config.idempotency_of(operation)
+        if told == "ignored":
             repeat = "unsafe"
-        elif config.idempotency == "honoured":
+        elif told == "honoured":
             repeat = "safe"
     if not retry_unknown:
         repeat = "unsafe"

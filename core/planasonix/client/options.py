@@ -19,6 +19,7 @@ class CallOptions(TypedDict, total=False):
     run_variables_field: RunVariablesField
     idempotency_header: str
     idempotency: Idempotency
+    run_idempotency: Idempotency
     path_prefixes: Mapping[str, str]
     routes: Mapping[str, str]
     timeout_seconds: float

@@ -30,7 +30,7 @@ class Route:
     `path` follows the family's prefix and names its parameters in braces. `repeat` is what may be repeated
     when an answer is lost; `keyed` says that the request carries an idempotency key, without which it
     counts as `unsafe`. A route that is both keyed and `unsafe` is a start for which no key is documented:
-    only `idempotency="honoured"` makes it `safe`. `request` and `response` name models of
+    only `run_idempotency="honoured"` makes it `safe`. `request` and `response` name models of
     `planasonix.models`. `source` is where the path is documented; a route that is `assumed` is documented
     nowhere.
     """

@@ -35,7 +35,7 @@ async def astart_run(
     log: Log | None = None,
 ) -> Started:
     """As `start_run`."""
-    policy = policy or Policy(idempotency=client.config.idempotency)
+    policy = policy or Policy(idempotency=client.config.idempotency_of(request.operation))
     request = with_settings(request, client.config)
     start = Start(request, intent, provenance, policy, time.time, metadata)
     return await aperform(client, start.steps(ledger.read()), ledger=ledger, log=log)

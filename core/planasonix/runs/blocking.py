@@ -41,7 +41,7 @@ def start_run(
     log: Log | None = None,
 ) -> Started:
     """Start the request's job for this intent, or find the one that runs already; see the table of `runs.start`."""
-    policy = policy or Policy(idempotency=client.config.idempotency)
+    policy = policy or Policy(idempotency=client.config.idempotency_of(request.operation))
     request = with_settings(request, client.config)
     start = Start(request, intent, provenance, policy, time.time, metadata)
     return perform(client, start.steps(ledger.read()), ledger=ledger, log=log)
@@ -114,7 +114,7 @@ def run_to_end(
     >>> run_to_end(client, SyncRequest("conn_shop_orders")).status
     'succeeded'
     """
-    policy = policy or Policy(idempotency=client.config.idempotency)
+    policy = policy or Policy(idempotency=client.config.idempotency_of(request.operation))
     # Without either, no later call can find the run again: whatever interrupts the wait gives it up.
     only_call = intent is None and ledger is None
     ledger = ledger or MemoryLedger()

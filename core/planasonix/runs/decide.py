@@ -43,9 +43,9 @@ class Next(Enum):
 class Policy:
     """How start behaves.
 
-    `idempotency`: whether the API is known to honour the key header, and `key_ttl_seconds` for how long after the
-    first POST. The header's name is published nowhere (facts §2), so that the default trusts no key: after a lost
-    answer, start looks before it sends again.
+    `idempotency`: whether the API is known to honour the key header for what is started, and `key_ttl_seconds` for how
+    long after the first POST. The header's name is published nowhere (facts §2), so that the default trusts no
+    key: after a lost answer, start looks before it sends again.
     `if_running`: what to do when the connection is busy. `timeout_seconds`: a job's deadline, from its creation.
     `clock_skew_seconds`: how far the API's clock may be from ours when runs are looked up by time.
     `settle_seconds`: how long a request whose answer was lost may still be on its way before a list is trusted.

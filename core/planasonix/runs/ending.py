@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from planasonix.errors import WaitTimeoutError
+from planasonix.errors import WaitTimeoutError, redact
 from planasonix.runs.cancel import cancel
 from planasonix.runs.drivers import perform
 from planasonix.runs.handle import RunHandle
@@ -73,7 +73,7 @@ def end_run(
         raise not_found(kind, run, meant)
     template = client.config.job_url_template
     if run.phase in ENDED_PHASES:
-        return _ended(kind, run, template, already_ended=True)
+        return _ended(kind, run, meant, template, already_ended=True)
     perform(client, cancel(kind, run_id, meant=meant, patience_seconds=timeout_seconds if wait else 0.0))
     if wait:
         left = max(0.0, give_up_at - time.monotonic())
@@ -87,19 +87,21 @@ def end_run(
             ) from None
     else:
         run = reader_of(client, kind).get(run_id)
-    return _ended(kind, run, template, already_ended=False)
+    return _ended(kind, run, meant, template, already_ended=False)
 
 
-def _ended(kind: Kind, run: WatchedRun, template: str | None, *, already_ended: bool) -> EndedRun:
-    target_id = shown_target(run, kind)
-    page = RunHandle(kind, run.id, target_id or "", owned=False, created_at=0.0, deadline_at=0.0, intent="")
+def _ended(
+    kind: Kind, run: WatchedRun, meant: RunHandle | None, template: str | None, *, already_ended: bool
+) -> EndedRun:
+    target_id = shown_target(run, kind) or (meant.target_id if meant is not None else "")
+    page = RunHandle(kind, run.id, target_id, owned=False, created_at=0.0, deadline_at=0.0, intent="")
     return EndedRun(
         kind=kind,
         id=run.id,
         status=run.phase,
-        api_status=str(run.status),
+        api_status=redact(str(run.status)),
         already_ended=already_ended,
-        connection_id=None if kind == "run" else target_id,
-        pipeline_id=target_id if kind == "run" else None,
+        connection_id=page.connection_id,
+        pipeline_id=page.pipeline_id,
         link=page.link(template),
     )

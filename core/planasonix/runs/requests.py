@@ -7,6 +7,7 @@ operator shall not pay for the models.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast
@@ -155,8 +156,8 @@ class PipelineRunRequest:
     A run carries no metadata: no such field is documented. With `forward_context` what a job's metadata would say
     (who started it, from where) is sent as variables instead, and `variables` of the same name count. That is not the
     default, because whether a pipeline takes variables that it does not declare is documented nowhere.
-    `variables_field` is the client's `run_variables_field`. Raises `ConfigurationError`, which names the field and the
-    fix.
+    `variables_field` is the name under which they are sent; left out, the client's `run_variables_field`. Raises
+    `ConfigurationError`, which names the field and the fix.
 
     >>> PipelineRunRequest("pl_daily_revenue", variables={"day": "2026-01-05"}).body({})
     {'variables': {'day': '2026-01-05'}}
@@ -166,7 +167,7 @@ class PipelineRunRequest:
     environment_id: str | None = None
     variables: Mapping[str, Any] | None = None
     forward_context: bool = False
-    variables_field: Literal["variables", "parameters"] = "variables"
+    variables_field: Literal["variables", "parameters"] | None = None
 
     operation: ClassVar[Operation] = "pipelines.run"
     kind: ClassVar[Kind] = "run"
@@ -176,6 +177,8 @@ class PipelineRunRequest:
     def __post_init__(self) -> None:
         _check_id("pipeline", self.pipeline_id)
         self._body({})
+        # The key is made of them: what the caller does to its own afterwards is another wish.
+        object.__setattr__(self, "variables", deepcopy(self.variables))
 
     @property
     def target_id(self) -> str:
@@ -211,7 +214,9 @@ class PipelineRunRequest:
         if self.forward_context and isinstance(variables, Mapping | None):
             variables = {**metadata, **cast("Mapping[str, Any]", variables or {})} or None
         return PipelineRunRequestBody(
-            variables=cast(Any, variables), environment_id=self.environment_id, variables_field=self.variables_field
+            variables=cast(Any, variables),
+            environment_id=self.environment_id,
+            variables_field="variables" if self.variables_field is None else self.variables_field,
         )
 
 
@@ -231,7 +236,8 @@ def with_settings(request: RunRequest, settings: _Settings) -> RunRequest:
     if not isinstance(request, PipelineRunRequest):
         return request
     environment_id = settings.environment if request.environment_id is None else request.environment_id
-    return replace(request, environment_id=environment_id, variables_field=settings.run_variables_field)
+    field = settings.run_variables_field if request.variables_field is None else request.variables_field
+    return replace(request, environment_id=environment_id, variables_field=field)
 
 
 def request_class(operation: str) -> type[RunRequest]:

@@ -115,6 +115,7 @@ class Start:
     now: Callable[[], float]
     metadata: dict[str, object] | None = None
     _looks: int = 0
+    _sent_here: bool = False
 
     def steps(self, stored: Record | None) -> Steps[Started]:
         """Run the table from what the ledger holds. Raises what the table says."""
@@ -124,7 +125,7 @@ class Start:
         if stored is not None and stored.intent == self.intent and self.policy.on_edit == "refuse":
             self._refuse_if_edited(stored)
         if stored is not None and not self._is_for(stored):
-            yield from retire(stored, self.policy, self.now)
+            yield from retire(stored, self._policy_of(stored), self.now)
             stored = None
         record = stored or self._fresh(generation=0)
         if stored is not None and stored.key != self._key(stored):
@@ -191,6 +192,7 @@ class Start:
         sent_before = record.sent_at is not None
         if not sent_before:
             record = replace(record, sent_at=self.now())
+            self._sent_here = True
         yield Save(record)
         retry_unknown = self.policy.key_counts(record.sent_at or self.now(), self.now())
         try:
@@ -216,7 +218,7 @@ class Start:
         step = by_answer(answer, tries=tries, in_doubt=in_doubt, policy=self.policy)
         run: RunView | None = None
         if step is Next.LOOK:
-            yield Say("warning", "the answer to the start request was lost; looking whether the job exists")
+            yield Say("warning", "the answer to the start request was lost; looking whether it had its effect")
             record, run, step = yield from self._look(record)
             if answer != "busy" or step is not Next.POST:
                 return record, run, step
@@ -235,11 +237,11 @@ class Start:
     def _look(self, record: Record) -> Steps[tuple[Record, RunView | None, Next]]:
         self._looks += 1
         if self._looks > _LOOKS_AT_MOST:
-            raise self._unknown(record, "every answer was lost, and no list shows a job")
+            raise self._unknown(record, f"every answer was lost, and no list shows a {record.kind}")
         # A request whose answer was lost may still be on its way, also that of a process that was killed a moment ago.
         yield Sleep(self.policy.settle_seconds)
         try:
-            ours, candidates = yield from look(record, self.request, self.policy)
+            ours, candidates = yield from look(record, self.request, self.policy, own_clock=self._sent_here)
         except (TransportError, ServerError, RateLimitError, InvalidResponseError) as error:
             # Failing here would leave the job, if there is one, running with nobody to wait for it.
             yield Say("warning", f"whether it was started cannot be seen now, another look follows: {error}")
@@ -247,7 +249,7 @@ class Start:
         step = by_looking(len(candidates), ours=ours is not None)
         if step is Next.UNKNOWN:
             ids = ", ".join(run.id for run in candidates)
-            raise self._unknown(record, f"{len(candidates)} jobs were started since: {ids}")
+            raise self._unknown(record, f"{len(candidates)} {record.kind}s were started since: {ids}")
         if ours is not None:
             record = self._named(record, ours)
             yield Save(record)
@@ -280,6 +282,11 @@ class Start:
         ours = (self.intent, self.request.operation, self.request.target_id)
         return (record.intent, record.operation, record.target_id) == ours
 
+    def _policy_of(self, record: Record) -> Policy:
+        """What is known of the keys of jobs says nothing of those of pipeline runs, nor the other way round."""
+        same = (record.kind == "run") == (self.request.kind == "run")
+        return self.policy if same else replace(self.policy, idempotency="unproven")
+
     def _key(self, record: Record) -> str:
         """The key that the request as it is now would have in the record's place."""
         return idempotency_key(record.intent, record.generation, self.request, refusals=record.refusals)
@@ -308,6 +315,6 @@ class Start:
         return OutcomeUnknownError(
             f"It is not known whether the {self.request.job_type} of {target} was started: {why}.",
             idempotency_key=record.key,
-            hint=f"Nothing more was sent, so that no second job starts. Look at the jobs of the {target}, cancel what "
-            "is not wanted, then clear the task for a new start.",
+            hint=f"Nothing more was sent, so that no second {record.kind} starts. Look at the {record.kind}s of the "
+            f"{target}, cancel what is not wanted, then clear the task for a new start.",
         )

@@ -18,13 +18,13 @@ class Targeted(Protocol):
 
 
 def connection_of(what: Targeted) -> str | None:
-    """The connection that it loads; None for the run of a pipeline."""
-    return None if what.kind == "run" else what.target_id
+    """The connection that it loads; None for the run of a pipeline, and where none is known."""
+    return None if what.kind == "run" else what.target_id or None
 
 
 def pipeline_of(what: Targeted) -> str | None:
-    """The pipeline that it runs; None for a job or backfill."""
-    return what.target_id if what.kind == "run" else None
+    """The pipeline that it runs; None for a job or backfill, and where none is known."""
+    return (what.target_id or None) if what.kind == "run" else None
 
 
 def target_text(kind: str, target_id: str) -> str:

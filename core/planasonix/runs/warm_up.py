@@ -14,7 +14,7 @@ _FIRST_WAIT = (
 
 
 def warm_up() -> None:
-    """Load what waiting for runs needs: the HTTP library, its TLS defaults, the models of jobs and backfills.
+    """Load what waiting for runs needs: the HTTP library, its TLS defaults, the models of what is waited for.
 
     For programs whose event loop must not stand still. All of that takes some tenths of a second once per process, and
     the first wait does it where it runs; in a thread before it, the loop goes on meanwhile. Does nothing the second
@@ -27,8 +27,8 @@ def warm_up() -> None:
     for name in _FIRST_WAIT:
         import_module(name)
     from planasonix.client._http import load
-    from planasonix.models import Backfill, Job
+    from planasonix.models import Backfill, Job, PipelineRun
 
     load()
-    for model in (Job, Backfill):
+    for model in (Job, Backfill, PipelineRun):
         model.read_many([])

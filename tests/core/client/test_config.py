@@ -105,6 +105,7 @@ def test_key_prefixes_are_not_checked(key):
         {"max_tries": True},
         {"max_connections": 0},
         {"idempotency": "maybe"},
+        {"run_idempotency": "maybe"},
         {"idempotency_header": "two words"},
         {"idempotency_header": ""},
         {"organization_id": "org\r\nx: y"},

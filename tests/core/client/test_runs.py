@@ -217,7 +217,7 @@ def test_a_start_that_certainly_did_nothing_is_repeated(make_client, sandbox, ki
 @pytest.mark.parametrize("replay", ["saved", "live"])
 def test_where_keys_are_said_to_be_honoured_a_start_is_repeated_under_the_same_one(make_client, sandbox, replay):
     sandbox.switch(run_idempotency="honoured", idempotency_replay=replay)
-    client = make_client(DEFAULT_API_KEY, transport=sandbox.sandbox.transport(), idempotency="honoured")
+    client = make_client(DEFAULT_API_KEY, transport=sandbox.sandbox.transport(), run_idempotency="honoured")
     sandbox.fault("pipelines.run", "drop")
     run = client.pipelines.run(DAILY)
     assert (sandbox.runs_started(), sandbox.calls("pipelines.run")) == (1, 2)
@@ -226,8 +226,9 @@ def test_where_keys_are_said_to_be_honoured_a_start_is_repeated_under_the_same_o
     assert run.id == sandbox.runs()[0]["id"]
 
 
-def test_where_keys_are_said_to_be_ignored_no_start_is_repeated(make_client, sandbox):
-    client = make_client(DEFAULT_API_KEY, transport=sandbox.sandbox.transport(), idempotency="ignored")
+@pytest.mark.parametrize("told", [{"idempotency": "honoured"}, {"run_idempotency": "ignored"}])
+def test_where_keys_of_runs_are_not_said_to_be_honoured_no_start_is_repeated(make_client, sandbox, told):
+    client = make_client(DEFAULT_API_KEY, transport=sandbox.sandbox.transport(), **told)
     sandbox.fault("pipelines.run", "drop")
     with pytest.raises(TransportError):
         client.pipelines.run(DAILY)

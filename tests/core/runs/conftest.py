@@ -30,6 +30,7 @@ class FakeRun:
     pipeline_id: str = "pl_1"
     metadata: dict[str, Any] | None = None
     job_ids: tuple[str, ...] = ()
+    queued_at: datetime | None = None
     finished_at: datetime | None = None
 
     @property

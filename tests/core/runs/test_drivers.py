@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from planasonix import AsyncPlanasonix, Planasonix
+from planasonix.runs import MemoryLedger, PipelineRunRequest, Provenance, astart_run, start_run
 from planasonix.runs.cancel import cancel
 from planasonix.runs.drivers import aperform, perform
 from planasonix.runs.effects import Get, RunView, Steps
@@ -54,6 +57,24 @@ def carry_out(request: pytest.FixtureRequest, sandbox: Sandbox) -> Any:
     return blocking if request.param == "sync" else lambda steps: asyncio.run(awaited(steps))
 
 
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_a_start_is_sent_as_the_clients_settings_have_it(sandbox: Sandbox, way: str) -> None:
+    settings: Any = {"environment": "env_of_the_client", "run_variables_field": "parameters"}
+    options: Any = {"intent": "intent", "ledger": MemoryLedger(), "provenance": Provenance("test", "a test")}
+    request = PipelineRunRequest(PIPELINE, variables={"day": 1})
+
+    async def awaited() -> Any:
+        async with AsyncPlanasonix(DEFAULT_API_KEY, transport=sandbox.transport(), **settings) as client:
+            return await astart_run(client, request, **options)
+
+    if way == "async":
+        assert asyncio.run(awaited()).how == "started"
+    else:
+        with Planasonix(DEFAULT_API_KEY, transport=sandbox.transport(), **settings) as client:
+            assert start_run(client, request, **options).how == "started"
+    assert sandbox.journal[-1].body == {"environmentId": "env_of_the_client", "parameters": {"day": 1}}
+
+
 @pytest.mark.parametrize(
     ("kind", "reads", "cancels"),
     [
@@ -74,3 +95,16 @@ def test_each_kind_is_read_and_cancelled_as_what_it_is(
     assert sandbox.cancels() + sandbox.run_cancels() >= 1
     sandbox.advance(60)
     assert carry_out(read(kind, run_id)).phase == "cancelled"
+
+
+def test_after_warming_up_reading_the_rows_of_any_kind_builds_nothing() -> None:
+    program = (
+        "from planasonix.runs.warm_up import warm_up\n"
+        "warm_up()\n"
+        "from planasonix.models import Backfill, Job, PipelineRun, base\n"
+        "built = base._list_of.cache_info().misses\n"
+        "for model in (Backfill, Job, PipelineRun):\n"
+        "    model.read_many([])\n"
+        "assert base._list_of.cache_info().misses == built == 3\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=100)

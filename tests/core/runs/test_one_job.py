@@ -49,7 +49,7 @@ requests = pytest.mark.parametrize("request_", [SYNC, BACKFILL, RUN], ids=["sync
 
 
 def run(client: Planasonix, request: Any, ledger: Any, **options: Any) -> Any:
-    policy = Policy(idempotency=client.config.idempotency, settle_seconds=0.1)
+    policy = Policy(idempotency=client.config.idempotency_of(request.operation), settle_seconds=0.1)
     return run_to_end(client, request, ledger=ledger, policy=policy, **options)
 
 
@@ -70,9 +70,6 @@ def started(sandbox: Any, request: Any) -> int:
 def test_one_lost_answer(
     planasonix_sandbox: Any, tmp_path: Path, profile: str, request_: Any, fault: str, told: Any
 ) -> None:
-    if told == "honoured":
-        # Who states it states it for the runs of pipelines too, where the strict tenant knows no key.
-        planasonix_sandbox.switch(run_idempotency="honoured")
     planasonix_sandbox.fault(request_.operation, fault, times=1)
     with connect(planasonix_sandbox, idempotency=told) as client:
         outcome = run(client, request_, SqliteLedger(tmp_path / "ledger.db", "slot"), interval=FAST)
@@ -88,9 +85,10 @@ def test_an_answer_lost_for_good_and_the_same_intent_again(
 ) -> None:
     """The first try ends without knowing; the next one, with the same ledger, finds the job."""
     ledger, intent = SqliteLedger(tmp_path / "ledger.db", "slot"), new_intent()
+    # A tenant that knows the keys of runs as well, and a client that is told so.
     planasonix_sandbox.switch(run_idempotency="honoured")
     planasonix_sandbox.fault(request_.operation, "drop", times=None)
-    with connect(planasonix_sandbox, max_tries=2, idempotency="honoured") as client:
+    with connect(planasonix_sandbox, max_tries=2, idempotency="honoured", run_idempotency="honoured") as client:
         with pytest.raises(PlanasonixError) as caught:
             run_to_end(client, request_, ledger=ledger, intent=intent)
         assert caught.value.outcome == "unknown"

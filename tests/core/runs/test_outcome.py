@@ -88,6 +88,15 @@ def test_a_job_tells_nothing_of_pipelines() -> None:
     assert not {"pipeline_id", "nodes", "rows_read"} & set(build_outcome(HANDLE, job("succeeded"), []).to_dict())
 
 
+def test_no_word_of_the_api_brings_a_secret() -> None:
+    key = "plnx_live_aaaabbbbccccdddd"
+    node = {"nodeId": f"n {key}", "type": f"t {key}", "status": f"s {key}", "error": key}
+    outcome = fetched_run({"status": f"odd {key}", "finishedAt": "2026-01-01T00:00:00Z"}, RunNodes(nodes=[node]))
+    assert outcome.nodes is not None
+    assert (outcome.nodes[0].node_id, outcome.nodes[0].type) == ("n plnx_***", "t plnx_***")
+    assert "aaaabbbb" not in json.dumps(outcome.to_dict())
+
+
 def test_the_report_of_a_failed_pipeline_run_names_its_nodes_and_no_secret() -> None:
     error = {"code": "sink_refused", "message": "The sink refused."}
     text = report(fetched_run({"status": "failed", "error": error, "durationSeconds": 4}, NODES))
@@ -280,6 +289,13 @@ def test_the_link_of_a_pipeline_run_names_its_pipeline_and_no_connection() -> No
     assert run.link("https://app/{kind}s/{id}?c={connection_id}") is None
     assert run.link("https://app/{job_id}") is None
     assert HANDLE.link("https://app/{kind}s/{id}?p={pipeline_id}") is None
+
+
+def test_a_handle_without_a_target_has_no_link_that_needs_it() -> None:
+    for kind, word in (("job", "connection_id"), ("run", "pipeline_id")):
+        handle = RunHandle(kind, "1", "", True, 0.0, 1.0, "token")  # type: ignore[arg-type]
+        assert handle.link(f"https://app/{{{word}}}/{{id}}") is None
+        assert handle.link("https://app/{kind}s/{id}") == f"https://app/{kind}s/1"
 
 
 def test_no_template_no_link() -> None:

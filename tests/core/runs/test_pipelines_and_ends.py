@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import doctest
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from planasonix import AsyncPlanasonix, Planasonix
 from planasonix.errors import ConfigurationError, NotFoundError, PlanasonixError, WaitTimeoutError
+from planasonix.models import Job
 from planasonix.runs import RunHandle, apipeline_id_of, end_run, ending, pipeline_id_of, pipeline_names, requests
 from planasonix.sandbox import Sandbox
 
@@ -98,6 +100,21 @@ def test_a_run_is_ended_once_and_asking_again_is_well(kind: Any, profile: Any) -
     assert first.link == f"https://app/{kind}s/{run_id}"
     target = ("pipeline_id", "pl_daily_revenue") if kind == "run" else ("connection_id", "conn_shop_orders")
     assert first.to_dict()[target[0]] == target[1]
+
+
+def test_where_the_api_names_no_target_the_handle_does() -> None:
+    class Jobs:
+        @staticmethod
+        def get(job_id: str) -> Job:
+            return Job.model_validate({"id": job_id, "status": "succeeded"})
+
+    config = SimpleNamespace(job_url_template="https://app/{connection_id}/{id}")
+    client: Any = SimpleNamespace(jobs=Jobs, config=config)
+    meant = RunHandle("job", "job_1", "conn_1", True, 0.0, 1.0, "token")
+    ended = end_run(client, "job", "job_1", meant=meant)
+    assert (ended.connection_id, ended.link) == ("conn_1", "https://app/conn_1/job_1")
+    ended = end_run(client, "job", "job_1")
+    assert (ended.connection_id, ended.link) == (None, None)
 
 
 @pytest.mark.parametrize("refusal", ["409", "400"])

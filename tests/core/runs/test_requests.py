@@ -83,6 +83,22 @@ def test_a_pipeline_run_takes_the_clients_settings_and_comes_back_from_its_body(
     assert with_settings(SyncRequest("conn_1"), settings) == SyncRequest("conn_1")
 
 
+def test_a_requests_own_name_for_its_variables_counts_more_than_the_clients() -> None:
+    settings = SimpleNamespace(environment=None, run_variables_field="variables")
+    request = PipelineRunRequest("pl_1", variables={"day": 1}, variables_field="parameters")
+    assert with_settings(request, settings).body({}) == request.body({}) == {"parameters": {"day": 1}}
+
+
+def test_variables_that_are_changed_later_change_no_request() -> None:
+    given: dict[str, Any] = {"days": [1]}
+    request = PipelineRunRequest("pl_1", variables=given)
+    key = idempotency_key("i", 0, request)
+    given["days"].append(2)
+    given["more"] = True
+    assert request.variables == {"days": [1]}
+    assert idempotency_key("i", 0, request) == key
+
+
 def test_a_window_in_another_zone_is_the_same_window() -> None:
     cet = timezone(timedelta(hours=1))
     there = BackfillRequest("conn_1", JANUARY.astimezone(cet), FEBRUARY.astimezone(cet))

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from planasonix.errors import NotFoundError, PlanasonixError, TransportError
-from planasonix.runs import effects
+from planasonix import Planasonix
+from planasonix.errors import NotFoundError, OutcomeUnknownError, PlanasonixError, TransportError
+from planasonix.runs import MemoryLedger, effects, start_run
 from planasonix.runs.decide import Policy, classify
 from planasonix.runs.provenance import Provenance
 from planasonix.runs.record import Record
-from planasonix.runs.requests import SyncRequest
+from planasonix.runs.requests import PipelineRunRequest, SyncRequest
+from planasonix.runs.start import Start
+from planasonix.sandbox import Sandbox
 
+HONOURED = Policy(idempotency="honoured")
 INTENT = "intent-1"
 TOKEN = {"planasonix_intent": INTENT}
 
@@ -222,3 +227,50 @@ def test_every_error_of_a_post_has_its_kind() -> None:
     lost, none = TransportError("x"), TransportError("x", outcome="not_sent")
     assert [classify(error) for error in (lost, none, PlanasonixError("x"))] == ["lost", "refused", "lost"]
     assert not Policy(idempotency="ignored").key_counts(0.0, 1.0)
+
+
+def test_that_keys_of_jobs_are_honoured_says_nothing_of_an_older_runs_key(world: Any) -> None:
+    """The task ran a pipeline before its DAG was edited: sending that start again could make a second run."""
+    fields = Record.fresh(INTENT, PipelineRunRequest("pl_1"), {})
+    older = replace(fields, sent_at=world.now - 10.0)
+    steps = Start(SyncRequest("conn_1"), "intent-2", Provenance("t", "a test"), HONOURED, lambda: world.now).steps(
+        older
+    )
+    alive = SimpleNamespace(id="run_1", status="running", phase="active", created_at=None, pipeline_id="pl_1")
+    effect, seen = next(steps), []
+    while not (isinstance(effect, effects.Post) and effect.record.operation == "connections.sync"):
+        seen.append(type(effect))
+        effect = steps.send(
+            effects.Listed([alive], 0.0)
+            if isinstance(effect, effects.ListSince)
+            else frozenset()
+            if isinstance(effect, effects.Claimed)
+            else alive
+        )
+    assert effects.ListSince in seen
+    assert effects.Post not in seen
+
+
+def test_what_keys_are_worth_is_told_for_jobs_and_for_runs(monkeypatch: Any) -> None:
+    """The strict sandbox honours the keys of jobs and knows none of runs, as its documents have it."""
+    monkeypatch.setattr("planasonix.runs.drivers.time.sleep", lambda seconds: None)
+    for request, calls in ((SyncRequest("conn_shop_orders"), 2), (PipelineRunRequest("pl_daily_revenue"), 1)):
+        sandbox = Sandbox(profile="strict", speed=0)
+        sandbox.fault(request.operation, "drop", times=1)
+        with Planasonix("plnx_live_sandbox", transport=sandbox.transport(), idempotency="honoured") as client:
+            provenance = Provenance("test", "a test")
+            started = start_run(client, request, intent=INTENT, ledger=MemoryLedger(), provenance=provenance)
+            assert started.handle is not None
+            assert (sandbox.calls(request.operation), started.handle.owned) == (calls, calls == 2)
+            assert sandbox.jobs_started() + sandbox.runs_started() == 1
+
+
+@pytest.mark.parametrize(("kind", "target"), [("job", "connection conn_1"), ("run", "pipeline pl_1")])
+def test_what_is_not_known_is_told_in_the_words_of_its_kind(make_world: Any, kind: str, target: str) -> None:
+    world = make_world(kind=kind)
+    record = replace(Record.fresh(INTENT, world.request, {}), sent_at=world.now - 60.0)
+    for _ in range(2):
+        world.add_job("running", age=10.0)
+    with pytest.raises(OutcomeUnknownError, match=f"2 {kind}s were started since: job_1, job_2") as caught:
+        world.run(record, idempotency="unproven")
+    assert f"no second {kind} starts. Look at the {kind}s of the {target}" in str(caught.value)

@@ -41,8 +41,8 @@ class AsyncPlanasonix:
     - (*) `organization_id`: sent as `X-Organization-ID`; `environment`: the default one of pipeline runs.
     - `run_variables_field="parameters"` if the server takes a run's variables under that name.
     - `idempotency_header`: the name is not published; `idempotency="ignored"` if the server ignores keys:
-      then a start is not repeated once it may have had its effect. A pipeline run, for which no key is
-      documented, is repeated with `idempotency="honoured"` alone.
+      then a start is not repeated once it may have had its effect. `run_idempotency` is the same for pipeline
+      runs, for which no key is documented: their start is repeated with `run_idempotency="honoured"` alone.
     - `path_prefixes`: per family, e.g. `{"orchestration": "/v1"}`; `routes`: per operation, e.g.
       `{"jobs.get": "GET /api/v1/jobs/{job_id}"}`.
     - `timeout_seconds` bounds one try, `deadline_seconds` the whole call with its tries, pauses and
@@ -82,6 +82,7 @@ class AsyncPlanasonix:
         run_variables_field: Literal["variables", "parameters"] = "variables",
         idempotency_header: str = "Idempotency-Key",
         idempotency: Literal["honoured", "unproven", "ignored"] = "unproven",
+        run_idempotency: Literal["honoured", "unproven", "ignored"] = "unproven",
         path_prefixes: Mapping[str, str] | None = None,
         routes: Mapping[str, str] | None = None,
         timeout_seconds: float = 30.0,
@@ -106,6 +107,7 @@ class AsyncPlanasonix:
             "run_variables_field": run_variables_field,
             "idempotency_header": idempotency_header,
             "idempotency": idempotency,
+            "run_idempotency": run_idempotency,
             "path_prefixes": path_prefixes,
             "routes": routes,
             "timeout_seconds": timeout_seconds,

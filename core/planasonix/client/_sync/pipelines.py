@@ -82,7 +82,7 @@ class Pipelines:
         one it gets a random key.
 
         That this start knows keys is documented nowhere. So a try whose answer is lost is not repeated,
-        unless the client was told `idempotency="honoured"`: the error's `outcome` is "unknown", and a run
+        unless the client was told `run_idempotency="honoured"`: the error's `outcome` is "unknown", and a run
         may have been started. Look at `client.runs.list(pipeline_id=...)` before you start another.
 
             run = client.pipelines.run("pl_01hqxyz", variables={"day": "2025-03-27"})

@@ -1,0 +1,88 @@
+"""Which of the listed runs may be the one whose start request was lost: what their stamps tell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from planasonix.models import Job, PipelineRun
+from planasonix.runs import Policy, effects
+from planasonix.runs.look import look
+from planasonix.runs.record import Record
+from planasonix.runs.requests import PipelineRunRequest, SyncRequest
+
+SENT = datetime(2026, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def row(kind: str, after: timedelta, **more: Any) -> Any:
+    """As a list shows it: of a pipeline run there is its start alone."""
+    at = (SENT + after).isoformat()
+    shown = {"id": f"r{after}", "status": "succeeded"}
+    if kind == "run":
+        return PipelineRun.model_validate({**shown, "pipelineId": "t", "startedAt": at, **more})
+    return Job.model_validate({**shown, "connection_id": "t", "type": "connection_sync", "created_at": at, **more})
+
+
+def looked(kind: str, rows: list[Any], **options: Any) -> tuple[list[str], int]:
+    """(the ids of what may be ours, how many were read one by one)."""
+    request = PipelineRunRequest("t") if kind == "run" else SyncRequest("t")
+    record = replace(Record.fresh("intent", request, {}), sent_at=SENT.timestamp())
+    steps, reads = look(record, request, Policy(), **options), 0
+    effect = next(steps)
+    try:
+        while True:
+            if isinstance(effect, effects.ListSince):
+                effect = steps.send(effects.Listed(rows, 0.0))
+            elif isinstance(effect, effects.Claimed):
+                effect = steps.send(frozenset())
+            else:
+                assert isinstance(effect, effects.Get)
+                reads += 1
+                wanted = effect.run_id
+                effect = steps.send(next(each for each in rows if each.id == wanted))
+    except StopIteration as end:
+        return [run.id for run in end.value[1]], reads
+
+
+def test_a_look_that_comes_long_after_reads_no_job_that_was_created_later() -> None:
+    rows = [row("job", HOUR * hours + HOUR / 2) for hours in range(50)]
+    assert looked("job", rows, within_seconds=3600.0) == ([rows[0].id], 1)
+
+
+def test_nor_runs_of_a_pipeline_that_began_a_day_later_or_were_queued_later() -> None:
+    rows = [row("run", HOUR * hours + HOUR / 2) for hours in range(50)]
+    rows.append(row("run", HOUR * 0.7, id="queued later", queuedAt=(SENT + HOUR * 1.1).isoformat()))
+    assert looked("run", rows, within_seconds=3600.0) == ([each.id for each in rows[:25]], 25)
+
+
+@pytest.mark.parametrize("kind", ["job", "run"])
+@pytest.mark.parametrize("status", ["running", "succeeded"])
+def test_what_began_before_we_asked_is_not_ours_by_the_clock_that_we_asked_by(kind: str, status: str) -> None:
+    before, after = (row(kind, timedelta(seconds=seconds), status=status) for seconds in (-30, 1))
+    assert looked(kind, [before, after], own_clock=True)[0] == [after.id]
+
+
+@pytest.mark.parametrize("kind", ["job", "run"])
+def test_by_the_clock_of_another_machine_only_what_had_ended_is_not_ours(kind: str) -> None:
+    before, ended = row(kind, timedelta(seconds=-30), status="running"), row(kind, timedelta(seconds=-31))
+    assert looked(kind, [before, ended])[0] == [before.id]
+
+
+@pytest.mark.parametrize("kind", ["job", "run"])
+def test_a_foreign_run_from_before_the_lost_request_does_not_stand_in_for_ours(make_world: Any, kind: str) -> None:
+    world = make_world(kind=kind, lose_before=1)
+    world.add_job("running", age=30.0)
+    started = world.run(idempotency="unproven")
+    assert (started.how, started.handle.id, started.handle.owned, world.posts) == ("started", "job_2", True, 2)
+
+
+def test_the_request_of_another_machine_may_have_made_what_seems_older(make_world: Any) -> None:
+    """Its clock may be ahead of ours: a second run would be worse than waiting for what may be another's."""
+    world = make_world(kind="run")
+    world.add_job("running", age=30.0)
+    record = replace(Record.fresh("intent-1", world.request, {}), sent_at=world.now - 10.0)
+    assert (world.run(record, idempotency="unproven").how, world.posts) == ("adopted", 0)
