@@ -64,6 +64,15 @@ def policy_of(operator: PlanasonixRunOperator, client: Planasonix, operation: st
     )
 
 
+def time_limit(operator: PlanasonixRunOperator, ledger: TaskStateLedger) -> float | None:
+    """When this try's `execution_timeout` is over, its waits included; seconds since the epoch.
+
+    None without one, and where the task waits on a worker: Airflow ends it there itself, and never a deferred one.
+    """
+    limit = operator.execution_timeout
+    return None if limit is None or not operator.deferrable else ledger.began_at + limit.total_seconds()
+
+
 class Attempt:
     """What `execute` does, step by step; `on_kill` reaches into it from a signal."""
 
@@ -151,6 +160,7 @@ class Attempt:
         policy = policy_of(operator, client, request.operation)
         self._end_stages(client, request, policy)
         while True:
+            self._end_at_time_limit(client)
             self._starting = True
             try:
                 started = start_run(
@@ -207,6 +217,9 @@ class Attempt:
         if not operator.deferrable:
             wait_while_busy(client, started, since=since, until=until)
             return
+        limit = time_limit(operator, self.ledger)
+        until = until if limit is None else min(until, limit)
+        now = time.time()
         from airflow_provider_planasonix.triggers.busy import PlanasonixBusyTrigger
 
         operator.defer(
@@ -216,20 +229,31 @@ class Attempt:
                 until,
                 operator.planasonix_conn_id,
                 operator.poll_interval_seconds,
-                busy_pause_seconds(time.time() - since),
+                busy_pause_seconds(now - since),
+                now,
             ),
             method_name="execute_again",
-            timeout=timedelta(seconds=max(0.0, until - time.time())) + FRAMEWORK_SLACK,
+            timeout=timedelta(seconds=max(0.0, until - now)) + FRAMEWORK_SLACK,
+        )
+
+    def _end_at_time_limit(self, client: Planasonix) -> None:
+        """Of a task that is resumed after its busy wait: a run that it started now would be cancelled at once."""
+        until = time_limit(self.operator, self.ledger)
+        if until is None or time.time() < until:
+            return
+        self.cancel_what_was_started(client)
+        raise WaitTimeoutError(
+            "The task's execution_timeout is over, and nothing more is started.",
+            pending=[],
+            hint="Look at what kept it busy, raise execution_timeout, or set if_running.",
         )
 
     def _defer_until_ended(self, handle: RunHandle) -> None:
         from airflow_provider_planasonix.triggers.run import PlanasonixRunTrigger
 
         operator, now = self.operator, time.time()
-        limit = operator.execution_timeout
-        if limit is not None:
-            # Airflow does not apply it to a deferred task.
-            until = self.ledger.began_at + limit.total_seconds()
+        until = time_limit(operator, self.ledger)
+        if until is not None:
             handle = replace(handle, deadline_at=min(handle.deadline_at, until))
         operator.defer(
             trigger=PlanasonixRunTrigger(

@@ -36,9 +36,10 @@ def lineage_of(operator: PlanasonixRunOperator) -> OperatorLineage:
     from airflow_provider_planasonix.lineage_facets import PlanasonixJobFacet
 
     connection_id = getattr(operator, "connection_id", None)
-    job_facet = PlanasonixJobFacet(operator.planasonix_conn_id, connection_id, getattr(operator, "pipeline_id", None))
-    job_facets: Any = {"planasonix": job_facet}
     outcome = operator.outcome
+    # A task may know its pipeline by name only; the run knows which one that was.
+    pipeline_id = getattr(operator, "pipeline_id", None) or getattr(outcome, "pipeline_id", None)
+    job_facets: Any = {"planasonix": PlanasonixJobFacet(operator.planasonix_conn_id, connection_id, pipeline_id)}
     if outcome is None:
         return OperatorLineage(job_facets=job_facets)
     run_facets: dict[str, Any] = {"planasonix": _run_facet(outcome)}

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_planasonix._compat import AirflowFailException, AirflowSkipException
-from airflow_provider_planasonix.attempt import FRAMEWORK_SLACK, policy_of
+from airflow_provider_planasonix.attempt import FRAMEWORK_SLACK, policy_of, time_limit
 from airflow_provider_planasonix.book import TaskStateBook
 from airflow_provider_planasonix.giving_up import cancel_on_signal, given_up_on_signal, is_given_up_now
 from airflow_provider_planasonix.ledger import TaskStateLedger
@@ -187,7 +187,8 @@ class StagedAttempt:
         return outcome.to_dict()
 
     def _defer_until_a_stage_ends(self, progress: StagedProgress) -> None:
-        operator, until = self.operator, self._time_limit()
+        operator = self.operator
+        until = time_limit(operator, self.ledger)
         handles = progress.active
         if until is not None:
             # Airflow does not apply it to a deferred task.
@@ -211,9 +212,10 @@ class StagedAttempt:
     def _defer_while_busy(self, client: Planasonix, asked: StagedBackfill, progress: StagedProgress) -> None:
         operator = self.operator
         until = busy_until(progress, policy_of(operator, client), asked.request.connection_id)
-        limit = self._time_limit()
+        limit = time_limit(operator, self.ledger)
         until = until if limit is None else min(until, limit)
-        since = progress.busy_since or time.time()
+        now = time.time()
+        since = progress.busy_since or now
         from airflow_provider_planasonix.triggers.busy import PlanasonixBusyTrigger
 
         operator.defer(
@@ -223,21 +225,17 @@ class StagedAttempt:
                 until,
                 operator.planasonix_conn_id,
                 operator.poll_interval_seconds,
-                busy_pause_seconds(time.time() - since),
+                busy_pause_seconds(now - since),
+                now,
             ),
             method_name="execute_again",
-            timeout=timedelta(seconds=max(0.0, until - time.time())) + FRAMEWORK_SLACK,
+            timeout=timedelta(seconds=max(0.0, until - now)) + FRAMEWORK_SLACK,
         )
 
     # --- the task's own time limit ----------------------------------------------------------------------------------
 
-    def _time_limit(self) -> float | None:
-        """When this try's `execution_timeout` is over, waits included; seconds since the epoch."""
-        limit = self.operator.execution_timeout
-        return None if limit is None or not self.operator.deferrable else self.ledger.began_at + limit.total_seconds()
-
     def _end_at_time_limit(self, client: Planasonix) -> None:
-        until = self._time_limit()
+        until = time_limit(self.operator, self.ledger)
         if until is None or time.time() < until:
             return
         self.cancel_what_was_started(client)

@@ -13,6 +13,13 @@ from planasonix.errors import ConfigurationError
 _NAME = "connection_name"
 _LABEL = f"{{{{ params.get('{_NAME}') or task.connection_id }}}}"
 _PER_CONNECTION = ("name", *PlanasonixSyncOperator.template_fields)
+_OF_THE_GROUP = {
+    "task_id": "The task is called sync; group_id is yours to choose.",
+    "connection_id": "Name the connections in connections.",
+    "map_index_template": "Give the connections a name, for the UI to show.",
+    "max_active_tis_per_dagrun": "It is called max_active here.",
+}
+"""What the group says itself, and how to say it."""
 
 
 def planasonix_syncs(
@@ -49,6 +56,9 @@ def planasonix_syncs(
         raise ConfigurationError(
             f"max_active must be a whole number of at least 1, or None, got {max_active!r}.", field="max_active"
         )
+    for name in operator_arguments:
+        if name in _OF_THE_GROUP:
+            raise ConfigurationError(f"{name} is the group's own.", field=name, hint=_OF_THE_GROUP[name])
     arguments: Any
     if isinstance(connections, XComArg):
         arguments = connections.map(sync_arguments)
@@ -100,9 +110,10 @@ def sync_arguments(connection: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _no_twins(connections: list[dict[str, Any]]) -> None:
-    """The same sync twice would wait for itself and then load nothing new."""
-    for number, one in enumerate(connections):
-        if one in connections[:number]:
+    """The same sync twice would wait for itself and then load nothing new, whatever it is called."""
+    syncs = [{name: value for name, value in each.items() if name != "params"} for each in connections]
+    for number, one in enumerate(syncs):
+        if one in syncs[:number]:
             raise ConfigurationError(
                 f"connection {one['connection_id']} is there twice.", field="connections", hint="Leave one of them out."
             )

@@ -16,6 +16,7 @@ from openlineage.client.serde import Serde
 
 from airflow_provider_planasonix.assets import planasonix_table
 from airflow_provider_planasonix.operators.backfill import PlanasonixBackfillOperator
+from airflow_provider_planasonix.operators.pipeline import PlanasonixRunPipelineOperator
 from airflow_provider_planasonix.operators.sync import PlanasonixSyncOperator
 from planasonix.runs import Outcome, RunWarning, StagedOutcome, StageOutcome, TableOutcome
 
@@ -122,6 +123,13 @@ def test_a_backfill_in_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = event["run"]["facets"]["planasonix"]
     assert (ours["ids"], ours["stagesDone"], ours["stagesTotal"]) == (["bf_0", "bf_1"], 2, 2)
     assert (ours["windowStart"], ours["windowEnd"]) == (days[0], days[-1])
+
+
+def test_a_pipeline_by_name_is_told_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = PlanasonixRunPipelineOperator(task_id="run", pipeline_name="daily_revenue")
+    task.outcome = Outcome("run", "run_1", None, "succeeded", "succeeded", pipeline_id="pl_daily_revenue")
+    event = told(task, SUCCESS, monkeypatch)
+    assert event["job"]["facets"]["planasonix"]["pipelineId"] == "pl_daily_revenue"
 
 
 def test_a_task_that_read_no_outcome_tells_its_declared_outlets(monkeypatch: pytest.MonkeyPatch) -> None:

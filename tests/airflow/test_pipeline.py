@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Asset, AssetAlias
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
 from airflow_provider_planasonix.events import WaitEnd
@@ -19,10 +19,11 @@ from airflow_provider_planasonix.operators.cancel import PlanasonixCancelOperato
 from airflow_provider_planasonix.operators.pipeline import PlanasonixRunPipelineOperator
 from airflow_provider_planasonix.operators.sync import PlanasonixSyncOperator
 from planasonix import Planasonix
-from planasonix.errors import ConfigurationError, RunFailedError, WaitTimeoutError
+from planasonix.errors import ConfigurationError, PermissionDeniedError, RunFailedError, WaitTimeoutError
 from planasonix.runs import Record, RunHandle
 from planasonix.sandbox import Sandbox
 
+REVENUE = Asset("s3://lake/revenue")
 SECRET = "plnx_live_" + "a1b2c3d4" * 4
 
 
@@ -46,6 +47,10 @@ def pipeline(**arguments: Any) -> PlanasonixRunPipelineOperator:
         ({"pipeline_id": "pl_1", "timeout": 60, "timeout_seconds": 60}, "timeout"),
         ({"pipeline_id": "pl_1", "timeout": timedelta(0)}, "timeout_seconds"),
         ({"pipeline_id": "pl_1", "if_running": "attack"}, "if_running"),
+        # Every text is true to Python.
+        ({"pipeline_id": "pl_1", "forward_context": "False"}, "forward_context"),
+        ({"pipeline_id": "pl_1", "outlets": [REVENUE], "wait_for_completion": False}, "outlets"),
+        ({"pipeline_id": "pl_1", "outlets": [AssetAlias("tables")]}, "outlets"),
         ({"pipeline_id": "pl_1", "api_key": SECRET}, "api_key"),
         ({"pipeline_id": "pl_1", "api_key": "{{ var.value.key }}"}, "api_key"),
     ],
@@ -63,6 +68,29 @@ def test_the_names_of_the_vendors_documents_mean_the_same() -> None:
     assert ours.run_request({}) == theirs.run_request({})
     assert ours.timeout_seconds == theirs.timeout_seconds == 60.0
     assert ours.run_request({}).body({}) == {"environmentId": "env_prod", "variables": {"day": "1"}}
+
+
+@pytest.mark.parametrize(
+    ("defaults", "arguments", "seconds"),
+    [
+        ({"timeout_seconds": 600}, {"timeout": 300}, 300),
+        ({"timeout": 60}, {"timeout_seconds": 300}, 300),
+        ({"timeout": 60, "timeout_seconds": 600}, {"timeout": 300}, 300),
+        ({"timeout": 60, "timeout_seconds": 600}, {}, 600),
+    ],
+)
+def test_what_a_task_says_itself_wins_over_default_args(
+    defaults: dict[str, Any], arguments: dict[str, Any], seconds: float
+) -> None:
+    with DAG("d", schedule=None, default_args=defaults):
+        assert pipeline(pipeline_id="pl_1", **arguments).timeout_seconds == seconds
+
+
+def test_metadata_of_default_args_are_for_those_that_send_any() -> None:
+    with DAG("d", schedule=None, default_args={"metadata": {"team": "sales"}}):
+        assert pipeline(pipeline_id="pl_1").metadata is None
+        told = PlanasonixRunPipelineOperator(task_id="told", pipeline_id="pl_1", forward_context=True)
+        assert told.metadata == {"team": "sales"}
 
 
 def test_rendered_text_becomes_an_object_or_is_refused_before_anything_is_sent() -> None:
@@ -240,6 +268,31 @@ def test_a_task_runs_its_pipeline_by_name_and_a_retry_takes_the_result() -> None
     assert task.xcoms["planasonix_job_link"] == f"https://app/runs/{run['id']}"
     again = task.execute()
     assert (again["id"], again["reattached"]) == (run["id"], True)
+    assert sandbox.runs_started() == 1
+
+
+def test_a_retry_finds_its_run_though_the_name_is_out_of_sight() -> None:
+    sandbox = Sandbox(speed=0)
+    task = Task(sandbox, pipeline_name="daily_revenue", deferrable=True)
+    with pytest.raises(TaskDeferred):
+        task.execute()
+    sandbox.fault("pipelines.list", status=403, times=None)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute()
+    [run] = sandbox.runs("pl_daily_revenue")
+    assert deferred.value.trigger.serialize()[1]["handle"]["id"] == run["id"]
+    assert sandbox.runs_started() == 1
+
+
+def test_a_fresh_start_looks_the_name_up_again() -> None:
+    sandbox = Sandbox(speed=100)
+    sandbox.script("pl_daily_revenue", outcome="failed")
+    task = Task(sandbox, pipeline_name="daily_revenue", deferrable=False)
+    with pytest.raises(RunFailedError):
+        task.execute()
+    sandbox.fault("pipelines.list", status=403, times=None)
+    with pytest.raises(PermissionDeniedError):
+        task.execute()
     assert sandbox.runs_started() == 1
 
 

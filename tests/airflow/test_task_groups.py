@@ -79,6 +79,7 @@ def test_an_empty_list_is_airflows_to_skip() -> None:
         ([7], "must be an id or a dictionary"),
         ([{"connection_id": "conn_a", "retries": 3}], "no 'retries'"),
         (["conn_a", "conn_b", "conn_a"], "conn_a is there twice"),
+        (["conn_a", {"connection_id": "conn_a", "name": "A"}], "conn_a is there twice"),
     ],
 )
 def test_what_is_wrong_is_an_error_of_the_dag_file(connections: Any, says: str) -> None:
@@ -91,6 +92,13 @@ def test_what_is_wrong_is_an_error_of_the_dag_file(connections: Any, says: str) 
 def test_a_bound_is_a_number(max_active: Any) -> None:
     with DAG("d", schedule=None), pytest.raises(ConfigurationError, match="max_active"):
         planasonix_syncs("sources", ["conn_a"], max_active=max_active)
+
+
+@pytest.mark.parametrize("name", ["task_id", "connection_id", "map_index_template", "max_active_tis_per_dagrun"])
+def test_what_the_group_says_itself_is_refused(name: str) -> None:
+    with DAG("d", schedule=None), pytest.raises(ConfigurationError, match=name) as caught:
+        planasonix_syncs("sources", ["conn_a"], **{name: "x"})
+    assert caught.value.field == name
 
 
 def test_one_connection_with_two_pipelines_is_no_twin() -> None:

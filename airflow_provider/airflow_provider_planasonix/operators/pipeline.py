@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, Never
 
 from airflow_provider_planasonix.operators.run import PlanasonixRunOperator
+from airflow_provider_planasonix.rendered import require_flag
 from planasonix.errors import ConfigurationError
 from planasonix.runs.requests import PipelineRunRequest
 
@@ -97,6 +98,13 @@ class PlanasonixRunPipelineOperator(PlanasonixRunOperator):
                 "cannot stand in a DAG file: Airflow stores and shows what is there",
                 "Put the key into the password of an Airflow connection, and name that with planasonix_conn_id.",
             )
+        # What stands in default_args is meant for several kinds of tasks, `timeout` for sensors: it gives way.
+        defaults: Mapping[str, Any] = kwargs.get("default_args") or {}
+        if timeout is not None and timeout_seconds is not None:
+            if timeout == defaults.get("timeout"):
+                timeout = None
+            elif timeout_seconds == defaults.get("timeout_seconds"):
+                timeout_seconds = None
         if timeout is not None and timeout_seconds is not None:
             _refuse("timeout", "and timeout_seconds are two names for one thing", "Give one of them.")
         if isinstance(timeout, timedelta):
@@ -108,14 +116,18 @@ class PlanasonixRunPipelineOperator(PlanasonixRunOperator):
             _refuse("pipeline_id", "or pipeline_name is needed, and not both", "Give one of them.")
         if variables is not None and parameters is not None:
             _refuse("parameters", "and variables are two names for one thing", "Give one of them.")
-        if self.metadata is not None and not forward_context:
-            _refuse("metadata", "is not sent: a pipeline run has none", "Use variables, or forward_context=True.")
+        require_flag("forward_context", forward_context)
+        if not forward_context:
+            if kwargs.get("metadata") is not None:
+                _refuse("metadata", "is not sent: a pipeline run has none", "Use variables, or forward_context=True.")
+            self.metadata = None
         self.pipeline_id = pipeline_id
         self.pipeline_name = pipeline_name
         self.environment = environment
         self.variables = parameters if variables is None else variables
         self.forward_context = forward_context
         self._check_literals()
+        self._check_outlets()
 
     def _check_literals(self) -> None:
         """What is wrong whatever templates and other tasks' results come to."""
@@ -135,10 +147,26 @@ class PlanasonixRunPipelineOperator(PlanasonixRunOperator):
         request = self._request("pl_not_looked_up" if self.pipeline_name is not None else self.pipeline_id)
         if self.pipeline_name is None:
             return request
+        if (started := self._pipeline_of_this_wish(context)) is not None:
+            return self._request(started)
         from planasonix.runs import pipeline_id_of
 
         with self.hook.get_client() as client:
             return self._request(pipeline_id_of(client, self.pipeline_name))
+
+    def _pipeline_of_this_wish(self, context: Any) -> str | None:
+        """The pipeline whose run an earlier try may have started, unless that run's bad end was read.
+
+        A name may be changed or out of sight meanwhile: the run that goes on is found by what the ledger says.
+        """
+        from airflow_provider_planasonix.ledger import TaskStateLedger
+
+        ledger = TaskStateLedger(context)
+        record = ledger.read()
+        if record is None or record.kind != "run" or record.intent != ledger.intent:
+            return None
+        sent = record.sent_at is not None or record.run_id is not None
+        return record.target_id if sent and record.verdict in (None, "succeeded") else None
 
     def _request(self, pipeline_id: Any) -> PipelineRunRequest:
         return PipelineRunRequest(

@@ -115,6 +115,7 @@ class PlanasonixRunOperator(BaseOperator):
         self.check_parameters()
         from airflow_provider_planasonix.interrupt import ctrl_c_cancels
 
+        self._check_outlets_are_awaited()
         request = self.run_request(context)
         attempt = self._attempt = self.new_attempt(context)
         with self.hook.get_client() as client, ctrl_c_cancels(attempt, client):
@@ -122,6 +123,8 @@ class PlanasonixRunOperator(BaseOperator):
                 return attempt.run(client, request)
             except AirflowTaskTimeout:
                 attempt.cancel_what_was_started(client)
+                # Airflow calls on_kill next, as for a signal: nothing is left to give up.
+                self._attempt = None
                 raise
 
     def execute_again(self, context: Any, event: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -163,9 +166,13 @@ class PlanasonixRunOperator(BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout:
-            attempt = self.new_attempt(context)
-            with self.hook.get_client() as client:
-                attempt.cancel_what_was_started(client)
+            try:
+                attempt = self.new_attempt(context)
+                with self.hook.get_client() as client:
+                    attempt.cancel_what_was_started(client)
+            except Exception as error:
+                # How the task ended stays what is told of it: the timeout.
+                self.log.warning("what the task had started could not be cancelled, and may run on: %r", error)
             raise
 
     def on_kill(self) -> None:
@@ -188,6 +195,13 @@ class PlanasonixRunOperator(BaseOperator):
             from airflow_provider_planasonix.outlets import check_outlets
 
             check_outlets(self)
+
+    def _check_outlets_are_awaited(self) -> None:
+        """Whether the task waits may be a template: known on the worker, and told before anything is sent."""
+        if self.outlets and not self.wait_for_completion:
+            from airflow_provider_planasonix.outlets import refuse_unawaited
+
+            refuse_unawaited(self)
 
     def _expected_tables(self, context: Any) -> tuple[str, ...]:
         """Those of the request; none if the DAG was edited meanwhile into one that could not be sent."""

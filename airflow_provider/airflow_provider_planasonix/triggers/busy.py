@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_planasonix.triggers.deferral import hold_off
 from airflow_provider_planasonix.triggers.patience import client_with_patience
-from planasonix.runs import REMIND_SECONDS, Story
-from planasonix.watch import Interval, Kind, watch_shared
+from planasonix.runs.story import REMIND_SECONDS, Story
+from planasonix.watch import Interval
+
+if TYPE_CHECKING:
+    from planasonix.watch import Kind
 
 
 class PlanasonixBusyTrigger(BaseTrigger):
@@ -25,6 +29,8 @@ class PlanasonixBusyTrigger(BaseTrigger):
     :param planasonix_conn_id: the Airflow connection.
     :param poll_interval_seconds: as in `PlanasonixRunTrigger`.
     :param pause_seconds: how long to wait where the run is not known or cannot be read.
+    :param deferred_at: when the task deferred, seconds since the epoch; see `hold_off`.
+    :param version: of these arguments, so that an upgrade finds triggers of the version before it readable.
     """
 
     def __init__(
@@ -35,6 +41,7 @@ class PlanasonixBusyTrigger(BaseTrigger):
         planasonix_conn_id: str,
         poll_interval_seconds: float | None = None,
         pause_seconds: float = 30.0,
+        deferred_at: float = 0.0,
         version: int = 1,
     ) -> None:
         super().__init__()
@@ -44,6 +51,7 @@ class PlanasonixBusyTrigger(BaseTrigger):
         self.planasonix_conn_id = planasonix_conn_id
         self.poll_interval_seconds = poll_interval_seconds
         self.pause_seconds = pause_seconds
+        self.deferred_at = deferred_at
         self.version = version
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -56,6 +64,7 @@ class PlanasonixBusyTrigger(BaseTrigger):
                 "planasonix_conn_id": self.planasonix_conn_id,
                 "poll_interval_seconds": self.poll_interval_seconds,
                 "pause_seconds": self.pause_seconds,
+                "deferred_at": self.deferred_at,
                 "version": self.version,
             },
         )
@@ -66,12 +75,17 @@ class PlanasonixBusyTrigger(BaseTrigger):
         if self.run_id is None or not await self._other_has_ended(self.run_id, seconds, story):
             story.add(f"waiting {self.pause_seconds:.0f} s for the connection to be free")
             await asyncio.sleep(min(max(0.0, self.until - time.time()), self.pause_seconds))
+        await hold_off(self.deferred_at)
         yield TriggerEvent({"version": 1, "story": story.lines()})
 
     async def _other_has_ended(self, run_id: str, seconds: float, story: Story) -> bool:
         """Wait for the run; False where nothing was learned. Whatever the reason, the worker's POST asks the API."""
         try:
-            async with await client_with_patience(self.planasonix_conn_id, self.log) as client:
+            client = await client_with_patience(self.planasonix_conn_id, self.log)
+            # Loaded by now, in a thread: airflow imports this module on the event loop.
+            from planasonix.watch import watch_shared
+
+            async with client:
                 await watch_shared(
                     client,
                     self.kind,

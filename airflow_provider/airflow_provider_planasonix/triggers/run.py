@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,15 +10,13 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_planasonix.events import WaitEnd
 from airflow_provider_planasonix.interrupt import cancel_on_ctrl_c
+from airflow_provider_planasonix.triggers.deferral import hold_off
 from airflow_provider_planasonix.triggers.killing import cancel_if_given_up, prepare_for_a_kill
 from airflow_provider_planasonix.triggers.patience import client_with_patience
 from planasonix.errors import PlanasonixError, WaitTimeoutError
 from planasonix.runs.handle import RunHandle
 from planasonix.runs.story import REMIND_SECONDS, Story
 from planasonix.watch import Interval
-
-DEFERRAL_SECONDS = 8.0
-"""No event is fired earlier than this after a deferral (apache/airflow 71580, 72716)."""
 
 
 class PlanasonixRunTrigger(BaseTrigger):
@@ -73,8 +70,7 @@ class PlanasonixRunTrigger(BaseTrigger):
         handle = RunHandle.from_dict(self.handle)
         try:
             end = await self._wait(handle)
-            # Airflow may fail a task that is resumed before its executor has seen the deferral through.
-            await asyncio.sleep(min(DEFERRAL_SECONDS, max(0.0, self.deferred_at + DEFERRAL_SECONDS - time.time())))
+            await hold_off(self.deferred_at)
         except asyncio.CancelledError:
             if self.cancel_on_kill:
                 await cancel_on_ctrl_c([handle], self.planasonix_conn_id, self.log)

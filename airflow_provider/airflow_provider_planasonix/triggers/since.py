@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_planasonix.events import WaitEnd
+from airflow_provider_planasonix.triggers.deferral import hold_off
 from airflow_provider_planasonix.triggers.patience import client_with_patience
-from airflow_provider_planasonix.triggers.run import DEFERRAL_SECONDS
 from planasonix.errors import PlanasonixError, WaitTimeoutError
 from planasonix.runs import RunHandle, RunSince, WantedStatus, await_run_since
 from planasonix.watch import Interval, Kind
@@ -83,8 +82,7 @@ class PlanasonixSinceTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         end = await self._wait()
-        # Airflow may fail a task that is resumed before its executor has seen the deferral through.
-        await asyncio.sleep(min(DEFERRAL_SECONDS, max(0.0, self.deferred_at + DEFERRAL_SECONDS - time.time())))
+        await hold_off(self.deferred_at)
         yield TriggerEvent(end.to_payload())
 
     async def _wait(self) -> WaitEnd:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,9 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_planasonix.events import WaitEnd
 from airflow_provider_planasonix.interrupt import cancel_on_ctrl_c
+from airflow_provider_planasonix.triggers.deferral import hold_off
 from airflow_provider_planasonix.triggers.killing import cancel_if_given_up, prepare_for_a_kill
 from airflow_provider_planasonix.triggers.patience import client_with_patience
-from airflow_provider_planasonix.triggers.run import DEFERRAL_SECONDS
 from planasonix.errors import AuthenticationError, ConfigurationError, PermissionDeniedError, PlanasonixError
 from planasonix.runs.handle import RunHandle
 from planasonix.runs.story import REMIND_SECONDS, Story
@@ -75,8 +74,7 @@ class PlanasonixStagesTrigger(BaseTrigger):
         handles = [RunHandle.from_dict(handle) for handle in self.handles]
         try:
             end = await self._wait(handles)
-            # Airflow may fail a task that is resumed before its executor has seen the deferral through.
-            await asyncio.sleep(min(DEFERRAL_SECONDS, max(0.0, self.deferred_at + DEFERRAL_SECONDS - time.time())))
+            await hold_off(self.deferred_at)
         except asyncio.CancelledError:
             if self.cancel_on_kill:
                 await cancel_on_ctrl_c(handles, self.planasonix_conn_id, self.log)
