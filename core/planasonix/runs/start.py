@@ -209,7 +209,7 @@ class Start:
         step = by_answer(answer, tries=tries, in_doubt=in_doubt, policy=self.policy)
         run: RunView | None = None
         if step is Next.LOOK:
-            yield Say("warning", "the answer to the start request was lost; looking whether the job exists")
+            yield Say("warning", f"the answer to the start request was lost; looking whether the {record.kind} exists")
             record, run, step = yield from self._look(record)
             if answer != "busy" or step is not Next.POST:
                 return record, run, step
@@ -228,14 +228,14 @@ class Start:
     def _look(self, record: Record) -> Steps[tuple[Record, RunView | None, Next]]:
         self._looks += 1
         if self._looks > _LOOKS_AT_MOST:
-            raise self._unknown(record, "every answer was lost, and no list shows a job")
+            raise self._unknown(record, f"every answer was lost, and no list shows a {record.kind}")
         # A request whose answer was lost may still be on its way, also that of a process that was killed a moment ago.
         yield Sleep(self.policy.settle_seconds)
         ours, candidates = yield from look(record, self.request, self.policy)
         step = by_looking(len(candidates), ours=ours is not None)
         if step is Next.UNKNOWN:
             ids = ", ".join(run.id for run in candidates)
-            raise self._unknown(record, f"{len(candidates)} jobs were started since: {ids}")
+            raise self._unknown(record, f"{len(candidates)} {record.kind}s were started since: {ids}")
         if ours is not None:
             record = self._named(record, ours)
             yield Save(record)
@@ -296,6 +296,6 @@ class Start:
         return OutcomeUnknownError(
             f"It is not known whether the {self.request.job_type} of {target} was started: {why}.",
             idempotency_key=record.key,
-            hint=f"Nothing more was sent, so that no second job starts. Look at the jobs of the {target}, cancel what "
-            "is not wanted, then clear the task for a new start.",
+            hint=f"Nothing more was sent, so that no second {record.kind} starts. Look at the {record.kind}s of the "
+            f"{target}, cancel what is not wanted, then clear the task for a new start.",
         )
