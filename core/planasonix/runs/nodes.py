@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from planasonix.errors import PlanasonixError, redact
+from planasonix.errors import PlanasonixError
 from planasonix.runs.effects import Nodes, Steps
+from planasonix.runs.shown import text
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,13 @@ def read_nodes(run_id: str) -> Steps[tuple[NodeOutcome, ...] | None]:
 
 
 def _node(shown: Any) -> NodeOutcome:
-    message = getattr(shown.error, "message", None)
     return NodeOutcome(
-        node_id=str(shown.node_id),
-        status=None if shown.status is None else str(shown.status),
-        type=shown.type,
+        node_id=text(shown.node_id) or "",
+        status=text(shown.status),
+        type=text(shown.type),
         rows_in=_count(shown.metrics, "rowsIn", "rows_in"),
         rows_out=_count(shown.metrics, "rowsOut", "rows_out"),
-        error_message=None if message is None else redact(str(message)),
+        error_message=text(getattr(shown.error, "message", None)),
     )
 
 

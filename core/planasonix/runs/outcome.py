@@ -212,7 +212,7 @@ def build_outcome(
         id=handle.id,
         connection_id=None if handle.kind == "run" else target_id,
         status=status,
-        api_status=str(run.status),
+        api_status=text(str(run.status)) or "",
         tables=tuple(tables.values()),
         warnings=_warnings(results),
         rows_loaded=_rows(run, tables.values()),
