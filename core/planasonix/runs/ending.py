@@ -11,6 +11,7 @@ from planasonix.runs.cancel import cancel
 from planasonix.runs.drivers import perform
 from planasonix.runs.handle import RunHandle
 from planasonix.runs.identity import is_another, not_found
+from planasonix.runs.shown import text
 from planasonix.runs.target import shown_target
 from planasonix.watch import Interval
 from planasonix.watch.blocking import wait_until_ended
@@ -73,7 +74,7 @@ def end_run(
         raise not_found(kind, run, meant)
     template = client.config.job_url_template
     if run.phase in ENDED_PHASES:
-        return _ended(kind, run, template, already_ended=True)
+        return _ended(kind, run, meant, template, already_ended=True)
     perform(client, cancel(kind, run_id, meant=meant, patience_seconds=timeout_seconds if wait else 0.0))
     if wait:
         left = max(0.0, give_up_at - time.monotonic())
@@ -87,17 +88,19 @@ def end_run(
             ) from None
     else:
         run = reader_of(client, kind).get(run_id)
-    return _ended(kind, run, template, already_ended=False)
+    return _ended(kind, run, meant, template, already_ended=False)
 
 
-def _ended(kind: Kind, run: WatchedRun, template: str | None, *, already_ended: bool) -> EndedRun:
-    target_id = shown_target(run, kind)
+def _ended(
+    kind: Kind, run: WatchedRun, meant: RunHandle | None, template: str | None, *, already_ended: bool
+) -> EndedRun:
+    target_id = shown_target(run, kind) or (None if meant is None else meant.target_id) or None
     page = RunHandle(kind, run.id, target_id or "", owned=False, created_at=0.0, deadline_at=0.0, intent="")
     return EndedRun(
         kind=kind,
         id=run.id,
         status=run.phase,
-        api_status=str(run.status),
+        api_status=text(str(run.status)) or "",
         already_ended=already_ended,
         connection_id=None if kind == "run" else target_id,
         pipeline_id=target_id if kind == "run" else None,
