@@ -23,8 +23,8 @@ class PlanasonixJobSensor(PlanasonixRunSensor):
 
     Which one that is does not change once it is there: a newer one does not take its place, and a cleared task finds
     it again. Failed ones before it do not matter. While runs since then go on, they are waited for; once all have
-    ended badly, the sensor fails with the newest (`fail_on_failure`). `since` is compared with when the job was
-    created, by the API's clock.
+    ended badly, the sensor fails with the newest (`fail_on_failure`). `since` is by our clock, and compared
+    with when the job was created; what the API's clock is off by is allowed for.
 
     :param job_id: the job; also what `PlanasonixSyncOperator` returned, its handle or its outcome. Templated.
     :param connection_id: in the place of `job_id`: the connection whose jobs count. Templated.

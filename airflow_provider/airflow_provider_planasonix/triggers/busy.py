@@ -12,6 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_planasonix.triggers.deferral import hold_off
 from airflow_provider_planasonix.triggers.patience import client_with_patience
 from planasonix.runs.story import REMIND_SECONDS, Story
+from planasonix.runs.target import target_word
 from planasonix.watch import Interval
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class PlanasonixBusyTrigger(BaseTrigger):
         seconds = max(0.0, self.until - time.time())
         story = Story()
         if self.run_id is None or not await self._other_has_ended(self.run_id, seconds, story):
-            story.add(f"waiting {self.pause_seconds:.0f} s for the connection to be free")
+            story.add(f"waiting {self.pause_seconds:.0f} s for the {target_word(self.kind)} to be free")
             await asyncio.sleep(min(max(0.0, self.until - time.time()), self.pause_seconds))
         await hold_off(self.deferred_at)
         yield TriggerEvent({"version": 1, "story": story.lines()})
@@ -92,7 +93,9 @@ class PlanasonixBusyTrigger(BaseTrigger):
                     run_id,
                     timeout_seconds=seconds,
                     interval=Interval(fixed_seconds=self.poll_interval_seconds),
-                    on_change=story.listener(self.kind, self.log.info, prefix="the connection is busy: "),
+                    on_change=story.listener(
+                        self.kind, self.log.info, prefix=f"the {target_word(self.kind)} is busy: "
+                    ),
                     remind_seconds=REMIND_SECONDS,
                 )
         except Exception as error:

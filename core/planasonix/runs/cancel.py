@@ -11,13 +11,16 @@ from contextlib import suppress
 
 from planasonix.errors import NotPublishedError, PlanasonixError
 from planasonix.runs.effects import Cancel, Get, RunView, Sleep, Steps
-from planasonix.runs.identity import Meant, is_another
+from planasonix.runs.identity import is_another
+from planasonix.runs.target import Targeted
 from planasonix.watch.protocols import ENDED_PHASES, Kind
 
 _PAUSE_SECONDS = 1.0
 
 
-def cancel(kind: Kind, run_id: str, *, meant: Meant | None = None, patience_seconds: float = 30.0) -> Steps[str | None]:
+def cancel(
+    kind: Kind, run_id: str, *, meant: Targeted | None = None, patience_seconds: float = 30.0
+) -> Steps[str | None]:
     """Ask for the end of the run; return its last status seen, or None where it is another run than the one `meant`.
 
     Raises the client's errors. That a run cannot be read speaks neither for nor against it: then it is cancelled.

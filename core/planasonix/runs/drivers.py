@@ -24,7 +24,7 @@ from planasonix.runs.effects import (
     Steps,
 )
 from planasonix.runs.ledger import Ledger, MemoryLedger
-from planasonix.watch.protocols import reader_of
+from planasonix.watch.protocols import ACTIVE_LISTS, reader_of
 
 if TYPE_CHECKING:
     from planasonix.client import AsyncPlanasonix, Planasonix
@@ -193,7 +193,7 @@ def _run_filters(effect: ListSince, since: datetime) -> list[dict[str, Any]]:
     """A list of runs that is bounded in time may leave out those that are queued (facts §1.4). Each list is asked for
     after the states that a run leaves for those of the next one, so that none slips through.
     """
-    each: list[dict[str, Any]] = [{"status": "queued"}, {"status": "running"}, {"since": since}]
+    each: list[dict[str, Any]] = [*({"status": status} for status in ACTIVE_LISTS["run"].statuses), {"since": since}]
     return [{"pipeline_id": effect.target_id, "limit": 100, **more} for more in each]
 
 

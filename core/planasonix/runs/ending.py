@@ -6,11 +6,12 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from planasonix.errors import WaitTimeoutError, redact
+from planasonix.errors import WaitTimeoutError
 from planasonix.runs.cancel import cancel
 from planasonix.runs.drivers import perform
 from planasonix.runs.handle import RunHandle
 from planasonix.runs.identity import is_another, not_found
+from planasonix.runs.shown import text
 from planasonix.runs.target import shown_target
 from planasonix.watch import Interval
 from planasonix.watch.blocking import wait_until_ended
@@ -93,13 +94,13 @@ def end_run(
 def _ended(
     kind: Kind, run: WatchedRun, meant: RunHandle | None, template: str | None, *, already_ended: bool
 ) -> EndedRun:
-    target_id = shown_target(run, kind) or (meant.target_id if meant is not None else "")
-    page = RunHandle(kind, run.id, target_id, owned=False, created_at=0.0, deadline_at=0.0, intent="")
+    target_id = shown_target(run, kind) or (None if meant is None else meant.target_id) or None
+    page = RunHandle(kind, run.id, target_id or "", owned=False, created_at=0.0, deadline_at=0.0, intent="")
     return EndedRun(
         kind=kind,
         id=run.id,
         status=run.phase,
-        api_status=redact(str(run.status)),
+        api_status=text(str(run.status)) or "",
         already_ended=already_ended,
         connection_id=page.connection_id,
         pipeline_id=page.pipeline_id,

@@ -86,7 +86,8 @@ class RunHandle:
         }
         link = job_url_template
         for name, value in names.items():
-            if value is None and f"{{{name}}}" in link:
+            # A run that is known by its id alone has the empty text as its target.
+            if not value and f"{{{name}}}" in link:
                 return None
             link = link.replace(f"{{{name}}}", quote(value or "", safe=""))
         return link

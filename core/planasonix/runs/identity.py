@@ -15,11 +15,7 @@ _CONFIRMED_WITHIN_SECONDS = 10.0
 """Copies of the API's store are seconds behind one another, not minutes."""
 
 
-Meant = Targeted
-"""What a `Record` and a `RunHandle` say of the run that they name."""
-
-
-def is_another(run: object, meant: Meant) -> bool:
+def is_another(run: object, meant: Targeted) -> bool:
     """Whether the run belongs to another connection or pipeline: its id was used again, or the key is another tenant's.
 
     Nothing is known where the API shows neither.
@@ -62,7 +58,7 @@ def read_run(record: Record, policy: Policy, now: Callable[[], float]) -> Steps[
     return None, True
 
 
-def not_found(kind: str, run: RunView, meant: Meant) -> NotFoundError:
+def not_found(kind: str, run: RunView, meant: Targeted) -> NotFoundError:
     """The error of a read that found another run under the id."""
     return NotFoundError(
         f"Planasonix {_taken(kind, run, meant)}.",
@@ -71,6 +67,6 @@ def not_found(kind: str, run: RunView, meant: Meant) -> NotFoundError:
     )
 
 
-def _taken(kind: str, run: RunView, meant: Meant) -> str:
+def _taken(kind: str, run: RunView, meant: Targeted) -> str:
     shown = shown_target(run, meant.kind)
     return f"{kind} {run.id} is one of {target_word(meant.kind)} {shown} and not of {meant.target_id}"

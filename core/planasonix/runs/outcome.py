@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from planasonix.errors import PlanasonixError, WaitTimeoutError, redact
+from planasonix.errors import PlanasonixError, WaitTimeoutError
 from planasonix.runs.backfill_jobs import bad_jobs as find_bad_jobs
 from planasonix.runs.backfill_jobs import sentence_on
 from planasonix.runs.effects import Get, Results, RunView, Sleep, Steps
@@ -212,7 +212,7 @@ def build_outcome(
         id=handle.id,
         connection_id=None if handle.kind == "run" else target_id,
         status=status,
-        api_status=redact(str(run.status)),
+        api_status=text(str(run.status)) or "",
         tables=tuple(tables.values()),
         warnings=_warnings(results),
         rows_loaded=_rows(run, tables.values()),

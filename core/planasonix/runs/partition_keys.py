@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
-from typing import NoReturn
+from datetime import UTC, date, datetime, time, timedelta
+from typing import NoReturn, cast
 from zoneinfo import ZoneInfo
 
 from planasonix.errors import ConfigurationError
@@ -17,12 +17,13 @@ _SHAPES = (
     (re.compile(_YEAR + r"-Q(?P<quarter>[1-4])", re.ASCII), "3mo"),
     (re.compile(_YEAR + r"-(?P<month>\d\d)", re.ASCII), "1mo"),
     (re.compile(_YEAR + r"-W(?P<week>\d\d)", re.ASCII), "1w"),
-    (re.compile(_DAY + r" \(W\d\d\)", re.ASCII), "1w"),
+    (re.compile(_DAY + r" \(W(?P<iso_week>\d\d)\)", re.ASCII), "1w"),
     (re.compile(_DAY, re.ASCII), "1d"),
     (re.compile(_DAY + r"[T ](?P<hour>\d\d)", re.ASCII), "1h"),
     # A moment says when a partition begins, and not how long it is.
     (re.compile(_MOMENT, re.ASCII), None),
 )
+_NAMES_AN_HOUR = re.compile(r"\d[T ]\d", re.ASCII)
 _AWARE = re.compile(_MOMENT.replace("?P<second>", "") + r"(\.\d+)?(Z|[+-]\d\d:?\d\d)", re.ASCII)
 
 
@@ -51,12 +52,17 @@ def window_of_key(
     ['2026-02-01T00:00:00+00:00', '2026-03-01T00:00:00+00:00']
     """
     zone = zone_of(partition_timezone, "partition_timezone")
+    if not isinstance(cast("object", partition_key), str):
+        _refuse(partition_key, "is no text", "Give the key of one partition, such as 2026-01-05.")
     begins, length = _read(partition_key)
+    if begins is not None:
+        # Far from it, days cannot be counted in every zone.
+        instant("start_at", begins.replace(tzinfo=begins.tzinfo or UTC))
     if partition_window is not None:
         number, unit = length_of(partition_window, "partition_window")
         length = f"{number}{unit}"
     known = None if partition_date is None else _plain(instant("partition_date", partition_date))
-    start = known if begins is None else _start(partition_key, begins, known, zone)
+    start = known if begins is None else _start(partition_key, begins, length, known, zone)
     if start is None:
         _refuse(partition_key, "names no period of time that can be read", "Give start_at and end_at.")
     if length is None:
@@ -79,6 +85,8 @@ def _read(key: str) -> tuple[datetime | None, str | None]:
                 else:
                     month = part.get("month") or 3 * part.get("quarter", 1) - 2
                     day = date(part["year"], month, part.get("day", 1))
+                if part.get("iso_week") not in (None, day.isocalendar().week):
+                    return None, None
                 clock = part.get("hour", 0), part.get("minute", 0), part.get("second", 0)
                 return datetime(day.year, day.month, day.day, *clock), length  # noqa: DTZ001 - its zone comes later
             except ValueError:
@@ -91,11 +99,15 @@ def _read(key: str) -> tuple[datetime | None, str | None]:
     return None, None
 
 
-def _start(key: str, begins: datetime, known: datetime | None, zone: ZoneInfo) -> datetime:
+def _start(key: str, begins: datetime, length: str | None, known: datetime | None, zone: ZoneInfo) -> datetime:
+    # An hour is that hour, also the first of a day that begins later than at midnight, or twice.
+    of_hours = _NAMES_AN_HOUR.search(key) is not None and (length or "").endswith("h")
     if begins.tzinfo is not None:
         possible = {begins}
-    elif begins.hour == begins.minute == begins.second == 0:
+    elif begins.time() == time() and not of_hours:
         possible = {_plain(day_begins(begins.date(), zone))}
+        if {start.astimezone(zone).date() for start in possible} != {begins.date()}:
+            _refuse(key, f"begins on a day that the clocks of {zone.key} left out", "There is nothing to load for it.")
     else:
         possible = {begins.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
     if known is not None:
@@ -122,12 +134,17 @@ def _end(key: str, start: datetime, length: str, zone: ZoneInfo) -> datetime:
     local = start.astimezone(zone)
     if unit == "mo":
         years, month = divmod(local.month - 1 + number, 12)
+        if local.year + years > date.max.year:
+            _refuse_too_long(length)
         try:
             day = date(local.year + years, month + 1, local.day)
         except ValueError:
             _refuse(key, f"begins on a day that not every month has: {local:%d}", "Give start_at and end_at.")
     else:
-        day = local.date() + timedelta(days=number * (7 if unit == "w" else 1))
+        try:
+            day = local.date() + timedelta(days=number * (7 if unit == "w" else 1))
+        except OverflowError:
+            _refuse_too_long(length)
     # A day may begin with a change of its clocks, later than midnight.
     if start == day_begins(local.date(), zone):
         return day_begins(day, zone)
@@ -139,5 +156,13 @@ def _plain(moment: datetime) -> datetime:
     return datetime.combine(moment.date(), moment.time(), UTC)
 
 
-def _refuse(key: str, why: str, hint: str) -> NoReturn:
+def _refuse_too_long(length: str) -> NoReturn:
+    raise ConfigurationError(
+        f"partition_window ({length}) ends after the last day of the calendar.",
+        field="partition_window",
+        hint="As in 1h, 1d, 1w or 1mo.",
+    )
+
+
+def _refuse(key: object, why: str, hint: str) -> NoReturn:
     raise ConfigurationError(f"The partition key {key!r} {why}.", field="partition_key", hint=hint)

@@ -107,6 +107,15 @@ def test_the_report_of_a_failed_pipeline_run_names_its_nodes_and_no_secret() -> 
     assert "aaaabbbb" not in text
 
 
+def test_no_word_of_a_run_or_its_nodes_carries_a_secret() -> None:
+    key = "plnx_live_aaaabbbbccccdddd"
+    node = {"nodeId": f"n {key}", "type": key, "status": key, "error": key}
+    outcome = fetched_run({"status": key, "finishedAt": "2026-01-01T00:00:00Z"}, RunNodes.read({"nodes": [node]}))
+    assert len(outcome.nodes) == 1
+    for told in (json.dumps(outcome.to_dict()), report(outcome), repr(outcome)):
+        assert "aaaabbbb" not in told
+
+
 @pytest.mark.parametrize("nodes", [None, ServerError("down", status_code=503)])
 def test_nodes_that_cannot_be_read_are_a_warning(nodes: Any) -> None:
     outcome = fetched_run({"status": "canceled"}, nodes)

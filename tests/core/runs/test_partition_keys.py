@@ -82,6 +82,21 @@ def test_days_are_those_of_the_zone(key: str, length: int) -> None:
         # The clocks go back: 02:00 comes twice; and forward: 02:00 does not come at all.
         ("2026-10-25T02", {"partition_timezone": "Europe/Berlin"}, "partition_key"),
         ("2026-03-29T02", {"partition_timezone": "Europe/Berlin"}, "partition_key"),
+        # So do midnights, and the first hour of a day is an hour as any other.
+        ("2026-03-08T00", {"partition_timezone": "America/Havana"}, "partition_key"),
+        ("2026-11-01T00", {"partition_timezone": "America/Havana"}, "partition_key"),
+        ("2026-11-01T00:00", {"partition_timezone": "America/Havana", "partition_window": "6h"}, "partition_key"),
+        # A day that this zone left out.
+        ("2011-12-30", {"partition_timezone": "Pacific/Apia"}, "partition_key"),
+        # The Monday of another week.
+        ("2026-01-05 (W99)", {}, "partition_key"),
+        ("2026-01-05 (W03)", {}, "partition_key"),
+        (5, {}, "partition_key"),
+        (None, {"partition_window": "1d", "partition_date": "2026-01-01T00:00:00Z"}, "partition_key"),
+        ("9999-12", {}, "start_at"),
+        ("0001", {"partition_timezone": "Europe/Berlin"}, "start_at"),
+        ("2026", {"partition_window": "999999mo"}, "partition_window"),
+        ("2026-01-05", {"partition_window": "999999w"}, "partition_window"),
         ("2026-03-13", {"partition_timezone": "Mars/Olympus"}, "partition_timezone"),
         ("2026-03-13", {"partition_window": "one day"}, "partition_window"),
         ("2026-03-13", {"partition_window": "0d"}, "partition_window"),
@@ -91,10 +106,17 @@ def test_days_are_those_of_the_zone(key: str, length: int) -> None:
         ("0001", {}, "start_at"),
     ],
 )
-def test_nothing_is_guessed(key: str, options: dict[str, str], field: str) -> None:
+def test_nothing_is_guessed(key: str | None, options: dict[str, str], field: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         window_of_key(key, **options)  # type: ignore[arg-type]
     assert caught.value.field == field
+
+
+def test_the_day_of_a_midnight_that_comes_twice_or_not_at_all_is_whole() -> None:
+    havana = {"partition_timezone": "America/Havana"}
+    assert (hours("2026-03-08", **havana), hours("2026-11-01", **havana)) == (23, 25)
+    assert hours("2026-03-08T00:00:00", partition_window="1d", **havana) == 23
+    assert window_of_key("2026-03-08T01", **havana)[0] == datetime(2026, 3, 8, 5, tzinfo=UTC)
 
 
 def test_the_date_that_the_orchestrator_knows_settles_what_the_key_leaves_open() -> None:

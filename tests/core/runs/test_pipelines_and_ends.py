@@ -154,6 +154,19 @@ def test_an_id_that_another_target_has_now_is_left_alone() -> None:
     assert sandbox.cancels() + sandbox.run_cancels() == 0
 
 
+def test_a_link_needs_the_target_that_its_template_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the API does not show it, the handle that names the run does."""
+    monkeypatch.setattr(ending, "shown_target", lambda run, kind: None)
+    client = connect(Sandbox(speed=0)).with_options(job_url_template="https://app/{connection_id}/jobs/{id}")
+    job_id = start(client, "job")
+    unnamed = end_run(client, "job", job_id, wait=False)
+    assert (unnamed.connection_id, unnamed.link) == (None, None)
+    handle = RunHandle("job", job_id, "conn_shop_orders", True, 0.0, 1.0, "token")
+    named = end_run(client, "job", job_id, meant=handle, wait=False)
+    assert named.link == f"https://app/conn_shop_orders/jobs/{job_id}"
+    assert named.connection_id == "conn_shop_orders"
+
+
 def test_an_unknown_id_is_an_error() -> None:
     with pytest.raises(PlanasonixError):
         end_run(connect(Sandbox()), "run", "run_gone")

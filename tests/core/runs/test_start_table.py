@@ -451,13 +451,16 @@ def test_another_intents_job_that_does_not_end_is_reported(world: Any) -> None:
     assert world.posts == 0
 
 
-def test_unknown_outcome_names_the_key_and_the_jobs(world: Any) -> None:
-    world.keys = "ignored"
+@kinds
+def test_unknown_outcome_names_the_key_and_the_jobs(make_world: Any, kind: str) -> None:
+    world = make_world(kind=kind, keys="ignored")
     record = accepted_before(world, "running")
     world.add_job("queued", age=3)
     with pytest.raises(OutcomeUnknownError) as caught:
         world.run(record, idempotency="ignored")
     assert caught.value.idempotency_key == record.key
+    assert f"2 {kind}s were started since: job_" in str(caught.value)
+    assert f"Look at the {kind}s of the " in str(caught.value)
     assert "job_1" in str(caught.value)
     assert "job_2" in str(caught.value)
 

@@ -35,10 +35,11 @@ def wait_for_run_since(
     looking = client.with_options(max_tries=1, deadline_seconds=LOOK_SECONDS)
     began = time.monotonic()
     run: RunView | None = None
+    known_ends: dict[str, RunView] = {}
     while True:
         last_look = timeout_seconds is not None and time.monotonic() - began >= timeout_seconds
         try:
-            sighting = find_run_since(looking, wish)
+            sighting = find_run_since(looking, wish, known_ends=known_ends)
         except PlanasonixError as error:
             if patience.failed(error, time.monotonic()):
                 raise

@@ -12,21 +12,26 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from planasonix.engine import Event, RequestStarted
 from planasonix.errors import PlanasonixError
 from planasonix.runs.drivers import aperform
 from planasonix.runs.effects import Listed, ListSince, RunView, Steps
 from planasonix.runs.since.judge import Sighting
 from planasonix.runs.since.look import OVERLAP_SECONDS, confirm
 from planasonix.runs.since.wish import RunSince
+from planasonix.runs.target import shown_target
 from planasonix.watch import Interval, Kind
 from planasonix.watch.interval import jitter
 from planasonix.watch.outage import Outage
 from planasonix.watch.patience import Patience
+from planasonix.watch.protocols import reader_of
 from planasonix.watch.round import CALLS_PER_SECOND, FEW
 from planasonix.watch.watcher import TURN_SECONDS
 
@@ -114,10 +119,14 @@ class Board:
         """Return the first verdict other than `waiting`. Cancel the call to leave."""
         loop = asyncio.get_running_loop()
         now = loop.time()
+        if on_change is not None:
+            # The looks are taken in the task of whoever came first: see `Watcher.wait`.
+            on_change = partial(copy_context().run, on_change)
         one = _Wait(wish, interval, now, loop.create_future(), on_change, now + _GATHER_SECONDS)
         self._waits.append(one)
         if self._client is None:
-            self._client = client.detached(max_tries=1, deadline_seconds=TURN_SECONDS)
+            listen = partial(self._count_call, client.config.on_event)
+            self._client = client.detached(max_tries=1, deadline_seconds=TURN_SECONDS, on_event=listen)
         if self._task is None or self._task.done():
             self._task = loop.create_task(self._rounds(), name=f"planasonix-since-{self._kind}s")
             self._task.add_done_callback(self._ended)
@@ -185,6 +194,13 @@ class Board:
             return pause
         return min(LONGEST_PAUSE_SECONDS, max(pause, self._cost / CALLS_PER_SECOND))
 
+    def _count_call(self, also: Callable[[Event], None] | None, event: Event) -> None:
+        """What looks cost is what was sent: pages, lists that were given up, and reads."""
+        if isinstance(event, RequestStarted):
+            self._cost += 1
+        if also is not None:
+            also(event)
+
     async def _look(self, due: Sequence[_Wait]) -> None:
         groups: dict[_Group, list[_Wait]] = {}
         for one in due:
@@ -199,7 +215,7 @@ class Board:
                 self._rounds_without_common = _ROUNDS_AFTER_A_LONG_LIST
             else:
                 for (target_id, _), waits in groups.items():
-                    await self._tell(waits, [row for row in rows if _target_of(self._kind, row) == target_id])
+                    await self._tell(waits, [row for row in rows if shown_target(row, self._kind) == target_id])
                 return
         gate = asyncio.Semaphore(_AT_A_TIME)
         await asyncio.gather(*(self._look_at(gate, group, waits) for group, waits in groups.items()))
@@ -212,7 +228,7 @@ class Board:
         filters: dict[str, Any] = {"limit": _PAGE, "max_pages": max(2, len(groups) // 2)}
         since = min(one.wish.since.timestamp() for waits in groups.values() for one in waits) - OVERLAP_SECONDS
         types = {job_type for _, job_type in groups}
-        reader: Any = {"job": client.jobs, "backfill": client.backfills, "run": client.runs}[self._kind]
+        reader: Any = reader_of(client, self._kind)
         try:
             if client.clock_offset_seconds is None:
                 await reader.list_page(limit=1)  # tells how far the API's clock is from ours
@@ -224,9 +240,8 @@ class Board:
         except PlanasonixError as error:
             log.info("no common list of %ss (%s): one for each of %d", self._kind, error, len(groups))
             return None
-        if any(_target_of(self._kind, row) is None for row in rows):
+        if any(shown_target(row, self._kind) is None for row in rows):
             return None
-        self._cost = 1 + len(rows) // _PAGE
         return rows
 
     async def _look_at(self, gate: asyncio.Semaphore, group: _Group, waits: Sequence[_Wait]) -> None:
@@ -246,7 +261,6 @@ class Board:
                 self._tell_failed(waits, error)
                 return
             self._outage.answered()
-            self._cost += 1 + len(listed.runs) // _PAGE
             await self._tell(waits, listed.runs)
 
     async def _tell(self, waits: Sequence[_Wait], rows: Sequence[RunView]) -> None:
@@ -272,10 +286,6 @@ class Board:
 def _listed(effect: ListSince) -> Steps[Listed]:
     listed: Listed = yield effect
     return listed
-
-
-def _target_of(kind: Kind, row: RunView) -> str | None:
-    return getattr(row, "pipeline_id" if kind == "run" else "connection_id", None)
 
 
 async def _stop(task: asyncio.Task[None] | None, client: AsyncPlanasonix | None) -> None:

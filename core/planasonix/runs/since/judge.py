@@ -29,13 +29,14 @@ from typing import Literal
 
 from planasonix.runs.effects import RunView
 from planasonix.runs.since.wish import RunSince
+from planasonix.runs.target import shown_target
 from planasonix.watch.protocols import ENDED_PHASES
 
 SETTLE_SECONDS = 10.0
 """How long after a bad end a run that follows it may be missing from lists."""
 
-CLOCKS_AGREE_SECONDS = 3.0
-"""`Date` has whole seconds, and an answer takes a while: a smaller difference of the clocks is none."""
+CLOCKS_SLACK_SECONDS = 3.0
+"""So much earlier than `since` a run may be created where the API's clock is fast: its schedules follow that clock."""
 
 _AFTER_ALL_OTHERS = datetime.max.replace(tzinfo=UTC)
 
@@ -54,9 +55,9 @@ def counts(wish: RunSince, run: RunView, clock_offset_seconds: float | None) -> 
     """Whether the run is one of those that the wish speaks of.
 
     `clock_offset_seconds` is the API's clock minus ours: `since` is ours, the stamps are the API's. One whose creation
-    is not shown counts while it goes on: that is how the list shows pipeline runs that have not begun.
+    is not shown counts while it goes on.
     """
-    shown = getattr(run, "pipeline_id" if wish.kind == "run" else "connection_id", None)
+    shown = shown_target(run, wish.kind)
     if shown is not None and shown != wish.target_id:
         return False
     job_type = getattr(run, "type", None)
@@ -64,16 +65,16 @@ def counts(wish: RunSince, run: RunView, clock_offset_seconds: float | None) -> 
         return False
     if run.created_at is None:
         return run.phase not in ENDED_PHASES
+    # Where it is not clear whether the run was created before `since`, it counts: one that does not would be missed for
+    # good. Stamps have whole seconds: what began within the second of `since` may not seem to have begun before it.
     offset = clock_offset_seconds or 0.0
-    if abs(offset) <= CLOCKS_AGREE_SECONDS:
-        offset = 0.0
-    # Stamps have whole seconds: what began within the second of `since` may not seem to have begun before it.
+    offset = min(offset, max(0.0, offset - CLOCKS_SLACK_SECONDS))
     return run.created_at.timestamp() >= floor(wish.since.timestamp() + offset)
 
 
 def judge(wish: RunSince, runs: Iterable[RunView], server_now: float) -> Sighting:
     """The table above. `runs` are those that count; `server_now` is the API's time, in seconds since the epoch."""
-    ordered = sorted(runs, key=lambda run: (run.created_at or _AFTER_ALL_OTHERS, run.id))
+    ordered = in_order(runs)
     ends = ENDED_PHASES if wish.wanted_status == "ended" else frozenset({"succeeded"})
     for run in ordered:
         if run.phase in ends:
@@ -85,6 +86,11 @@ def judge(wish: RunSince, runs: Iterable[RunView], server_now: float) -> Sightin
     if not wish.fail_on_failure or _ended_just_now(newest, server_now):
         return Sighting("waiting", newest)
     return Sighting("failed", newest)
+
+
+def in_order(runs: Iterable[RunView]) -> list[RunView]:
+    """The earliest created first."""
+    return sorted(runs, key=lambda run: (run.created_at or _AFTER_ALL_OTHERS, run.id))
 
 
 def _ended_just_now(run: RunView, server_now: float) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Container, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING
 
 from planasonix.errors import NotFoundError
 from planasonix.models.status import is_known_status
 from planasonix.runs.drivers import aperform, perform
 from planasonix.runs.effects import Get, Listed, ListSince, RunView, Steps
-from planasonix.runs.since.judge import Sighting, counts, judge
+from planasonix.runs.since.judge import Sighting, counts, in_order, judge
 from planasonix.runs.since.wish import RunSince
 from planasonix.watch.protocols import ENDED_PHASES
 
@@ -25,11 +25,14 @@ READS_AT_MOST = 10
 """In one look. A list that shows more ends than GETs confirm is looked at again, after a pause."""
 
 
-def look(wish: RunSince, now: Callable[[], float] = time.time) -> Steps[Sighting]:
-    """List, judge, confirm."""
+def look(
+    wish: RunSince, now: Callable[[], float] = time.time, known_ends: MutableMapping[str, RunView] | None = None
+) -> Steps[Sighting]:
+    """List, judge, confirm. `known_ends` as in `confirm`."""
     # By position: what the target is called differs with the kind.
     listed: Listed = yield ListSince(wish.kind, wish.target_id, wish.job_type, wish.since.timestamp() - OVERLAP_SECONDS)
-    return (yield from confirm(wish, listed.runs, listed.clock_offset_seconds, now, {}))
+    ends: MutableMapping[str, RunView] = {} if known_ends is None else known_ends
+    return (yield from confirm(wish, listed.runs, listed.clock_offset_seconds, now, ends))
 
 
 def confirm(
@@ -45,17 +48,17 @@ def confirm(
     GET does not (404) counts for nothing in this look. Raises what a GET raises otherwise.
     """
     runs = {row.id: known_ends.get(row.id, row) for row in rows if counts(wish, row, clock_offset_seconds)}
-    reads = 0
-    # A row shows no time of an end: whether a word that nobody published is one, only a GET tells.
-    unclear = [run.id for run in runs.values() if run.phase not in ENDED_PHASES and not is_known_status(run.status)]
+    read_ids: set[str] = set()
     while True:
         sighting = judge(wish, runs.values(), now() + (clock_offset_seconds or 0.0))
-        run_id = unclear.pop() if unclear else _resting_on(sighting, known_ends)
+        # The last read is kept for what the verdict rests on: unclear ones must not hide a run that is found.
+        unclear = _unclear(wish, runs.values(), sighting, read_ids) if len(read_ids) < READS_AT_MOST - 1 else None
+        run_id = unclear or _resting_on(sighting, known_ends)
         if run_id is None:
             return sighting
-        if reads == READS_AT_MOST:
+        if len(read_ids) >= READS_AT_MOST:
             return Sighting("waiting", sighting.run)
-        reads += 1
+        read_ids.add(run_id)
         try:
             read: RunView = yield Get(wish.kind, run_id)
         except NotFoundError:
@@ -70,6 +73,24 @@ def confirm(
             known_ends[run_id] = read
 
 
+def _unclear(wish: RunSince, runs: Iterable[RunView], sighting: Sighting, read_ids: Container[str]) -> str | None:
+    """The next run whose word nobody published, if the verdict would be another one were it an end.
+
+    A row shows no time of an end: whether such a word is one, only a GET tells. It is never a success.
+    """
+    going_on = [run for run in in_order(runs) if run.phase not in ENDED_PHASES]
+    unclear = [run for run in going_on if run.id not in read_ids and not is_known_status(run.status)]
+    if wish.wanted_status == "ended":
+        # The earliest end is the answer, so that only what was created before the one that is found matters.
+        found = [sighting.run] if sighting.verdict == "found" and sighting.run is not None else []
+        first = next(iter(in_order([*unclear, *found])), None)
+        return None if first is None or first in found else first.id
+    # Any run that is known to go on, and patience with bad ends, make a wait of it in any case.
+    if sighting.verdict != "waiting" or not wish.fail_on_failure or len(unclear) < len(going_on):
+        return None
+    return unclear[-1].id if unclear else None
+
+
 def _resting_on(sighting: Sighting, known_ends: Mapping[str, RunView]) -> str | None:
     """The run that must be read before the verdict stands."""
     if sighting.run is None or sighting.verdict == "waiting" or sighting.run.id in known_ends:
@@ -77,8 +98,13 @@ def _resting_on(sighting: Sighting, known_ends: Mapping[str, RunView]) -> str | 
     return sighting.run.id
 
 
-def find_run_since(client: Planasonix, wish: RunSince) -> Sighting:
+def find_run_since(
+    client: Planasonix, wish: RunSince, *, known_ends: MutableMapping[str, RunView] | None = None
+) -> Sighting:
     """Look once, for callers with a thread of their own. Raises what lists and GETs raise.
+
+    `known_ends`, a dictionary that the caller keeps from look to look, saves reading the same ends again. A look reads
+    ten runs at most: where more have ended with words that nobody published, a wait goes on without it.
 
     >>> from planasonix import Planasonix
     >>> from planasonix.runs import RunSince, find_run_since
@@ -87,7 +113,7 @@ def find_run_since(client: Planasonix, wish: RunSince) -> Sighting:
     >>> find_run_since(client, RunSince("job", "conn_shop_orders", "2026-01-01T00:00Z")).verdict
     'waiting'
     """
-    return perform(client, look(wish))
+    return perform(client, look(wish, known_ends=known_ends))
 
 
 async def afind_run_since(client: AsyncPlanasonix, wish: RunSince) -> Sighting:

@@ -16,10 +16,14 @@ WantedStatus = Literal["succeeded", "ended"]
 class RunSince:
     """The first run of a target that ended well and was created at `since` or later (facts §1.1).
 
-    `kind` is `job` or `backfill` (`target_id` is a connection) or `run` (a pipeline). `since` is an aware datetime or
-    ISO 8601 text with an offset, by our clock, and kept in UTC. `job_type` narrows jobs, for example to
+    `kind` is `job` or `backfill`, and `target_id` a connection. `since` is an aware datetime or ISO 8601 text with an
+    offset, by our clock, and kept in UTC: how far the API's clock is from ours is learned from its answers, and what
+    was created within the 3 s before `since` by a fast one counts, too. `job_type` narrows jobs, for example to
     `connection_sync`; None takes any. `wanted_status` `ended` takes any end. Otherwise `fail_on_failure` says whether
     the wait ends once runs were created, all have ended, and none well; False waits for a newer one.
+
+    The run of a pipeline is not waited for so: it shows when it left its queue, and one that ended in there is in no
+    list that is bounded in time (facts §1.4).
 
     Raises `ConfigurationError`, which names the field and the fix.
 
@@ -37,11 +41,16 @@ class RunSince:
     def __post_init__(self) -> None:
         from planasonix.runs.staged.windows import instant
 
-        target = "pipeline_id" if self.kind == "run" else "connection_id"
+        if self.kind not in ("job", "backfill"):
+            raise ConfigurationError(
+                f"kind must be job or backfill, got {self.kind!r}.",
+                field="kind",
+                hint="A connection_sync is a job. The run of a pipeline can be waited for by its id.",
+            )
         if not isinstance(cast("object", self.target_id), str) or not self.target_id.strip():
             raise ConfigurationError(
-                f"{target} must be the id of a Planasonix {target.removesuffix('_id')}, got {self.target_id!r}.",
-                field=target,
+                f"connection_id must be the id of a Planasonix connection, got {self.target_id!r}.",
+                field="connection_id",
                 hint="Copy it from its page in Planasonix.",
             )
         object.__setattr__(self, "since", instant("since", self.since))

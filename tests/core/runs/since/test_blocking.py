@@ -11,7 +11,7 @@ import pytest
 from planasonix import Planasonix
 from planasonix.errors import AuthenticationError, WaitTimeoutError
 from planasonix.runs import RunSince, wait_for_run_since
-from planasonix.runs.since import blocking
+from planasonix.runs.since import blocking, judge, look
 from planasonix.sandbox import DEFAULT_API_KEY, Sandbox
 from planasonix.watch import Interval
 from planasonix.watch.patience import Patience
@@ -51,6 +51,19 @@ def test_it_is_found_in_spite_of_bad_polls(sandbox: Sandbox, client: Planasonix,
     assert (seen.verdict, seen.run.id) == ("found", job.id)
     assert told[-1] == "succeeded"
     assert len(told) <= 3
+
+
+def test_ends_with_words_that_nobody_published_are_read_once(
+    sandbox: Sandbox, client: Planasonix, wish: RunSince, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge, "SETTLE_SECONDS", -3600.0)
+    monkeypatch.setattr(look, "READS_AT_MOST", 3)
+    sandbox.script(CONNECTION, "exploded", duration_seconds=0.0, queue_seconds=0.0)
+    for _ in range(5):
+        client.connections.sync(CONNECTION)
+        sandbox.advance(60)
+    seen = wait_for_run_since(client, wish, timeout_seconds=5, interval=FAST)
+    assert (seen.verdict, sandbox.calls("jobs.get")) == ("failed", 5)
 
 
 def test_its_time_is_up(client: Planasonix, wish: RunSince) -> None:

@@ -117,8 +117,12 @@ def test_a_moment_within_a_second_counts_from_the_second_on() -> None:
         (-120.0, -3.0, False),
         (120.0, 1.0, False),  # it is fast: the run was created before `since`
         (120.0, 2.0, True),
-        (-2.0, -0.01, False),  # so near to one another clocks cannot be compared
+        (-2.0, -0.02, True),  # created 0.8 s after `since`, by a clock that is slow
+        (-2.0, -0.05, False),
         (2.0, 0.01, True),
+        (3.5, 0.0, True),  # its own schedule for that moment
+        (63.5, 1.0, True),
+        (63.5, 0.99, False),
         (None, 0.0, True),
     ],
 )
@@ -133,7 +137,9 @@ def test_stamps_are_compared_by_the_clock_that_wrote_them(
     [
         ({"target_id": ""}, "connection_id"),
         ({"target_id": None}, "connection_id"),
-        ({"kind": "run", "target_id": " "}, "pipeline_id"),
+        ({"kind": "run"}, "kind"),
+        ({"kind": "sync"}, "kind"),
+        ({"kind": None}, "kind"),
         ({"since": "2026-03-01T00:00:00"}, "since"),
         ({"since": "yesterday"}, "since"),
         ({"since": None}, "since"),

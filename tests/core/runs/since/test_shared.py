@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,10 +12,11 @@ from typing import Any
 import pytest
 
 from planasonix import AsyncPlanasonix, Planasonix
+from planasonix.engine import RequestStarted
 from planasonix.errors import AuthenticationError, WaitTimeoutError
 from planasonix.runs import RunSince, Sighting, await_run_since
 from planasonix.runs.since import board, shared
-from planasonix.sandbox import RunningSandbox, Sandbox
+from planasonix.sandbox import RunningSandbox, Sandbox, views
 from planasonix.watch import Interval, patience
 
 FAST = Interval(fixed_seconds=0.2)
@@ -128,6 +130,22 @@ def test_a_common_list_that_is_refused_gives_way_too(sandbox: RunningSandbox, ot
     assert {one.get("connection_id") for one in lists(sandbox)} >= set(connections)
 
 
+def test_a_common_list_that_does_not_show_whose_the_jobs_are_gives_way_too(
+    sandbox: RunningSandbox, other: Planasonix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "JOB_ROW", tuple(key for key in views.JOB_ROW if key != "connection_id"))
+    connections = [row.id for row in other.connections.list()][:5]
+    job = other.connections.sync(connections[4])
+    sandbox.finish(job.id)
+
+    async def main() -> list[Any]:
+        async with client_of(sandbox) as client:
+            return await gather_waits(client, [since(one) for one in connections], 1.5)
+
+    seen = asyncio.run(main())
+    assert (seen[4].verdict, seen[4].run.id) == ("found", job.id)
+
+
 def test_a_bad_poll_ends_no_wait(sandbox: RunningSandbox, other: Planasonix) -> None:
     sandbox.fault("jobs.list", status=500, times=3)
     job = other.connections.sync(CONNECTION)
@@ -204,6 +222,75 @@ def test_changes_are_told_and_a_listener_that_fails_ends_nothing(sandbox: Runnin
     assert asyncio.run(main()).verdict == "found"
     assert told[-1] == "succeeded"
     assert len(told) <= 3
+
+
+def test_a_listener_runs_in_the_context_of_its_own_caller(sandbox: RunningSandbox, other: Planasonix) -> None:
+    ids = [CONNECTION, "conn_crm_accounts"]
+    for connection_id in ids:
+        other.connections.sync(connection_id)
+    caller: contextvars.ContextVar[str] = contextvars.ContextVar("caller")
+    heard: set[tuple[str, str]] = set()
+
+    async def wait(client: AsyncPlanasonix, connection_id: str) -> None:
+        caller.set(connection_id)
+        await await_run_since(
+            client,
+            since(connection_id, wanted_status="ended"),
+            interval=FAST,
+            on_change=lambda run: heard.add((run.connection_id, caller.get("nobody"))),  # type: ignore[attr-defined]
+        )
+
+    async def main() -> None:
+        async with client_of(sandbox) as client:
+            waits = [asyncio.create_task(wait(client, connection_id)) for connection_id in ids]
+            await asyncio.sleep(1.0)
+            for one in waits:
+                one.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    asyncio.run(main())
+    assert heard == {(connection_id, connection_id) for connection_id in ids}
+
+
+async def looked_once(client: AsyncPlanasonix, wishes: list[RunSince]) -> int:
+    """What the first look of waits that look only once cost."""
+    slow = Interval(fixed_seconds=600.0)
+    waits = [asyncio.create_task(await_run_since(client, wish, interval=slow)) for wish in wishes]
+    await asyncio.sleep(1.5)
+    cost = shared.board_for(client, wishes[0].kind)._cost
+    for one in waits:
+        one.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+    return cost
+
+
+@pytest.mark.parametrize("case", ["backfills", "common", "given-up"])
+def test_every_call_of_a_look_counts(sandbox: RunningSandbox, other: Planasonix, case: str) -> None:
+    sandbox.script("*", "succeeded", duration_seconds=0.0, queue_seconds=0.0)
+    if case == "backfills":
+        sandbox.switch(page_limit_max=2, page_limit_over="clamp", busy="parallel")
+        for _ in range(7):
+            other.connections.backfill(CONNECTION, start_at="2026-01-01T00:00Z", end_at="2026-01-02T00:00Z")
+            sandbox.advance(60)
+        wishes = [RunSince("backfill", CONNECTION, datetime.now(UTC) + timedelta(hours=1))]
+    else:
+        connections = [row.id for row in other.connections.list()][:6]
+        wishes = [since(one, since=datetime.now(UTC) + timedelta(hours=1)) for one in connections]
+        if case == "given-up":
+            sandbox.fault("jobs.list", status=403, times=1)
+    before = len(sandbox.journal)
+    heard: list[Any] = []
+
+    async def main() -> int:
+        async with AsyncPlanasonix(sandbox.api_key, sandbox.url, on_event=heard.append) as client:
+            return await looked_once(client, wishes)
+
+    cost = asyncio.run(main())
+    assert cost == len(sandbox.journal) - before
+    # The clock, and four pages or one; or a refusal, and then at least a list each.
+    assert cost == {"backfills": 5, "common": 2, "given-up": max(7, cost)}[case]
+    # The caller's own listener hears of them as well.
+    assert sum(isinstance(event, RequestStarted) for event in heard) == cost
 
 
 def test_waits_that_are_cancelled_leave_nothing_behind(
