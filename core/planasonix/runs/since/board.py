@@ -23,6 +23,7 @@ from planasonix.runs.effects import Listed, ListSince, RunView, Steps
 from planasonix.runs.since.judge import Sighting
 from planasonix.runs.since.look import OVERLAP_SECONDS, confirm
 from planasonix.runs.since.wish import RunSince
+from planasonix.runs.target import shown_target
 from planasonix.watch import Interval, Kind
 from planasonix.watch.interval import jitter
 from planasonix.watch.outage import Outage
@@ -199,7 +200,7 @@ class Board:
                 self._rounds_without_common = _ROUNDS_AFTER_A_LONG_LIST
             else:
                 for (target_id, _), waits in groups.items():
-                    await self._tell(waits, [row for row in rows if _target_of(self._kind, row) == target_id])
+                    await self._tell(waits, [row for row in rows if shown_target(row, self._kind) == target_id])
                 return
         gate = asyncio.Semaphore(_AT_A_TIME)
         await asyncio.gather(*(self._look_at(gate, group, waits) for group, waits in groups.items()))
@@ -224,7 +225,7 @@ class Board:
         except PlanasonixError as error:
             log.info("no common list of %ss (%s): one for each of %d", self._kind, error, len(groups))
             return None
-        if any(_target_of(self._kind, row) is None for row in rows):
+        if any(shown_target(row, self._kind) is None for row in rows):
             return None
         self._cost = 1 + len(rows) // _PAGE
         return rows
@@ -272,10 +273,6 @@ class Board:
 def _listed(effect: ListSince) -> Steps[Listed]:
     listed: Listed = yield effect
     return listed
-
-
-def _target_of(kind: Kind, row: RunView) -> str | None:
-    return getattr(row, "pipeline_id" if kind == "run" else "connection_id", None)
 
 
 async def _stop(task: asyncio.Task[None] | None, client: AsyncPlanasonix | None) -> None:

@@ -29,6 +29,7 @@ from typing import Literal
 
 from planasonix.runs.effects import RunView
 from planasonix.runs.since.wish import RunSince
+from planasonix.runs.target import shown_target
 from planasonix.watch.protocols import ENDED_PHASES
 
 SETTLE_SECONDS = 10.0
@@ -56,7 +57,7 @@ def counts(wish: RunSince, run: RunView, clock_offset_seconds: float | None) -> 
     `clock_offset_seconds` is the API's clock minus ours: `since` is ours, the stamps are the API's. One whose creation
     is not shown counts while it goes on: that is how the list shows pipeline runs that have not begun.
     """
-    shown = getattr(run, "pipeline_id" if wish.kind == "run" else "connection_id", None)
+    shown = shown_target(run, wish.kind)
     if shown is not None and shown != wish.target_id:
         return False
     job_type = getattr(run, "type", None)

@@ -27,7 +27,6 @@ READS_AT_MOST = 10
 
 def look(wish: RunSince, now: Callable[[], float] = time.time) -> Steps[Sighting]:
     """List, judge, confirm."""
-    # By position: what the target is called differs with the kind.
     listed: Listed = yield ListSince(wish.kind, wish.target_id, wish.job_type, wish.since.timestamp() - OVERLAP_SECONDS)
     return (yield from confirm(wish, listed.runs, listed.clock_offset_seconds, now, {}))
 
