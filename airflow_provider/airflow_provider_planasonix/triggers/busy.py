@@ -10,8 +10,8 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_planasonix.triggers.patience import client_with_patience
-from planasonix.runs import REMIND_SECONDS, Story
-from planasonix.watch import Interval, Kind, watch_shared
+from planasonix.runs.story import REMIND_SECONDS, Story
+from planasonix.watch import Interval, Kind
 
 
 class PlanasonixBusyTrigger(BaseTrigger):
@@ -72,6 +72,9 @@ class PlanasonixBusyTrigger(BaseTrigger):
         """Wait for the run; False where nothing was learned. Whatever the reason, the worker's POST asks the API."""
         try:
             async with await client_with_patience(self.planasonix_conn_id, self.log) as client:
+                # Loaded by now, in a thread: airflow imports this module on the event loop.
+                from planasonix.watch import watch_shared
+
                 await watch_shared(
                     client,
                     self.kind,
