@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_planasonix._compat import AirflowFailException, AirflowSkipException
 from airflow_provider_planasonix.links import PlanasonixJobLink
 from airflow_provider_planasonix.task_state import TaskKey
 from planasonix.errors import (
+    AuthenticationError,
     ConfigurationError,
     PlanasonixError,
     RunCancelledError,
@@ -30,6 +29,7 @@ from planasonix.runs import (
     report,
 )
 from planasonix.runs.identity import is_another, not_found
+from planasonix.runs.target import shown_target
 from planasonix.watch.patience import LOOK_SECONDS, Patience
 from planasonix.watch.protocols import ENDED_PHASES, Kind, reader_of
 
@@ -51,10 +51,7 @@ class Looking:
         self.context = context
         self.log: Any = sensor.log
         self._seen: RunHandle | None = None
-        self._wish = sensor.wish()
-        if self._wish is None:
-            named = getattr(sensor, sensor.id_field)
-            self._seen = handle_of(sensor.kind, *named_run(sensor.kind, sensor.id_field, named), created_at=time.time())
+        self._wish: RunSince | None = None
 
     def look(self) -> dict[str, Any] | None:
         """The outcome of the run that was waited for; None while there is none.
@@ -62,16 +59,21 @@ class Looking:
         Raises `RunFailedError`, `AirflowFailException` for a run that somebody cancelled, `AirflowSkipException` for
         either with `soft_fail`, and what a lasting refusal of the API is.
         """
-        memory = _Memory(self.sensor, self.context)
+        # Only here: who is resumed is told the run by the event, and the task that named it may be cleared by then.
+        sensor = self.sensor
+        self._wish = sensor.wish()
+        if self._wish is None:
+            self._seen = named_run(sensor.kind, sensor.id_field, getattr(sensor, sensor.id_field))
+        memory = _Memory(sensor, self.context)
         # A look that fails is taken again: it is the sensor that tries, within its timeout.
         options = {"max_tries": 2, "deadline_seconds": LOOK_SECONDS}
         try:
-            with self.sensor.hook.get_client(**options) as client:
+            with self._client(**options) as client:
                 handle = self._find(client)
             outcome = None if handle is None else self._read(handle)
         except ConfigurationError:
             raise
-        except PlanasonixError as error:
+        except (PlanasonixError, _Unreadable) as error:
             memory.failed(error)
             self.log.warning("this look failed, another follows: %s", error)
             return None
@@ -80,11 +82,10 @@ class Looking:
 
     def finish(self, client: Planasonix, handle: RunHandle) -> dict[str, Any]:
         """Report a run that a trigger has seen to end. Returns and raises as `look`."""
-        if not _target_of(handle):
+        if not handle.target_id:
             # Named by its id alone, and never read before it was deferred for.
             run: Any = reader_of(client, handle.kind).get(handle.id)
-            shown = _shown_target(handle.kind, run)
-            handle = handle_of(handle.kind, handle.id, shown, created_at=handle.created_at)
+            handle = replace(handle, target_id=shown_target(run, handle.kind) or "")
         self._note(handle, None)
         return self._judge(outcome_of(client, handle))
 
@@ -118,6 +119,15 @@ class Looking:
             deferred_at=now,
         )
 
+    def _client(self, **options: Any) -> Planasonix:
+        """Raises `_Unreadable` when it is Airflow that cannot tell the connection: a secrets backend may be away."""
+        try:
+            return self.sensor.hook.get_client(**options)
+        except PlanasonixError:
+            raise
+        except Exception as error:
+            raise _Unreadable(str(error)) from error
+
     # --- steps ----------------------------------------------------------------------------------------------------
 
     def _find(self, client: Planasonix) -> RunHandle | None:
@@ -127,10 +137,10 @@ class Looking:
         meant = self._seen
         assert meant is not None  # noqa: S101 - as above
         run: Any = reader_of(client, meant.kind).get(meant.id)
-        target_id = _target_of(meant)
-        if target_id and is_another(run, meant):
+        if is_another(run, meant):
             raise not_found(meant.kind, run, meant)
-        handle = handle_of(meant.kind, run.id, target_id or _shown_target(meant.kind, run), created_at=_created(run))
+        target_id = meant.target_id or shown_target(run, meant.kind) or ""
+        handle = handle_of(meant.kind, run.id, target_id, created_at=_created(run))
         self._note(handle, run)
         return handle if run.phase in ENDED_PHASES else None
 
@@ -161,7 +171,7 @@ class Looking:
     def _read(self, handle: RunHandle) -> Outcome | None:
         try:
             # With more tries than a look: what it loaded is read once.
-            with self.sensor.hook.get_client() as client:
+            with self._client() as client:
                 return outcome_of(client, handle)
         except WaitTimeoutError as error:
             self.log.warning("%s", error)
@@ -186,6 +196,10 @@ class Looking:
         return outcome.to_dict()
 
 
+class _Unreadable(Exception):
+    """The connection could not be read; the cause says why."""
+
+
 class _Memory:
     """How long looks have been failing: in the process, or in Airflow's store where each poke has its own."""
 
@@ -199,13 +213,15 @@ class _Memory:
             if isinstance(stored, Mapping) and stored.get("try_number") == self._try_number:
                 self._patience = Patience(**stored["patience"])
 
-    def failed(self, error: PlanasonixError) -> None:
-        """Raises the error once it has lasted: 404 two minutes, 401 and 403 five."""
+    def failed(self, error: PlanasonixError | _Unreadable) -> None:
+        """Raises the error once it has lasted: 404 two minutes, 401, 403 and no connection five."""
+        # Without its connection a task is where one with a refused key is, and as long.
+        counted = error if isinstance(error, PlanasonixError) else AuthenticationError(str(error), status_code=401)
         # Wall clock, because the next look may be taken by another process.
-        given_up = self._patience.failed(error, time.time())
+        given_up = self._patience.failed(counted, time.time())
         self._keep()
         if given_up is not None:
-            raise given_up
+            raise given_up if counted is error else error.__cause__ or error
 
     def answered(self) -> None:
         if self._patience != Patience():
@@ -217,54 +233,33 @@ class _Memory:
             self._store.set(_PATIENCE_KEY, {"try_number": self._try_number, "patience": asdict(self._patience)})
 
 
-def named_run(kind: Kind, field: str, value: Any) -> tuple[str, str]:
-    """(id, target or "") of a run: from its id, or from the handle or outcome that an operator returned.
+def named_run(kind: Kind, field: str, value: Any) -> RunHandle:
+    """The run that a sensor waits for: from its id, or from the handle or outcome that an operator returned.
 
-    A template that renders such a dictionary gives its text, which is read. Raises `ConfigurationError`.
+    Raises `ConfigurationError`.
     """
-    target_id = ""
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = _mapping(value)
-    if isinstance(value, Mapping):
-        shown = value.get("kind", kind)
-        if shown != kind:
-            raise ConfigurationError(
-                f"{field} names a {shown}, not a {kind}.", field=field, hint="Use the sensor for that kind."
-            )
-        target_id = str(value.get("target_id") or value.get("connection_id") or value.get("pipeline_id") or "")
-        value = value.get("id")
-    if not isinstance(value, str) or value.strip() in ("", "None"):
+    handle = None
+    if isinstance(value, Mapping) or (isinstance(value, str) and value.lstrip().startswith("{")):
+        handle = RunHandle.named(value, kind=kind, field=field)
+    elif isinstance(value, str) and value.strip():
+        handle = handle_of(kind, value.strip(), "", created_at=0.0)
+    if handle is None:
         raise ConfigurationError(
             f"{field} must be the id of a {kind}, or what an operator returned for one, got {value!r}.",
             field=field,
             hint="Look at the task that it comes from: one that was skipped, or that failed, returns none.",
         )
-    return value.strip(), target_id
+    if handle.kind != kind:
+        raise ConfigurationError(
+            f"{field} names a {handle.kind}, not a {kind}.", field=field, hint="Use the sensor for that kind."
+        )
+    return handle_of(kind, handle.id, handle.target_id, created_at=time.time())
 
 
 def handle_of(kind: Kind, run_id: str, target_id: str, *, created_at: float) -> RunHandle:
     """A handle that owns nothing. Its deadline is the sensor's, set when it is deferred."""
-    # By position: what the target is called differs with the kind.
-    return RunHandle(kind, run_id, target_id, False, created_at, created_at, "")
-
-
-def _target_of(handle: RunHandle) -> str:
-    data = handle.to_dict()
-    return str(data.get("target_id") or data.get("connection_id") or "")
-
-
-def _shown_target(kind: Kind, run: Any) -> str:
-    return getattr(run, "pipeline_id" if kind == "run" else "connection_id", None) or ""
+    return RunHandle(kind, run_id, target_id, owned=False, created_at=created_at, deadline_at=created_at, intent="")
 
 
 def _created(run: RunView) -> float:
     return time.time() if run.created_at is None else run.created_at.timestamp()
-
-
-def _mapping(text: str) -> Any:
-    for read in (json.loads, ast.literal_eval):
-        try:
-            return read(text)
-        except (ValueError, SyntaxError):
-            continue
-    return text

@@ -16,11 +16,12 @@ with DAG("planasonix_sensors", schedule=None, default_args={"retries": 2}, tags=
 
     # The first sync of the connection since then that succeeded, whoever started it: Planasonix's own schedule, or a
     # person.
-    # With a data interval, `since="{{ data_interval_end }}"` is "tonight's".
+    # With a data interval, `since="{{ data_interval_end }}"` is "tonight's". Both stay when the run is cleared, which
+    # the run's start_date does not.
     started_by_anybody = PlanasonixJobSensor(
         task_id="started_by_anybody",
         connection_id="conn_hr_people",
-        since="{{ dag_run.start_date }}",
+        since="{{ dag_run.run_after }}",
         timeout=3600,
         deferrable=True,
     )

@@ -183,8 +183,29 @@ def test_what_another_task_returned_names_the_run(sandbox: Sandbox) -> None:
 
 def test_a_task_that_returned_nothing_leaves_nothing_to_cancel(sandbox: Sandbox) -> None:
     task = PlanasonixCancelOperator(task_id="stop", handle="{{ ti.xcom_pull('start') }}")
-    task.handle = None
+    task.render_template_fields({"ti": SimpleNamespace(xcom_pull=lambda task_id: None)})
     assert task.execute({"ti": FakeTaskInstance()}) is None
+    assert sandbox.calls() == 0
+
+
+def test_the_text_of_what_a_task_returned_names_the_run(sandbox: Sandbox) -> None:
+    sandbox.script("conn_shop_orders", outcome="stuck")
+    job_id = Planasonix("plnx_live_sandbox", transport=sandbox.transport()).connections.sync("conn_shop_orders").id
+    # Without a target nothing speaks against it.
+    handle = {"kind": "job", "id": job_id, "owned": True}
+    task = PlanasonixCancelOperator(task_id="stop", handle="{{ ti.xcom_pull('start') }}")
+    task.render_template_fields({"ti": SimpleNamespace(xcom_pull=lambda task_id: handle)})
+    told = task.execute({"ti": FakeTaskInstance()})
+    assert told is not None
+    assert (told["id"], told["status"]) == (job_id, "cancelled")
+
+
+def test_an_id_that_was_rendered_to_nothing_is_refused_before_anything_is_sent(sandbox: Sandbox) -> None:
+    task = PlanasonixCancelOperator(task_id="stop", job_id="{{ a }}")
+    task.render_template_fields({"a": None})
+    with pytest.raises(ConfigurationError) as caught:
+        task.execute({"ti": FakeTaskInstance()})
+    assert caught.value.field == "job_id"
     assert sandbox.calls() == 0
 
 
@@ -195,6 +216,7 @@ def test_a_task_that_returned_nothing_leaves_nothing_to_cancel(sandbox: Sandbox)
         ({"job_id": "job_1", "backfill_id": "bf_1"}, "backfill_id"),
         ({"job_id": ""}, "job_id"),
         ({"job_id": "job_1", "timeout_seconds": 0}, "timeout_seconds"),
+        ({"job_id": "job_1", "wait_for_completion": "False"}, "wait_for_completion"),
     ],
 )
 def test_a_cancel_that_names_no_one_run_is_refused_at_parse(arguments: dict[str, Any], field: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -14,9 +15,11 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, XComArg
 from airflow.sdk.exceptions import (
     AirflowFailException,
+    AirflowNotFoundException,
     AirflowRescheduleException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     TaskDeferred,
 )
 from airflow.sdk.serde import deserialize, serialize
@@ -121,30 +124,53 @@ def event_of(trigger: Any) -> dict[str, Any]:
         ({"job_id": "job_1", "poke_interval": 0}, "poke_interval"),
         ({**SINCE, "start_from_trigger": True}, "start_from_trigger"),
         ({"job_id": "job_1", "start_from_trigger": True, "deferrable": True}, "start_from_trigger"),
-        (
-            {
-                **SINCE,
-                "since": "{{ ti.xcom_pull('a') }}",
-                "start_from_trigger": True,
-                "deferrable": True,
-            },
-            "start_from_trigger",
-        ),
-        (
-            {
-                **SINCE,
-                "connection_id": "{{ var.value.connection }}",
-                "start_from_trigger": True,
-                "deferrable": True,
-            },
-            "start_from_trigger",
-        ),
+        ({"job_id": "job_1", "deferrable": "False"}, "deferrable"),
+        ({**SINCE, "start_from_trigger": "False"}, "start_from_trigger"),
     ],
 )
 def test_a_wrong_field_is_an_error_of_the_dag_file(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         sensor(**fields)
     assert caught.value.field == field
+
+
+TRIGGER_ALONE = {**SINCE, "deferrable": True, "start_from_trigger": True}
+
+
+@pytest.mark.parametrize(
+    "asking",
+    [
+        "{{ ti.xcom_pull('a') }}",
+        "{{ var.value.connection }}",
+        "{{ conn.shop.host }}",
+        # In a triggerer nobody answers these: the wait would go on for ever, without one look.
+        "{{ prev_data_interval_end_success }}",
+        "{{ prev_data_interval_end_success or data_interval_start }}",
+        "{{ prev_start_date_success }}",
+        "{% if prev_end_date_success %}{{ ds }}{% endif %}",
+        "{{ task_state_store.get('a') }}",
+        "{{ ds",
+        "{{ ds | }}",
+    ],
+)
+@pytest.mark.parametrize("field", ["connection_id", "since", "job_type", "planasonix_conn_id"])
+def test_a_triggerer_renders_nothing_that_asks_airflow(asking: str, field: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        sensor(**{**TRIGGER_ALONE, field: asking})
+    assert caught.value.field == "start_from_trigger"
+
+
+@pytest.mark.parametrize(
+    "since",
+    [
+        "{{ data_interval_start }}",
+        "{{ (dag_run.logical_date - macros.timedelta(hours=1)).isoformat() }}",
+        "{{ params.since if params.since else ts }}",
+        "{% set day = ds %}{{ day }}T00:00:00Z",
+    ],
+)
+def test_a_triggerer_renders_what_the_dag_run_knows(since: str) -> None:
+    assert sensor(**{**TRIGGER_ALONE, "since": since}).start_trigger_args is not None
 
 
 def test_what_is_not_known_yet_is_not_judged() -> None:
@@ -168,10 +194,10 @@ def test_a_field_that_was_rendered_wrong_is_told_before_anything_is_sent(
     assert sandbox.counts()["calls"] == 0
 
 
-@pytest.mark.parametrize("rendered", [None, "None", ""])
+@pytest.mark.parametrize("rendered", [None, ""])
 def test_a_connection_that_was_rendered_to_nothing_is_told(context: Context, rendered: Any) -> None:
     task = sensor(connection_id="{{ a }}", since=LONG_AGO)
-    task.connection_id = rendered
+    task.render_template_fields({"a": rendered})
     with pytest.raises(ConfigurationError) as caught:
         task.poke(context)
     assert caught.value.field == "connection_id"
@@ -233,14 +259,25 @@ def test_a_job_is_named_by_its_id_or_by_what_an_operator_returned(
     json.dumps(found.xcom_value)
 
 
-@pytest.mark.parametrize("value", [None, "", "None", {"kind": "job"}, {"stages": []}, 7, "{broken"])
+def test_a_skipped_task_names_no_job(context: Context) -> None:
+    task = sensor(job_id="{{ a }}")
+    task.render_template_fields({"a": None})
+    with pytest.raises(ConfigurationError, match="one that was skipped"):
+        task.poke(context)
+
+
+def test_a_job_type_that_was_rendered_to_nothing_is_any() -> None:
+    task = sensor(**SINCE, job_type="{{ a }}")
+    task.render_template_fields({"a": None})
+    wish = task.wish()
+    assert wish is not None
+    assert wish.job_type is None
+
+
+@pytest.mark.parametrize("value", [None, "", {"kind": "job"}, {"stages": []}, 7, "{broken"])
 def test_what_names_no_job_is_told(sandbox: RunningSandbox, context: Context, value: Any) -> None:
     task = sensor(job_id="{{ a }}")
     task.job_id = value
-    # Text that is no dictionary is taken as an id: the API knows whether there is one.
-    if value == "{broken":
-        assert not task.poke(context)
-        return
     with pytest.raises(ConfigurationError) as caught:
         task.poke(context)
     assert caught.value.field == "job_id"
@@ -337,6 +374,30 @@ def test_bad_polls_end_nothing(somebody: Planasonix, sandbox: RunningSandbox, co
     assert sensor(job_id=job.id).poke(context)
 
 
+@pytest.mark.parametrize("mode", [{"mode": "poke"}, {"mode": "reschedule"}])
+def test_a_connection_that_cannot_be_read_ends_nothing_for_a_while(
+    somebody: Planasonix,
+    sandbox: RunningSandbox,
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: dict[str, Any],
+) -> None:
+    now = [1_000.0]
+    monkeypatch.setattr(looking, "time", SimpleNamespace(time=lambda: now[0]))
+    job = somebody.connections.sync(ORDERS)
+    sandbox.finish(job.id)
+    task = sensor(job_id=job.id, **mode)
+    connection = os.environ["AIRFLOW_CONN_PLANASONIX_DEFAULT"]
+    monkeypatch.delenv("AIRFLOW_CONN_PLANASONIX_DEFAULT")
+    for _ in range(2):
+        assert not task.poke(context)
+        now[0] += 151
+    with pytest.raises(AirflowNotFoundException, match="planasonix_default"):
+        task.poke(context)
+    monkeypatch.setenv("AIRFLOW_CONN_PLANASONIX_DEFAULT", connection)
+    assert task.poke(context)
+
+
 def test_a_missing_job_ends_it_after_a_while_in_one_process(
     sandbox: RunningSandbox, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -416,6 +477,44 @@ def test_a_named_job_waits_in_the_trigger_of_the_operators_and_owns_nothing(
     assert sandbox.cancels() == 0
 
 
+@pytest.mark.parametrize("fields", ["id", "since"])
+def test_who_is_resumed_needs_no_other_task(
+    somebody: Planasonix, sandbox: RunningSandbox, context: Context, fields: str
+) -> None:
+    job = somebody.connections.sync(ORDERS)
+    task = sensor(**({"job_id": job.id} if fields == "id" else SINCE), deferrable=True, poke_interval=0.1)
+    trigger: Any = deferred(task, context).trigger
+    trigger.deferred_at = 0.0
+    sandbox.finish(job.id)
+    event = event_of(trigger)
+    # The task that named it was cleared meanwhile, and its XCom with it.
+    again = sensor(**({"job_id": "{{ a }}"} if fields == "id" else {**SINCE, "since": "{{ a }}"}), deferrable=True)
+    again.render_template_fields({"a": None})
+    assert again.execute_complete(context, event)["id"] == job.id
+
+
+@pytest.mark.parametrize("fields", ["id", "since"])
+def test_what_a_trigger_has_seen_is_told_again(
+    somebody: Planasonix,
+    sandbox: RunningSandbox,
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+    fields: str,
+) -> None:
+    job = somebody.connections.sync(ORDERS)
+    task = sensor(**({"job_id": job.id} if fields == "id" else SINCE), deferrable=True, timeout=1, poke_interval=0.1)
+    trigger: Any = deferred(task, context).trigger
+    trigger.deferred_at = 0.0
+    event = event_of(trigger)
+    told: list[str] = []
+    monkeypatch.setattr(type(task), "log", SimpleNamespace(info=lambda text, *words: told.append(text)))
+    with pytest.raises(AirflowSensorTimeout):
+        task.execute_complete(context, event)
+    [text] = told
+    assert text.startswith("Seen while it was waited for elsewhere:")
+    assert f"job {job.id} is running" in text or f"job {job.id} is queued" in text
+
+
 def test_a_job_that_could_not_be_read_at_first_is_told_all_the_same(
     somebody: Planasonix, sandbox: RunningSandbox, context: Context
 ) -> None:
@@ -472,6 +571,29 @@ def test_a_deadline_is_airflows_own_timeout(somebody: Planasonix, sandbox: Runni
             task.resume_execution("execute_complete", {"event": event}, context)
 
 
+@pytest.mark.parametrize("fields", ["id", "since"])
+def test_execution_timeout_bounds_a_deferral_and_lets_a_retry_follow(
+    somebody: Planasonix, sandbox: RunningSandbox, context: Context, fields: str
+) -> None:
+    which = {"job_id": somebody.connections.sync(ORDERS).id} if fields == "id" else SINCE
+    task = sensor(**which, deferrable=True, poke_interval=0.1, execution_timeout=timedelta(seconds=0.5))
+    asked = deferred(task, context)
+    trigger: Any = asked.trigger
+    assert asked.timeout is not None
+    assert asked.timeout < timedelta(hours=1)
+    trigger.deferred_at = 0.0
+    event = event_of(trigger)
+    assert event["end"] == "deadline"
+    with pytest.raises(AirflowTaskTimeout):
+        task.resume_execution("execute_complete", {"event": event}, context)
+    task.soft_fail = True
+    with pytest.raises(AirflowSkipException):
+        task.resume_execution("execute_complete", {"event": event}, context)
+    alone = sensor(**{**TRIGGER_ALONE, "execution_timeout": timedelta(seconds=5)}).start_trigger_args
+    assert alone is not None
+    assert alone.timeout == timedelta(seconds=5)
+
+
 def test_airflows_own_timeout_and_a_broken_trigger(context: Context) -> None:
     task = sensor(**SINCE, deferrable=True)
     with pytest.raises(AirflowSensorTimeout):
@@ -488,7 +610,8 @@ def test_a_trigger_that_cannot_begin_says_why(
     async def refuse(conn_id: str, log: Any) -> None:
         raise ConfigurationError(f"no connection {conn_id}")
 
-    monkeypatch.setattr("airflow_provider_planasonix.triggers.since.client_with_patience", refuse)
+    if "planasonix_conn_id" in wrong:
+        monkeypatch.setattr("airflow_provider_planasonix.triggers.since.client_with_patience", refuse)
     event = event_of(PlanasonixSinceTrigger(**{"kind": "job", **SINCE, **wrong}))
     assert event["end"] == "gave_up"
     task = sensor(**SINCE, deferrable=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_planasonix._compat import BaseOperator
 from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
 from airflow_provider_planasonix.links import PlanasonixJobLink
+from airflow_provider_planasonix.rendered import require_flag, type_rendered_fields
 from planasonix.errors import ConfigurationError
 from planasonix.watch.interval import require_positive
 
@@ -33,7 +33,7 @@ class PlanasonixCancelOperator(BaseOperator):
     :param backfill_id: the backfill to cancel. Templated.
     :param pipeline_run_id: the pipeline run to cancel. Templated.
     :param handle: what a task of this package returned: a handle (`wait_for_completion=False`) or an outcome, as
-        `start.output`, or text that holds its JSON. Templated. None (the task was skipped) ends nothing. A run that
+        `start.output`, or the text of it. Templated. None (the task was skipped) ends nothing. A run that
         the other task does not own may be somebody else's and is refused: name its id, if it is meant.
     :param planasonix_conn_id: the Airflow connection with host and API key. Templated.
     :param wait_for_completion: `False` returns once the run was asked to stop.
@@ -71,6 +71,7 @@ class PlanasonixCancelOperator(BaseOperator):
         self.wait_for_completion = wait_for_completion
         self.timeout_seconds = timeout_seconds
         require_positive("timeout_seconds", timeout_seconds)
+        require_flag("wait_for_completion", wait_for_completion)
         given = [name for name in _NAMES if getattr(self, name) is not None]
         if len(given) != 1:
             raise ConfigurationError(
@@ -81,6 +82,12 @@ class PlanasonixCancelOperator(BaseOperator):
         self._by = given[0]
         if getattr(self, self._by) == "":
             raise ConfigurationError(f"{self._by} is empty.", field=self._by, hint="Name the one run that is to end.")
+
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        # Not render_template_fields: Airflow passes that one by for mapped tasks.
+        super()._do_render_template_fields(parent, *args, **kwargs)
+        if parent is self:
+            type_rendered_fields(self)
 
     def execute(self, context: Any) -> dict[str, Any] | None:
         named = self._named()
@@ -102,7 +109,7 @@ class PlanasonixCancelOperator(BaseOperator):
     def _named(self) -> tuple[Kind, str, RunHandle | None] | None:
         """What is to end; None for the handle of a task that started nothing."""
         if self._by == "handle":
-            return _of_handle(self.handle)
+            return self._of_handle()
         run_id = getattr(self, self._by)
         if not isinstance(run_id, str) or not run_id.strip():
             raise ConfigurationError(
@@ -112,33 +119,17 @@ class PlanasonixCancelOperator(BaseOperator):
             )
         return _KINDS[self._by], run_id.strip(), None
 
+    def _of_handle(self) -> tuple[Kind, str, RunHandle] | None:
+        from planasonix.runs import RunHandle
 
-def _of_handle(value: Any) -> tuple[Kind, str, RunHandle] | None:
-    from planasonix.runs import RunHandle
-
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            value = False
-    if value is None:
-        return None
-    names = ("kind", "id")
-    if not isinstance(value, Mapping) or not all(isinstance(value.get(name), str) for name in names):
-        raise ConfigurationError(
-            "handle is not what a task of this package returns.",
-            field="handle",
-            hint="Give the other task's .output, or name the run's id.",
-        )
-    kind, run_id = value["kind"], value["id"]
-    if kind not in _KINDS.values():
-        raise ConfigurationError(f"handle has the kind {kind!r}.", field="handle", hint="Name the run's id.")
-    if value.get("owned") is not True:
-        raise ConfigurationError(
-            f"The {kind} {run_id} may be somebody else's: the task that gave its handle only waited for it.",
-            field="handle",
-            hint="Name its id, if it is to end all the same.",
-        )
-    target = value.get("target_id") or value.get("pipeline_id" if kind == "run" else "connection_id")
-    meant = RunHandle(kind, run_id, str(target), owned=True, created_at=0.0, deadline_at=0.0, intent="")
-    return kind, run_id, meant
+        meant = RunHandle.named(self.handle)
+        if meant is None:
+            return None
+        if not meant.owned:
+            raise ConfigurationError(
+                f"The {meant.kind} {meant.id} may be somebody else's: "
+                "the task that gave its handle only waited for it.",
+                field="handle",
+                hint="Name its id, if it is to end all the same.",
+            )
+        return meant.kind, meant.id, meant

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_provider_planasonix._compat import (
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
     default_deferrable,
 )
 from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
 from airflow_provider_planasonix.links import PlanasonixJobLink
+from airflow_provider_planasonix.rendered import is_known, require_flag, type_rendered_fields
 from planasonix.errors import ConfigurationError
 from planasonix.watch.interval import require_positive
 
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
     from planasonix.runs import RunSince, WantedStatus
     from planasonix.watch import Kind
     from planasonix.watch.patience import Patience
-
-FRAMEWORK_SLACK = timedelta(minutes=10)
-"""How much later than ours Airflow's own deadline of a deferral is: ours takes a last look, and tells what it saw."""
 
 _POKE_INTERVAL_SECONDS = 60.0
 """Airflow's own default, where nobody chose one and no trigger waits."""
@@ -94,16 +93,20 @@ class PlanasonixRunSensor(BaseSensorOperator):
 
         if self._is_named:
             return None
-        # A template that renders None gives that word.
-        connection_id, job_type = (None if value == "None" else value for value in (self.connection_id, self.job_type))
         return RunSince(
             self.kind,
-            connection_id,  # type: ignore[arg-type]  # refused there
+            self.connection_id,  # type: ignore[arg-type]  # refused there
             self.since,  # type: ignore[arg-type]  # text is read as a moment
-            job_type,
+            self.job_type,
             self.wanted_status,
             self.fail_on_failure,
         )
+
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        # Not render_template_fields: Airflow passes that one by for mapped tasks.
+        super()._do_render_template_fields(parent, *args, **kwargs)
+        if parent is self:
+            type_rendered_fields(self)
 
     # --- the phases, each on a worker -----------------------------------------------------------------------------
 
@@ -117,36 +120,53 @@ class PlanasonixRunSensor(BaseSensorOperator):
     def execute(self, context: Any) -> dict[str, Any] | None:
         if not self.deferrable:
             return super().execute(context)
+        from airflow_provider_planasonix.attempt import FRAMEWORK_SLACK
         from airflow_provider_planasonix.looking import Looking
 
         looking = Looking(self, context)
         outcome = self._unless_never_failing(looking.look)
         if outcome is None:
-            now = time.time()
+            now, seconds = time.time(), self._longest_seconds()
             self.defer(
-                trigger=looking.trigger(now + self.timeout, now),
+                trigger=looking.trigger(now + seconds, now),
                 method_name="execute_complete",
-                timeout=timedelta(seconds=self.timeout) + FRAMEWORK_SLACK,
+                # Later than ours: ours takes a last look, and tells what it saw.
+                timeout=timedelta(seconds=seconds) + FRAMEWORK_SLACK,
             )
         return outcome
 
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Resumed after the run has ended, or the wait has: read the run and report it."""
-        from airflow_provider_planasonix.events import WaitEnd
+        from airflow_provider_planasonix.events import WaitEnd, tell_again
         from airflow_provider_planasonix.looking import Looking
         from planasonix.runs import RunHandle
+
+        tell_again(event, self.log)
 
         def complete() -> dict[str, Any]:
             end = WaitEnd.from_payload(event)
             if end.end == "gave_up":
                 raise end.as_error()
             if end.end == "deadline":
-                raise AirflowSensorTimeout(end.error or "The sensor's timeout has passed.")
+                self._raise_timeout(end.error or "The sensor's timeout has passed.")
             with self.hook.get_client() as client:
                 return Looking(self, context).finish(client, RunHandle.from_dict(end.handle))
 
         # What `soft_fail` makes of an AirflowSensorTimeout is Airflow's own rule, in `resume_execution`.
         return self._unless_never_failing(complete)
+
+    def _longest_seconds(self) -> float:
+        """How long a trigger may wait. Airflow does not apply `execution_timeout` to a deferred task."""
+        limit = self.execution_timeout
+        return self.timeout if limit is None else min(self.timeout, limit.total_seconds())
+
+    def _raise_timeout(self, text: str) -> NoReturn:
+        """As Airflow does while it pokes: a retry follows `execution_timeout`, and none follows `timeout`."""
+        if self._longest_seconds() == self.timeout:
+            raise AirflowSensorTimeout(text)
+        if self.soft_fail or self.never_fail:
+            raise AirflowSkipException(text)
+        raise AirflowTaskTimeout(text)
 
     def _unless_never_failing(self, act: Any) -> Any:
         """Airflow applies `never_fail` to poking, and to errors of its own."""
@@ -183,6 +203,8 @@ class PlanasonixRunSensor(BaseSensorOperator):
                 hint="Use wanted_status='ended' to go on after any end.",
             )
         require_positive("poke_interval", self.poke_interval)
+        require_flag("deferrable", self.deferrable)
+        require_flag("start_from_trigger", self.start_from_trigger)
         self._check_wish()
         if self.start_from_trigger:
             self._check_start_from_trigger()
@@ -192,7 +214,7 @@ class PlanasonixRunSensor(BaseSensorOperator):
         from planasonix.runs import RunSince
 
         connection_id, since = (
-            value if value is not None and _is_known(value) else any_
+            value if value is not None and is_known(value) else any_
             for value, any_ in ((self.connection_id, "any"), (self.since, "2026-01-01T00:00:00+00:00"))
         )
         # Airflow's type checks are none: what is no text or moment is refused here.
@@ -209,9 +231,9 @@ class PlanasonixRunSensor(BaseSensorOperator):
         if not plain or any(_asks_airflow(value) for value in fields):
             raise ConfigurationError(
                 "start_from_trigger works with connection_id and since alone, as plain text or with templates that "
-                "need no XCom, variable or connection: a triggerer must not wait for those.",
+                "know the DAG run and nothing else: a triggerer must not ask Airflow.",
                 field="start_from_trigger",
-                hint="Leave start_from_trigger out.",
+                hint=f"Leave start_from_trigger out, or name only {', '.join(sorted(_OF_THE_DAG_RUN))}.",
             )
 
     def _start_trigger_args(self) -> StartTriggerArgs:
@@ -233,20 +255,28 @@ class PlanasonixRunSensor(BaseSensorOperator):
             },
             next_method="execute_complete",
             # No deadline of ours: when the task will start is not known here. Airflow's own ends the wait.
-            timeout=timedelta(seconds=self.timeout),
+            timeout=timedelta(seconds=self._longest_seconds()),
         )
 
 
-def _is_known(value: object) -> bool:
-    """Whether the value stands in the DAG file: neither a template, nor another task's result."""
-    if isinstance(value, str):
-        return "{{" not in value and "{%" not in value
-    return not callable(value) and not hasattr(value, "resolve")
-
-
 def _asks_airflow(value: object) -> bool:
-    """Whether rendering it may ask Airflow's server, which blocks the event loop of a triggerer."""
-    return isinstance(value, str) and not _is_known(value) and any(word in value for word in _ASKING)
+    """Whether rendering it may ask Airflow's server: in a triggerer nobody answers some of these questions."""
+    if not isinstance(value, str) or is_known(value):
+        return False
+    # Dear to import, and only this way of starting needs it.
+    from jinja2 import Environment, TemplateSyntaxError, meta
+
+    try:
+        return not meta.find_undeclared_variables(Environment().parse(value)) <= _OF_THE_DAG_RUN  # noqa: S701 - no HTML
+    except TemplateSyntaxError:
+        return True
 
 
-_ASKING = ("xcom", "var.", "conn.", "ti.", "task_instance", "outlet", "inlet", "triggering_")
+_OF_THE_DAG_RUN = frozenset(
+    {
+        *("ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz"),
+        *("logical_date", "data_interval_start", "data_interval_end", "partition_key", "partition_date"),
+        *("dag_run", "run_id", "params", "macros"),
+    }
+)
+"""What templates know without asking. `prev_end_date_success` and its like are asked for."""

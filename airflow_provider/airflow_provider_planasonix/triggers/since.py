@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -12,8 +12,12 @@ from airflow_provider_planasonix.events import WaitEnd
 from airflow_provider_planasonix.triggers.deferral import hold_off
 from airflow_provider_planasonix.triggers.patience import client_with_patience
 from planasonix.errors import PlanasonixError, WaitTimeoutError
-from planasonix.runs import RunHandle, RunSince, WantedStatus, await_run_since
+from planasonix.runs.handle import RunHandle
+from planasonix.runs.story import Story
 from planasonix.watch import Interval, Kind
+
+if TYPE_CHECKING:
+    from planasonix.runs import WantedStatus
 
 
 class PlanasonixSinceTrigger(BaseTrigger):
@@ -87,39 +91,44 @@ class PlanasonixSinceTrigger(BaseTrigger):
 
     async def _wait(self) -> WaitEnd:
         what: dict[str, Any] = {"kind": self.kind, "id": f"of {self.connection_id} since {self.since}"}
+        story = Story()
         try:
-            wish = RunSince(
-                self.kind,
-                self.connection_id,
-                self.since,  # type: ignore[arg-type]  # text is read as a moment
-                self.job_type,
-                self.wanted_status,
-                self.fail_on_failure,
-            )
             client = await client_with_patience(self.planasonix_conn_id, self.log)
         except Exception as error:
             return WaitEnd.gave_up(what, error)
+        # Loaded by now, in a thread: airflow imports this module on the event loop.
+        from planasonix.runs import RunSince, await_run_since
+
         seconds = None if self.deadline_at is None else max(0.0, self.deadline_at - time.time())
         fixed = self.poll_interval_seconds
         async with client:
             try:
+                wish = RunSince(
+                    self.kind,
+                    self.connection_id,
+                    self.since,  # type: ignore[arg-type]  # text is read as a moment
+                    self.job_type,
+                    self.wanted_status,
+                    self.fail_on_failure,
+                )
                 sighting = await await_run_since(
                     client,
                     wish,
                     timeout_seconds=seconds,
                     interval=None if fixed is None else Interval(fixed_seconds=fixed),
-                    on_change=lambda run: self.log.info("%s %s is %s", self.kind, run.id, run.status),
+                    on_change=story.listener(self.kind, self.log.info),
                 )
             except WaitTimeoutError as error:
-                return WaitEnd("deadline", what, error=str(error))
+                return WaitEnd("deadline", what, error=str(error), story=story.lines())
             except PlanasonixError as error:
-                return WaitEnd.gave_up(what, error)
+                return WaitEnd.gave_up(what, error, story.lines())
         run = sighting.run
         if run is None:
             raise RuntimeError("a wait ended with nothing to show for it")
         created_at = time.time() if run.created_at is None else run.created_at.timestamp()
-        # By position: what the target is called differs with the kind.
-        handle = RunHandle(self.kind, run.id, wish.target_id, False, created_at, created_at, "")
-        return WaitEnd("ended", handle.to_dict(), status=str(run.status))
+        handle = RunHandle(
+            self.kind, run.id, wish.target_id, owned=False, created_at=created_at, deadline_at=created_at, intent=""
+        )
+        return WaitEnd("ended", handle.to_dict(), status=str(run.status), story=story.lines())
 
     # No on_kill, and no cleanup() that cancels: the run belongs to whoever started it.

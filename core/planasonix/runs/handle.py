@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast, get_args
 from urllib.parse import quote
 
+from planasonix.errors import ConfigurationError
 from planasonix.runs.record import Record
-from planasonix.runs.target import connection_of, pipeline_of, with_target_id
+from planasonix.runs.target import connection_of, pipeline_of, target_word, with_target_id
 from planasonix.watch import Kind
 
 VERSION = 2
@@ -101,3 +105,41 @@ class RunHandle:
         """Read what any version up to this one wrote; fields of a newer one are left alone."""
         data = with_target_id(data)
         return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data})
+
+    @classmethod
+    def named(cls, value: object, *, kind: Kind | None = None, field: str = "handle") -> RunHandle | None:
+        """The run that another step returned; None where that step returned none.
+
+        `value` is a handle or an outcome as its `to_dict()`, or the text of one, as JSON or as Python writes it:
+        templates give text. `kind` is meant where it tells none. A target that it does not tell is "", and the times
+        are 0.0: who has only a name has seen nothing yet. Raises `ConfigurationError`, which names `field`.
+
+        >>> RunHandle.named("{'kind': 'job', 'id': 'job_1', 'connection_id': 'conn_1', 'owned': True}").target_id
+        'conn_1'
+        >>> RunHandle.named("None") is None
+        True
+        """
+        if isinstance(value, str):
+            value = _read(value)
+        if value is None:
+            return None
+        data = cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+        shown, run_id = data.get("kind", kind), data.get("id")
+        if shown not in get_args(Kind) or not isinstance(run_id, str) or not run_id.strip():
+            raise ConfigurationError(
+                f"{field} is no run that a task or step of this package returned.",
+                field=field,
+                hint="Give what it returned, or the run's id. A backfill in stages is many runs.",
+            )
+        target_id = data.get("target_id") or data.get(f"{target_word(shown)}_id") or ""
+        return cls(shown, run_id.strip(), str(target_id), data.get("owned") is True, 0.0, 0.0, "")
+
+
+def _read(text: str) -> object:
+    """What a text stands for; itself where it stands for nothing."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text.strip())
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+    return text

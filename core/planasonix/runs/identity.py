@@ -18,10 +18,10 @@ _CONFIRMED_WITHIN_SECONDS = 10.0
 def is_another(run: object, meant: Targeted) -> bool:
     """Whether the run belongs to another connection or pipeline: its id was used again, or the key is another tenant's.
 
-    Nothing is known where the API shows neither.
+    Nothing is known where the API shows neither, or where the run is named by its id alone.
     """
     shown = shown_target(run, meant.kind)
-    return shown is not None and shown != meant.target_id
+    return shown is not None and meant.target_id not in ("", shown)
 
 
 def is_young(record: Record, policy: Policy, now: float) -> bool:

@@ -67,7 +67,9 @@ class Story:
 
         def saw(run: WatchedRun) -> None:
             nonlocal seen, since
-            now, before = self._now(), seen
+            now = self._now()
+            # What one run was says nothing of the next: who waits for any of a connection may see several.
+            before = seen if seen is not None and seen.id == run.id else None
             text = f"{prefix}{kind} {run.id} is {_still(before, run)}{run.status}"
             if before is None:
                 text += _begun(run)

@@ -8,6 +8,9 @@ _FIRST_WAIT = (
     "planasonix.client._async.client",
     "planasonix.models.envelopes",
     "planasonix.runs.aio",
+    "planasonix.runs.since.shared",
+    "planasonix.runs.staged.windows",
+    "planasonix.watch.shared",
     "planasonix.watch.watcher",
 )
 """By name, because importing this module is to cost nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from planasonix import Planasonix
-from planasonix.errors import NotFoundError, PlanasonixError
+from planasonix.errors import ConfigurationError, NotFoundError, PlanasonixError
 from planasonix.runs import Policy, Provenance, RunHandle, SqliteLedger, SyncRequest, cancel_run, effects, start_run
 from planasonix.runs.cancel import cancel
 from planasonix.runs.identity import is_another
@@ -33,6 +34,51 @@ HANDLE = RunHandle("job", "job_1", "conn_1", True, 0.0, 1.0, "intent-1")
 )
 def test_another_connection_is_another_run(shown: dict[str, Any], another: bool) -> None:
     assert is_another(SimpleNamespace(**shown), HANDLE) is another
+
+
+def test_a_run_that_is_named_by_its_id_alone_is_nobody_elses() -> None:
+    assert not is_another(SimpleNamespace(connection_id="conn_2"), replace(HANDLE, target_id=""))
+
+
+OUTCOME = {"kind": "run", "id": "run_1", "pipeline_id": "pl_1", "connection_id": None, "owned": True, "nodes": []}
+
+
+@pytest.mark.parametrize("as_text", [dict, str, json.dumps], ids=["dict", "Python's text", "JSON"])
+@pytest.mark.parametrize(
+    ("returned", "kind", "target_id", "owned"),
+    [
+        (HANDLE.to_dict(), "job", "conn_1", True),
+        (OUTCOME, "run", "pl_1", True),
+        ({"kind": "backfill", "id": "bf_1", "owned": "yes"}, "backfill", "", False),
+    ],
+    ids=["handle", "outcome", "no target"],
+)
+def test_what_a_step_returned_names_its_run(
+    as_text: Any, returned: dict[str, Any], kind: str, target_id: str, owned: bool
+) -> None:
+    named = RunHandle.named(as_text(returned))
+    assert named is not None
+    assert (named.kind, named.id, named.target_id, named.owned) == (kind, returned["id"], target_id, owned)
+
+
+@pytest.mark.parametrize("nothing", [None, "None", "null", " None "])
+def test_a_step_that_returned_nothing_names_none(nothing: Any) -> None:
+    assert RunHandle.named(nothing) is None
+
+
+@pytest.mark.parametrize(
+    "value", ["", "job_1", "{broken", 7, [], {}, {"kind": "job"}, {"kind": "job", "id": " "}, {"kind": "x", "id": "y"}]
+)
+def test_what_is_no_runs_name_is_refused(value: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        RunHandle.named(value, field="job_id")
+    assert caught.value.field == "job_id"
+
+
+def test_a_kind_may_be_understood() -> None:
+    named = RunHandle.named({"id": "job_1"}, kind="job")
+    assert named is not None
+    assert named.kind == "job"
 
 
 def test_an_id_that_was_used_again_is_neither_waited_for_nor_cancelled(tmp_path: Path) -> None:

@@ -50,6 +50,17 @@ def test_the_lines_of_a_wait() -> None:
     assert json.loads(json.dumps(story.lines())) == story.lines()
 
 
+def test_another_run_is_not_the_one_before_it() -> None:
+    clock, logged = Clock(), []
+    listen = Story(clock).listener("job", logged.append)
+    listen(Job.read({"id": "job_1", "status": "running"}))
+    clock.now += 60
+    listen(Job.read({"id": "job_2", "status": "running"}))
+    clock.now += 60
+    listen(Job.read({"id": "job_2", "status": "succeeded"}))
+    assert logged == ["job job_1 is running", "job job_2 is running", "job job_2 is succeeded after 1 min 0 s"]
+
+
 def test_who_joins_late_tells_since_when_it_runs() -> None:
     logged: list[str] = []
     Story(Clock()).listener("job", logged.append)(job("running", started_at="2026-01-01T11:59:52Z"))

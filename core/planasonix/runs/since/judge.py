@@ -14,9 +14,10 @@ only bad ends, the newest a few seconds ago          waiting: a newer one may no
 only bad ends                                        failed: the newest
 ===================================================  ==================================================================
 
-The earliest and not the newest, because that answer stays: whoever asks again, tonight or in a year, gets the same run
-for the same moment, and a connection that syncs every minute is not a moving target. Runs are told apart by their ids,
-and each look takes all of them since then: no mark moves on that a run which is listed late could fall behind.
+The earliest and not the newest, because no newer run changes that answer, and a connection that syncs every minute is
+not a moving target. Whoever asks again for the same moment gets the same run, unless one that was created before it
+and went on then has ended well since. Runs are told apart by their ids, and each look takes all of them since then: no
+mark moves on that a run which is listed late could fall behind.
 """
 
 from __future__ import annotations

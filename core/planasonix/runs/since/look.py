@@ -29,7 +29,6 @@ def look(
     wish: RunSince, now: Callable[[], float] = time.time, known_ends: MutableMapping[str, RunView] | None = None
 ) -> Steps[Sighting]:
     """List, judge, confirm. `known_ends` as in `confirm`."""
-    # By position: what the target is called differs with the kind.
     listed: Listed = yield ListSince(wish.kind, wish.target_id, wish.job_type, wish.since.timestamp() - OVERLAP_SECONDS)
     ends: MutableMapping[str, RunView] = {} if known_ends is None else known_ends
     return (yield from confirm(wish, listed.runs, listed.clock_offset_seconds, now, ends))
