@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from airflow_provider_planasonix import reconcile_task
 from airflow_provider_planasonix.ledger import KEY
 from airflow_provider_planasonix.reconcile import ALIVE, ENDED, AirflowSource, source
 from airflow_provider_planasonix.reconcile_rest import AirflowApiError, AirflowRest
@@ -289,3 +290,34 @@ def test_it_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(found, AirflowSource)
     assert TOKEN not in repr(vars(found))
     found.close()
+
+
+@pytest.mark.parametrize(
+    ("environment", "base_url", "asked"),
+    [
+        ("http://inside.test:8080", "https://airflow.test", "http://inside.test:8080"),
+        ("http://inside.test:8080", "", "http://inside.test:8080"),
+        ("", "https://airflow.test", "https://airflow.test"),
+        ("", "", None),
+        ("", "/", None),
+    ],
+)
+def test_a_task_knows_where_the_api_server_is(
+    environment: str, base_url: str, asked: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plain `airflow standalone` has no `[api] base_url`; workers may reach the server by another one."""
+    urls: list[str] = []
+
+    def unreachable(self: Any, url: str, **_: Any) -> None:
+        urls.append(url)
+        raise AirflowApiError("not asked in this test")
+
+    monkeypatch.setattr(AirflowRest, "__init__", unreachable)
+    monkeypatch.setattr(reconcile_task, "api_base_url", lambda: base_url)
+    monkeypatch.setenv("PLANASONIX_AIRFLOW_URL", environment)
+    with pytest.raises(AirflowApiError if asked else ConfigurationError) as caught:
+        reconcile_task.reconcile_airflow()
+    assert urls == ([asked] if asked else [])
+    if asked is None:
+        text = str(caught.value)
+        assert all(word in text for word in ("PLANASONIX_AIRFLOW_URL", "base_url", "airflow_conn_id")), text
