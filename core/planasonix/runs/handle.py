@@ -123,7 +123,7 @@ class RunHandle:
             value = _read(value)
         if value is None:
             return None
-        data = cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+        data: Mapping[str, Any] = cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
         shown, run_id = data.get("kind", kind), data.get("id")
         if shown not in get_args(Kind) or not isinstance(run_id, str) or not run_id.strip():
             raise ConfigurationError(
