@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal, get_args
 
 from planasonix.errors import ConfigurationError, ConflictError, PlanasonixError
 from planasonix.watch.interval import require_positive
+from planasonix.watch.protocols import Kind
 
 IfRunning = Literal["wait", "attach", "skip", "fail"]
 
@@ -75,6 +76,12 @@ class Policy:
         _one_of("on_edit", self.on_edit, ("keep", "refuse"))
         for name in ("timeout_seconds", "key_ttl_seconds"):
             require_positive(name, getattr(self, name))
+
+    def towards(self, older: Kind, *, asked: Kind) -> Policy:
+        """The policy towards what was asked for before. What is known of the keys of jobs says nothing of those of
+        pipeline runs, nor the other way round.
+        """
+        return self if (older == "run") == (asked == "run") else replace(self, idempotency="unproven")
 
     def key_counts(self, sent_at: float, now: float) -> bool:
         """Whether sending the same key again is safe: also for the last of the client's tries, a while from now."""

@@ -125,7 +125,7 @@ class Start:
         if stored is not None and stored.intent == self.intent and self.policy.on_edit == "refuse":
             self._refuse_if_edited(stored)
         if stored is not None and not self._is_for(stored):
-            yield from retire(stored, self._policy_of(stored), self.now)
+            yield from retire(stored, self.policy.towards(stored.kind, asked=self.request.kind), self.now)
             stored = None
         record = stored or self._fresh(generation=0)
         if stored is not None and stored.key != self._key(stored):
@@ -149,10 +149,7 @@ class Start:
             elif step is Next.AWAIT_END:
                 return Started("busy", busy_kind=record.kind, busy_run_id=record.run_id)
             elif step is Next.NEXT_GENERATION:
-                yield Say(
-                    "info",
-                    f"{record.kind} {record.run_id} of the earlier try ended badly: starting a new one",
-                )
+                yield Say("info", f"{record.kind} {record.run_id} of the earlier try ended badly: starting a new one")
                 record = self._next_generation(record)
                 sent_before_this_try = False
                 step = Next.POST
@@ -260,10 +257,7 @@ class Start:
         assert run is not None  # noqa: S101 - ADOPT always comes with the run to adopt
         record = replace(self._named(record, run), owned=False)
         yield Save(record)
-        yield Say(
-            "warning",
-            f"waiting for {run.id}, which may be somebody else's: it will not be cancelled from here",
-        )
+        yield Say("warning", f"waiting for {run.id}, which may be somebody else's: it will not be cancelled from here")
         return Started("adopted", RunHandle.of(record, reattached=True), run)
 
     # --- records ---------------------------------------------------------------------------------------------------
@@ -281,11 +275,6 @@ class Start:
         """Whether the record is this intent's, for this operation and target."""
         ours = (self.intent, self.request.operation, self.request.target_id)
         return (record.intent, record.operation, record.target_id) == ours
-
-    def _policy_of(self, record: Record) -> Policy:
-        """What is known of the keys of jobs says nothing of those of pipeline runs, nor the other way round."""
-        same = (record.kind == "run") == (self.request.kind == "run")
-        return self.policy if same else replace(self.policy, idempotency="unproven")
 
     def _key(self, record: Record) -> str:
         """The key that the request as it is now would have in the record's place."""
