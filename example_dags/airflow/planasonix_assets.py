@@ -2,8 +2,9 @@
 
 Needs an Airflow connection `planasonix_default` (type Planasonix: host, API key). The sandbox's connections have these
 ids. A new DAG is paused, and a paused one is started by nothing: unpause the first three, then trigger
-`planasonix_assets_load`, which starts the other two of them. Unpause the last two as well: they run each night, or for
-days of your choice: `airflow backfill create --dag-id planasonix_assets_days --from-date 2026-01-05 --to-date 2026-01-06`.
+`planasonix_assets_load`, which starts the other two of them. Unpause the last two as well: they run each night,
+or for days of your choice:
+`airflow backfill create --dag-id planasonix_assets_days --from-date 2026-01-05 --to-date 2026-01-06`.
 """
 
 from __future__ import annotations
