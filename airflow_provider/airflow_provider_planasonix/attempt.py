@@ -109,7 +109,11 @@ class Attempt:
         except RunCancelledError as error:
             # Somebody cancelled it on purpose: a retry would start it against their will.
             raise AirflowFailException(str(error)) from error
-        self.log.info(report(outcome) if outcome.warnings else headline(outcome))
+        if outcome.warnings:
+            # That a table does not exist is no more than a warning, and the task is green.
+            self.log.warning(report(outcome))
+        else:
+            self.log.info(headline(outcome))
         return outcome.to_dict()
 
     # --- giving up ------------------------------------------------------------------------------------------------

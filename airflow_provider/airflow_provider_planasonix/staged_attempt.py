@@ -183,7 +183,8 @@ class StagedAttempt:
                 f"Connection {asked.request.connection_id} is busy, and if_running is 'skip': {progress.done} of "
                 f"{len(asked.stages)} stages are loaded."
             )
-        self.log.info(report_stages(outcome))
+        warned = any(stage.warnings for stage in outcome.stages)
+        (self.log.warning if warned else self.log.info)(report_stages(outcome))
         return outcome.to_dict()
 
     def _defer_until_a_stage_ends(self, progress: StagedProgress) -> None:

@@ -1,8 +1,10 @@
 """What Planasonix loads starts what needs it: by table, by whatever was loaded, by day.
 
 Needs an Airflow connection `planasonix_default` (type Planasonix: host, API key). The sandbox's connections have these
-ids. Trigger `planasonix_assets_load` to start the first three DAGs. The other two run each night, or for days of your
-choice: `airflow backfill create --dag-id planasonix_assets_days --from-date 2026-01-05 --to-date 2026-01-06`.
+ids. A new DAG is paused, and a paused one is started by nothing: unpause the first three, then trigger
+`planasonix_assets_load`, which starts the other two of them. Unpause the last two as well: they run each night,
+or for days of your choice:
+`airflow backfill create --dag-id planasonix_assets_days --from-date 2026-01-05 --to-date 2026-01-06`.
 """
 
 from __future__ import annotations

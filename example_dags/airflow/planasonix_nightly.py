@@ -1,7 +1,7 @@
 """A night with Planasonix: one sync that everything waits for, several side by side, and a window loaded again.
 
-Needs an Airflow connection `planasonix_default` (type Planasonix: host, API key). `make demo` runs this DAG against the
-sandbox, whose connections have these ids.
+Needs an Airflow connection `planasonix_default` (type Planasonix: host, API key). The sandbox's connections
+(`planasonix sandbox`) have these ids.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Needs an Airflow connection `planasonix_default`, and a user of Airflow's API who may read task instances: for example
 `PLANASONIX_AIRFLOW_URL` (unless `[api] base_url` is set), `PLANASONIX_AIRFLOW_USERNAME` and
-`PLANASONIX_AIRFLOW_PASSWORD` in the workers' environment, or a connection that is named by `airflow_conn_id`. It only tells what it would cancel, until you set `apply`: here, or in the form of the
-Trigger button.
+`PLANASONIX_AIRFLOW_PASSWORD` in the workers' environment, or a connection that is named by `airflow_conn_id`. It only
+tells what it would cancel, until you set `apply`: here, or in the form of the Trigger button.
 """
 
 from __future__ import annotations

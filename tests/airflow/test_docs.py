@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk import Connection
 from airflow.secrets.local_filesystem import load_connections_dict
 
 from airflow_provider_planasonix.hooks.settings import settings_of
+from airflow_provider_planasonix.operators.sync import PlanasonixSyncOperator
 from tests.scenarios.matrix import CELLS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +38,8 @@ CASES = [
     pytest.param(page, code, id=f"{page.parent.name}-{page.stem}-{number}")
     for page in PAGES
     for number, code in enumerate(blocks(page), 1)
-    if "airflow" in code
+    # The root README's others are for the core's environment.
+    if "airflow" in code or page.parent == FOLDER
 ]
 
 
@@ -66,6 +69,54 @@ def test_the_tests_that_it_names_are_there(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}-{page.stem}")
 def test_the_scenarios_that_it_names_are_there(page: Path) -> None:
     assert set(re.findall(r"scenarios\.md\) “([^”]+)”", page.read_text())) <= {cell.name for cell in CELLS}
+
+
+def test_no_dag_of_the_pipelines_page_needs_a_job_that_is_not_there() -> None:
+    """Each DAG runs as pasted, but the one whose whole purpose is an id that the user types in."""
+    dags: list[Any] = []
+    for code in blocks(FOLDER / "pipelines.md"):
+        kept = code.replace("with DAG(", "with keep(DAG)(")
+        exec(compile(kept, "pipelines.md", "exec"), keeping(dags))
+    assert {dag.dag_id: set(dag.params) for dag in dags if "job_id" in dag.params} == {"cancel_a_job": {"job_id"}}
+    [by_hand] = [dag for dag in dags if dag.dag_id == "cancel_a_job"]
+    assert by_hand.task_ids == ["stop_by_id"]
+
+
+def keeping(dags: list[Any]) -> dict[str, Any]:
+    """`keep` for a snippet: its DAGs, which no name holds."""
+
+    def keep(kind: Any) -> Any:
+        def made(*args: Any, **kwargs: Any) -> Any:
+            dags.append(kind(*args, **kwargs))
+            return dags[-1]
+
+        return made
+
+    return {"keep": keep}
+
+
+def test_the_sandbox_connection_of_the_readme_shows_the_button() -> None:
+    readme = (ROOT / "airflow_provider" / "README.md").read_text()
+    [text] = [each for each in re.findall(r"AIRFLOW_CONN_PLANASONIX_DEFAULT='(.*)'", readme) if "8765" in each]
+    connection = Connection.from_json(text)
+    settings = settings_of(connection, connection.extra_dejson)
+    assert settings["job_url_template"] == "http://127.0.0.1:8765/#/{kind}s/{id}"
+
+
+def test_the_examples_name_nothing_that_the_wheel_has_not() -> None:
+    for example in (ROOT / "example_dags" / "airflow").glob("*.py"):
+        assert "`make " not in example.read_text(), example.name
+
+
+def test_the_old_parameters_lead_to_the_new_ones() -> None:
+    with pytest.raises(TypeError, match="Invalid arguments were passed to PlanasonixSyncOperator") as caught:
+        PlanasonixSyncOperator(task_id="t", connection_id="c", timeout=3600, poll_interval=30)
+    page = (FOLDER / "migration.md").read_text()
+    assert "Invalid arguments were" in page
+    for old in ("timeout=3600", "poll_interval=30"):
+        name = old.partition("=")[0]
+        assert name in str(caught.value)
+        assert f"| `{old}` | `{name}_seconds`" in page
 
 
 def test_every_how_to_has_code_and_stands_in_the_index() -> None:

@@ -30,7 +30,8 @@ def operator(**parameters: Any) -> PlanasonixBackfillOperator:
     [
         ({"stage": "1 day", **WINDOW}, "stage"),
         ({"stage": timedelta(minutes=5), **WINDOW}, "stage"),
-        ({"stage": "1d", "stage_timezone": "Mars/Olympus", **WINDOW}, "timezone"),
+        ({"stage": "1d", "stage_timezone": "Mars/Olympus", **WINDOW}, "stage_timezone"),
+        ({"stage_timezone": "Berlin"}, "stage_timezone"),
         ({"stage": "1d", "max_active_stages": 0, **WINDOW}, "max_active_stages"),
         ({"stage": "1d", "stop_after_failures": 0, **WINDOW}, "stop_after_failures"),
         ({"stage": "1d", "on_clear": "again", **WINDOW}, "on_clear"),
@@ -47,6 +48,7 @@ def test_a_wrong_parameter_is_an_error_of_the_dag_file(parameters: dict[str, Any
     with pytest.raises(ConfigurationError) as caught:
         operator(**parameters)
     assert caught.value.field == field
+    assert field.removesuffix("s") in str(caught.value)
 
 
 def test_a_templated_stage_is_checked_when_it_is_known() -> None:

@@ -4,6 +4,8 @@ names the field before anything is sent.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -185,3 +187,50 @@ def test_a_literal_is_an_error_of_the_dag_file(parameters: dict[str, Any], field
     with pytest.raises(ConfigurationError) as caught:
         PlanasonixSyncOperator(task_id="t", connection_id="conn_shop_orders", **parameters)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "field"),
+    [
+        (PlanasonixSyncOperator, {"connection_id": ""}, "connection_id"),
+        (PlanasonixSyncOperator, {"connection_id": None}, "connection_id"),
+        (PlanasonixSyncOperator, {"priority": 5}, "priority"),
+        (PlanasonixSyncOperator, {"pipeline_id": " "}, "pipeline_id"),
+        (PlanasonixSyncOperator, {"expected_tables": "public.orders"}, "expected_tables"),
+        (PlanasonixBackfillOperator, {"connection_id": ""}, "connection_id"),
+        (PlanasonixBackfillOperator, {"priority": 5}, "priority"),
+        (PlanasonixBackfillOperator, {"tables": "stripe.charges"}, "tables"),
+        (PlanasonixBackfillOperator, {"tables": []}, "tables"),
+        (PlanasonixBackfillOperator, {"start_at": START.replace(tzinfo=None), "end_at": END}, "start_at"),
+        (PlanasonixBackfillOperator, {"start_at": "2026-01-01", "end_at": "{{ data_interval_end }}"}, "start_at"),
+        (PlanasonixBackfillOperator, {"start_at": "{{ data_interval_start }}", "end_at": "2026-01-01"}, "end_at"),
+        (PlanasonixBackfillOperator, {"start_at": START.date(), "end_at": END}, "start_at"),
+        (PlanasonixBackfillOperator, {"start_at": END, "end_at": START}, "end_at"),
+        (PlanasonixBackfillOperator, {"start_at": START, "end_at": START}, "end_at"),
+        (PlanasonixBackfillOperator, {"start_at": START}, "end_at"),
+        (PlanasonixBackfillOperator, {"end_at": "2026-01-01T00:00Z"}, "start_at"),
+    ],
+)
+def test_a_request_that_cannot_be_sent_is_an_error_of_the_dag_file(
+    kind: type, parameters: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        kind(**{"task_id": "t", "connection_id": "conn_shop_orders", **parameters})
+    assert caught.value.field == field
+    assert field in str(caught.value)
+
+
+def test_to_look_at_literals_does_not_import_the_models() -> None:
+    """A DAG file is parsed again and again: the models of the requests are for the worker."""
+    code = """
+import sys
+from datetime import UTC, datetime
+from airflow_provider_planasonix.operators.backfill import PlanasonixBackfillOperator
+from airflow_provider_planasonix.operators.sync import PlanasonixSyncOperator
+PlanasonixSyncOperator(task_id="s", connection_id="c", priority="low", expected_tables=["public.orders"])
+window = {"start_at": datetime(2026, 1, 1, tzinfo=UTC), "end_at": "2026-01-02T00:00Z"}
+PlanasonixBackfillOperator(task_id="b", connection_id="c", tables=["public.orders"], **window)
+print([name for name in ("planasonix.models", "planasonix.client") if name in sys.modules])
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.splitlines()[-1] == "[]"

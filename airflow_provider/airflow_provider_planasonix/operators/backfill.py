@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_planasonix._compat import AssetAlias
+from airflow_provider_planasonix.literals import check_tables, check_window
 from airflow_provider_planasonix.operators.run import PlanasonixConnectionOperator
 from airflow_provider_planasonix.rendered import is_known
 from planasonix.errors import ConfigurationError
@@ -98,7 +99,9 @@ class PlanasonixBackfillOperator(PlanasonixConnectionOperator):
         self.start_at = start_at
         self.end_at = end_at
         self.tables = tables
+        check_window(start_at, end_at)
         if tables is not None:
+            check_tables("tables", tables, may_be_empty=False)
             self._check_outlets()
         self.stage = stage
         self.partitions = partitions
@@ -178,7 +181,9 @@ class PlanasonixBackfillOperator(PlanasonixConnectionOperator):
     def _check(self) -> None:
         """A wrong word or number is an error of the DAG file, not of tonight's run; templates are not known yet."""
         from planasonix.runs import StagedBackfill, plan_partitions, plan_stages
+        from planasonix.runs.staged.windows import zone_of
 
+        zone_of(self.stage_timezone, "stage_timezone")
         if self._in_stages and not self.wait_for_completion:
             raise ConfigurationError(
                 "wait_for_completion must be True for a backfill in stages: the next stage starts when one has ended.",

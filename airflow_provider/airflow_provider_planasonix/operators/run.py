@@ -14,6 +14,7 @@ from airflow_provider_planasonix._compat import (
 )
 from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
 from airflow_provider_planasonix.links import PlanasonixJobLink
+from airflow_provider_planasonix.literals import check_connection_id, check_name
 from airflow_provider_planasonix.rendered import is_known, require_flag, type_rendered_fields
 from planasonix.errors import ConfigurationError
 from planasonix.runs.decide import IfRunning, Policy
@@ -220,4 +221,6 @@ class PlanasonixConnectionOperator(PlanasonixRunOperator):
         super().__init__(**kwargs)
         self.connection_id = connection_id
         self.priority = priority
+        check_connection_id(connection_id)
+        check_name("priority", priority)
         self._check_outlets()

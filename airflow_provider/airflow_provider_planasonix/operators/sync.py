@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from airflow_provider_planasonix.literals import check_name, check_tables
 from airflow_provider_planasonix.operators.run import PlanasonixConnectionOperator
 from planasonix.runs.requests import SyncRequest
 
@@ -61,6 +62,8 @@ class PlanasonixSyncOperator(PlanasonixConnectionOperator):
         super().__init__(connection_id=connection_id, **kwargs)
         self.pipeline_id = pipeline_id
         self.expected_tables = expected_tables
+        check_name("pipeline_id", pipeline_id)
+        check_tables("expected_tables", expected_tables, may_be_empty=True)
 
     def run_request(self, context: Any) -> SyncRequest:
         return SyncRequest(

@@ -35,6 +35,8 @@ def command(host: str, port: int, profile: str, speed: float, api_key: str, seed
     click.echo(f"Planasonix sandbox ({profile}) on {running.url}")
     click.echo(f"  PLANASONIX_BASE_URL={running.url}")
     click.echo(f"  PLANASONIX_API_KEY={shown_key}")
+    if speed > 1:
+        click.echo(f"  Its clock runs {speed:g} times as fast: use --speed 1 to try sensors with `since`.")
     click.echo(f"  job pages: {running.job_url_template}")
     if host not in ("127.0.0.1", "localhost", "::1"):
         click.echo("  Everyone who reaches this address can use the control routes: they need no key.", err=True)

@@ -39,8 +39,8 @@ class SyncRequest:
     job_type: ClassVar[str] = "connection_sync"
 
     def __post_init__(self) -> None:
-        _check_id("connection", self.connection_id)
-        object.__setattr__(self, "expected_tables", _names("expected_tables", self.expected_tables))
+        require_id("connection", self.connection_id)
+        object.__setattr__(self, "expected_tables", table_names("expected_tables", self.expected_tables))
         self._body({})
 
     @property
@@ -92,9 +92,9 @@ class BackfillRequest:
     job_type: ClassVar[str] = "backfill"
 
     def __post_init__(self) -> None:
-        _check_id("connection", self.connection_id)
+        require_id("connection", self.connection_id)
         if self.tables is not None:
-            object.__setattr__(self, "tables", _names("tables", self.tables))
+            object.__setattr__(self, "tables", table_names("tables", self.tables))
         body = self._body({})
         object.__setattr__(self, "start_at", body.start_at)
         object.__setattr__(self, "end_at", body.end_at)
@@ -175,7 +175,7 @@ class PipelineRunRequest:
     expected_tables: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        _check_id("pipeline", self.pipeline_id)
+        require_id("pipeline", self.pipeline_id)
         self._body({})
         # The key is made of them: what the caller does to its own afterwards is another wish.
         object.__setattr__(self, "variables", deepcopy(self.variables))
@@ -251,7 +251,8 @@ def request_class(operation: str) -> type[RunRequest]:
 _EXAMPLES = {"connection": "conn_01jq8k2m3n4p5q6r7s8t9u0v1", "pipeline": "pl_01hqxyz"}
 
 
-def _check_id(what: Literal["connection", "pipeline"], value: object) -> None:
+def require_id(what: Literal["connection", "pipeline"], value: object) -> None:
+    """Raises `ConfigurationError` for what cannot be an id."""
     if not isinstance(value, str) or not value.strip():
         raise ConfigurationError(
             f"{what}_id must be the id of a Planasonix {what}, got {value!r}.",
@@ -260,7 +261,7 @@ def _check_id(what: Literal["connection", "pipeline"], value: object) -> None:
         )
 
 
-def _names(field: str, value: object) -> tuple[str, ...]:
+def table_names(field: str, value: object) -> tuple[str, ...]:
     """A tuple of table names; one text would silently become its letters."""
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         raise ConfigurationError(
