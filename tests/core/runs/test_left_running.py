@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -82,13 +83,12 @@ def test_a_wait_in_an_event_loop(sandbox: Sandbox) -> None:
     assert caught.value.run_goes_on
 
 
-def test_the_next_try_that_may_not_read_its_run_either(sandbox: Sandbox) -> None:
+def test_the_next_try_that_may_not_read_its_run_waits_for_it(sandbox: Sandbox) -> None:
     ledger = MemoryLedger()
     with Planasonix(KEY, transport=sandbox.transport()) as client:
-        start(client, ledger)
-        with pytest.raises(PermissionDeniedError) as caught:
-            start(client, ledger)
-    assert caught.value.run_goes_on
+        first = start(client, ledger)
+        again = start(client, ledger)
+    assert again == replace(first, reattached=True)
 
 
 def test_a_start_that_is_refused_leaves_nothing(sandbox: Sandbox) -> None:
