@@ -46,7 +46,8 @@ def test_a_backfill_loads_the_data_interval(world: Any, deferrable: bool) -> Non
 def test_bad_input_starts_nothing_and_names_the_field(world: Any) -> None:
     run = world.start(
         f"PlanasonixBackfillOperator(task_id='load', connection_id='{world.ORDERS}', retries=0, "
-        "start_at='2026-01-02', end_at='2026-01-03')"
+        # What stands in the DAG file is refused when that is read.
+        "start_at='{{ \"2026-01-02\" }}', end_at='{{ \"2026-01-03\" }}')"
     )
     assert world.airflow.wait_run(run) == "failed"
     assert "start_at has no time zone" in world.airflow.task_log(run, "load")
