@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal, get_args
@@ -11,6 +12,9 @@ from planasonix.watch.interval import require_positive
 from planasonix.watch.protocols import Kind
 
 IfRunning = Literal["wait", "attach", "skip", "fail"]
+
+BAD_ENDS = ("failed", "cancelled")
+"""Phases in which a run has ended and loaded nothing that counts."""
 
 _CALL_SECONDS = 180.0
 """One call with all its tries lasts less: the client's deadline is two minutes."""
@@ -108,20 +112,27 @@ def by_reading(phase: str | None, *, again: bool, gone: bool = False, failed_for
         return Next.NEXT_GENERATION if again and gone else Next.ATTACH
     if phase == "succeeded":
         return Next.NEXT_GENERATION if again and failed_for_us else Next.USE
-    if phase in ("failed", "cancelled"):
+    if phase in BAD_ENDS:
         return Next.NEXT_GENERATION if again else Next.ATTACH
     if phase == "cancelling":
         return Next.AWAIT_END
     return Next.ATTACH
 
 
-def by_looking(candidates: int, *, ours: bool) -> Next:
-    """A list of the runs that may be ours; `ours`: one of them carries our token."""
+def by_looking(phases: Sequence[str], *, ours: bool, again: bool) -> Next:
+    """A list of the runs that may be ours, by their phases; `ours`: one of them carries our token.
+
+    `again`: asked for in an earlier try. A worker that was told to stop may have cancelled its job with its last
+    breath, where the ledger took no note any more: such a run is nothing to wait for, whosoever it was.
+    """
     if ours:
         return Next.READ
-    if candidates == 0:
-        return Next.POST
-    return Next.ADOPT if candidates == 1 else Next.UNKNOWN
+    alive = [phase for phase in phases if not (again and phase in BAD_ENDS)]
+    if not alive:
+        return Next.NEXT_GENERATION if phases else Next.POST
+    if len(alive) > 1:
+        return Next.UNKNOWN
+    return Next.WAIT_FOR_OTHER if again and alive == ["cancelling"] else Next.ADOPT
 
 
 Answer = Literal["accepted", "busy", "misused", "refused", "lost"]

@@ -51,6 +51,9 @@ a run that carries our token in its metadata                          ours: GET 
 no run                                                                POST
 one run that no ledger claims                                         adopt it, unowned: waited for, never cancelled
 several                                                               `OutcomeUnknownError` with the key
+asked for in an earlier try, and only runs that failed or were        next generation: were one of them ours it would be
+cancelled                                                             due, and were none ours nothing runs for us
+the same, and one is cancelling                                       busy: another look follows its end
 the list cannot be read now                                           busy: another look follows
 ====================================================================  ============================================
 """
@@ -71,7 +74,7 @@ from planasonix.errors import (
     TransportError,
 )
 from planasonix.runs.busy import busy_run, nothing_to_attach_to
-from planasonix.runs.decide import BUSY, Next, Policy, by_answer, by_looking, by_memory, by_reading, classify
+from planasonix.runs.decide import BAD_ENDS, BUSY, Next, Policy, by_answer, by_looking, by_memory, by_reading, classify
 from planasonix.runs.effects import Post, RunView, Save, Say, Sleep, Steps
 from planasonix.runs.handle import RunHandle
 from planasonix.runs.identity import read_run
@@ -243,7 +246,12 @@ class Start:
             # Failing here would leave the job, if there is one, running with nobody to wait for it.
             yield Say("warning", f"whether it was started cannot be seen now, another look follows: {error}")
             return record, None, Next.WAIT_FOR_OTHER
-        step = by_looking(len(candidates), ours=ours is not None)
+        step = by_looking([run.phase for run in candidates], ours=ours is not None, again=not self._sent_here)
+        if step is Next.NEXT_GENERATION:
+            *others, last = candidates
+            record = replace(record, earlier_ids=(*record.earlier_ids, *(run.id for run in others)))
+            return self._named(record, last), None, step
+        candidates = [run for run in candidates if self._sent_here or run.phase not in BAD_ENDS]
         if step is Next.UNKNOWN:
             ids = ", ".join(run.id for run in candidates)
             raise self._unknown(record, f"{len(candidates)} {record.kind}s were started since: {ids}")
@@ -251,7 +259,7 @@ class Start:
             record = self._named(record, ours)
             yield Save(record)
             return record, ours, step
-        return record, candidates[0] if step is Next.ADOPT else None, step
+        return record, candidates[0] if step in (Next.ADOPT, Next.WAIT_FOR_OTHER) else None, step
 
     def _adopt(self, record: Record, run: RunView | None) -> Steps[Started]:
         assert run is not None  # noqa: S101 - ADOPT always comes with the run to adopt

@@ -86,3 +86,28 @@ def test_the_request_of_another_machine_may_have_made_what_seems_older(make_worl
     world.add_job("running", age=30.0)
     record = replace(Record.fresh("intent-1", world.request, {}), sent_at=world.now - 10.0)
     assert (world.run(record, idempotency="unproven").how, world.posts) == ("adopted", 0)
+
+
+@pytest.mark.parametrize("kind", ["job", "run"])
+def test_what_a_stopped_worker_cancelled_with_its_last_breath_is_not_waited_for(make_world: Any, kind: str) -> None:
+    """It could not write down any more which run it was: the next try starts its own, and never comes back to this."""
+    world = make_world(kind=kind)
+    lost = world.add_job("cancelled", age=5.0)
+    record = replace(Record.fresh("intent-1", world.request, {}), sent_at=world.now - 10.0)
+    started = world.run(record, idempotency="unproven")
+    assert (started.how, started.handle.owned, started.handle.generation, world.posts) == ("started", True, 1, 1)
+    assert world.stored.earlier_ids == (lost.id,)
+
+
+def test_what_it_is_still_cancelling_keeps_the_connection_busy(make_world: Any) -> None:
+    world = make_world()
+    lost = world.add_job("canceling", age=5.0)
+    record = replace(Record.fresh("intent-1", world.request, {}), sent_at=world.now - 10.0)
+    started = world.run(record, idempotency="unproven")
+    assert (started.how, started.busy_run_id, world.posts) == ("busy", lost.id, 0)
+
+
+def test_in_the_try_that_asked_a_bad_end_is_its_result(make_world: Any) -> None:
+    world = make_world(lose=1, next_status="failed")
+    started = world.run(idempotency="unproven")
+    assert (started.how, started.run.phase, world.posts) == ("adopted", "failed", 1)

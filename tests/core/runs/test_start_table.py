@@ -227,12 +227,29 @@ ROWS: list[Row] = [
                 "adopted",
                 1,
             ),
+            *[
+                (
+                    f"lost before, it {end}, key {keys}",
+                    lambda w, end=end: accepted_before(w, end),
+                    "LIST GET SAVE POST SAVE",
+                    "started",
+                    2,
+                )
+                for end in ("failed", "cancelled")
+            ],
             (
-                f"lost before, it failed, key {keys}",
-                lambda w: accepted_before(w, "failed"),
-                "LIST GET SAVE",
-                "adopted",
+                f"lost before, it is cancelling, key {keys}",
+                lambda w: accepted_before(w, "canceling"),
+                "LIST GET",
+                "busy",
                 1,
+            ),
+            (
+                f"lost before, one job that was cancelled and one that runs, key {keys}",
+                lambda w: (accepted_before(w, "cancelled"), w.add_job("running", age=5))[0],
+                "LIST GET GET SAVE",
+                "adopted",
+                2,
             ),
         )
     ],
@@ -562,7 +579,7 @@ def test_a_job_that_had_ended_before_we_asked_is_not_ours(world: Any) -> None:
 
 @pytest.mark.parametrize(("age", "adopted"), [(50, False), (-1, True)])
 def test_an_ended_job_whose_end_is_not_told_is_judged_by_its_creation(world: Any, age: int, adopted: bool) -> None:
-    found = world.add_job("failed", age=age)
+    found = world.add_job("succeeded", age=age)
     started = world.run(sent(world), idempotency="ignored")
     assert (started.handle.id == found.id) is adopted
 

@@ -106,7 +106,7 @@ class Follow:
         yield Sleep(self.policy.settle_seconds)
         steps = look(record, request_class(record.operation), self.policy)
         ours, candidates = yield from kept_in_entry(steps, name, lambda _: entry)
-        step = by_looking(len(candidates), ours=ours is not None)
+        step = by_looking([run.phase for run in candidates], ours=ours is not None, again=False)
         if step not in (Next.READ, Next.ADOPT):
             ids = ", ".join(run.id for run in candidates) or "there is none"
             yield Say("warning", f"the answer to the start of stage {name} was lost; what may be its run: {ids}")
