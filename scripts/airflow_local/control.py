@@ -220,11 +220,16 @@ class Control:
         lines = [f"at {datetime.now(UTC):%H:%M:%S}Z, home {self.home}"]
         if run is not None:
             lines.append(f"run {run.run_id}: {self.database.run_state(run)}")
-            for row in self.database.tasks(run):
+            rows = self.database.tasks(run)
+            lines += [f"  {row.task_id}[{row.map_index}] {row.state}, try {row.try_number}" for row in rows]
+            # What went wrong first: whoever prints this may cut it.
+            for row in sorted(rows, key=lambda row: row.state in ("success", "skipped")):
                 lines.append(f"  now      {row}")
                 earlier = self.database.history(run, row.task_id, row.map_index)
                 lines += [f"  earlier  {old}" for old in earlier]
-                lines.append("  log      " + "\n           ".join(self.task_log(run, row.task_id).splitlines()[-15:]))
+                log = self.task_log(run, row.task_id, map_index=row.map_index).splitlines()[-15:]
+                lines.append("  log      " + "\n           ".join(line[:600] for line in log))
+            lines += [f"  airflow  {event}" for event in self.database.events(run)]
         lines += [f"import error {error}" for error in self.database.import_errors().values()]
         return "\n".join(lines)
 

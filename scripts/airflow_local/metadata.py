@@ -150,7 +150,16 @@ class Metadata:
             run.dag_id,
             run.run_id,
         )
-        return [{**dict(row), "extra": json.loads(row["extra"])} for row in rows]
+        return [{**dict(row), "extra": _json(row["extra"])} for row in rows]
+
+    def events(self, run: Run) -> list[str]:
+        """Return what Airflow itself noted about a run's tasks: a heartbeat that was missed, a state that changed."""
+        rows = self.query(
+            "SELECT task_id, map_index, event, extra FROM log WHERE dag_id = ? AND run_id = ? ORDER BY id",
+            run.dag_id,
+            run.run_id,
+        )
+        return [f"{row['task_id']}[{row['map_index']}] {row['event']} {row['extra'] or ''}" for row in rows]
 
     def run_state(self, run: Run) -> str | None:
         rows = self.query("SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ?", run.dag_id, run.run_id)

@@ -61,3 +61,26 @@ def test_clear_and_marks(airflow: LocalAirflow, dag) -> None:
     airflow.mark(run, "wait", "failed")
     assert airflow.wait_run(run) == "failed"
     airflow.wait_until(lambda: not airflow.database.triggers(), "the trigger row to go", 10)
+
+
+MAPPED = """
+    @task
+    def good():
+        return 1
+
+    @task
+    def one_is_bad(number):
+        if number == 1:
+            raise ValueError("a mistake in number one")
+
+    good()
+    one_is_bad.expand(number=[0, 1])
+"""
+
+
+def test_a_dump_tells_first_what_failed(airflow: LocalAirflow, dag) -> None:
+    run = airflow.trigger(dag(MAPPED))
+    assert airflow.wait_run(run) == "failed"
+    dumped = airflow.dump(run)
+    assert "one_is_bad[1] failed, try 1" in dumped
+    assert dumped.index("a mistake in number one") < dumped.index("now      TaskRow(id=", dumped.index("now ") + 1)
