@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_planasonix._compat import AirflowFailException, AirflowSkipException
 from airflow_provider_planasonix.book import TaskStateBook
+from airflow_provider_planasonix.deferring import defer_while_busy, framework_timeout, time_limit
 from airflow_provider_planasonix.giving_up import cancel_on_signal, given_up_on_signal, is_given_up_now
 from airflow_provider_planasonix.ledger import TaskStateLedger
 from airflow_provider_planasonix.links import PlanasonixJobLink
@@ -25,7 +25,6 @@ from planasonix.runs import (
     RunRequest,
     Started,
     Story,
-    busy_pause_seconds,
     cancel_stages,
     end_at_deadline,
     find_lost_run,
@@ -46,9 +45,6 @@ if TYPE_CHECKING:
     from planasonix import Planasonix
     from planasonix.runs import Outcome
 
-FRAMEWORK_SLACK = timedelta(minutes=10)
-"""How much later than ours Airflow's own deadline of a deferral is: ours can cancel and tell why."""
-
 
 def policy_of(operator: PlanasonixRunOperator, client: Planasonix, operation: str = "connections.sync") -> Policy:
     """How the run engine behaves for this task."""
@@ -62,15 +58,6 @@ def policy_of(operator: PlanasonixRunOperator, client: Planasonix, operation: st
         # What nobody would cancel while the task lives, reconcile leaves alone afterwards.
         leave_running=not operator.cancel_on_kill or not operator.wait_for_completion,
     )
-
-
-def time_limit(operator: PlanasonixRunOperator, ledger: TaskStateLedger) -> float | None:
-    """When this try's `execution_timeout` is over, its waits included; seconds since the epoch.
-
-    None without one, and where the task waits on a worker: Airflow ends it there itself, and never a deferred one.
-    """
-    limit = operator.execution_timeout
-    return None if limit is None or not operator.deferrable else ledger.began_at + limit.total_seconds()
 
 
 class Attempt:
@@ -221,24 +208,7 @@ class Attempt:
         if not operator.deferrable:
             wait_while_busy(client, started, since=since, until=until)
             return
-        limit = time_limit(operator, self.ledger)
-        until = until if limit is None else min(until, limit)
-        now = time.time()
-        from airflow_provider_planasonix.triggers.busy import PlanasonixBusyTrigger
-
-        operator.defer(
-            trigger=PlanasonixBusyTrigger(
-                started.busy_kind,
-                started.busy_run_id,
-                until,
-                operator.planasonix_conn_id,
-                operator.poll_interval_seconds,
-                busy_pause_seconds(now - since),
-                now,
-            ),
-            method_name="execute_again",
-            timeout=timedelta(seconds=max(0.0, until - now)) + FRAMEWORK_SLACK,
-        )
+        defer_while_busy(operator, self.ledger, started.busy_kind, started.busy_run_id, since=since, until=until)
 
     def _end_at_time_limit(self, client: Planasonix) -> None:
         """Of a task that is resumed after its busy wait: a run that it started now would be cancelled at once."""
@@ -269,7 +239,7 @@ class Attempt:
                 now,
             ),
             method_name="execute_complete",
-            timeout=timedelta(seconds=max(0.0, handle.deadline_at - now)) + FRAMEWORK_SLACK,
+            timeout=framework_timeout(handle.deadline_at, now),
         )
 
     def _note_end(self, handle: RunHandle, outcome: Outcome) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_planasonix._compat import AirflowFailException, AirflowSkipException
-from airflow_provider_planasonix.attempt import FRAMEWORK_SLACK, policy_of, time_limit
+from airflow_provider_planasonix.attempt import policy_of
 from airflow_provider_planasonix.book import TaskStateBook
+from airflow_provider_planasonix.deferring import defer_while_busy, framework_timeout, time_limit
 from airflow_provider_planasonix.giving_up import cancel_on_signal, given_up_on_signal, is_given_up_now
 from airflow_provider_planasonix.ledger import TaskStateLedger
 from airflow_provider_planasonix.links import PlanasonixJobLink
@@ -30,7 +30,6 @@ from planasonix.runs import (
     StagedBackfill,
     StagedProgress,
     advance_stages,
-    busy_pause_seconds,
     busy_until,
     cancel_stages,
     give_up,
@@ -207,30 +206,19 @@ class StagedAttempt:
                 now,
             ),
             method_name="execute_again",
-            timeout=timedelta(seconds=max(0.0, min(handle.deadline_at for handle in handles) - now)) + FRAMEWORK_SLACK,
+            timeout=framework_timeout(min(handle.deadline_at for handle in handles), now),
         )
 
     def _defer_while_busy(self, client: Planasonix, asked: StagedBackfill, progress: StagedProgress) -> None:
         operator = self.operator
         until = busy_until(progress, policy_of(operator, client), asked.request.connection_id)
-        limit = time_limit(operator, self.ledger)
-        until = until if limit is None else min(until, limit)
-        now = time.time()
-        since = progress.busy_since or now
-        from airflow_provider_planasonix.triggers.busy import PlanasonixBusyTrigger
-
-        operator.defer(
-            trigger=PlanasonixBusyTrigger(
-                progress.busy_kind,
-                progress.busy_run_id,
-                until,
-                operator.planasonix_conn_id,
-                operator.poll_interval_seconds,
-                busy_pause_seconds(now - since),
-                now,
-            ),
-            method_name="execute_again",
-            timeout=timedelta(seconds=max(0.0, until - now)) + FRAMEWORK_SLACK,
+        defer_while_busy(
+            operator,
+            self.ledger,
+            progress.busy_kind,
+            progress.busy_run_id,
+            since=progress.busy_since or time.time(),
+            until=until,
         )
 
     # --- the task's own time limit ----------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ class PlanasonixRunSensor(BaseSensorOperator):
     def execute(self, context: Any) -> dict[str, Any] | None:
         if not self.deferrable:
             return super().execute(context)
-        from airflow_provider_planasonix.attempt import FRAMEWORK_SLACK
+        from airflow_provider_planasonix.deferring import FRAMEWORK_SLACK
         from airflow_provider_planasonix.looking import Looking
 
         looking = Looking(self, context)
