@@ -150,7 +150,7 @@ class Control:
         *states: str | None,
         map_index: int = -1,
         try_number: int | None = None,
-        timeout_seconds: float = 40.0,
+        timeout_seconds: float = 90.0,
     ) -> TaskRow:
         """Wait until a task is in one of the states and return its row.
 

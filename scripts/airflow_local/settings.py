@@ -18,8 +18,8 @@ class Intervals:
     health: a triggerer or scheduler that was killed counts as dead after it.
     """
 
-    task_heartbeat_timeout: int = 8
-    health: int = 6
+    task_heartbeat_timeout: int = 15
+    health: int = 10
     scheduler_idle: float = 0.3
 
 

@@ -49,7 +49,7 @@ def test_opting_out_holds_for_clear_too(world: Any) -> None:
     world.waiting(run, deferrable=True)
     world.airflow.clear(run, "sync")
     world.airflow.wait_until(
-        lambda: world.calls("connections.sync") >= 2, "the new attempt to find the connection busy", 40
+        lambda: world.calls("connections.sync") >= 2, "the new attempt to find the connection busy", 90
     )
     assert world.statuses() == ["running"]
     world.finish(world.wait_for_job())

@@ -86,6 +86,6 @@ def test_a_run_whose_task_is_marked_failed_is_cancelled(world: Any, dag: Any, de
     run = run_pipeline(world, dag, deferrable=deferrable)
     world.waiting(run, deferrable, look="runs.get")
     world.airflow.mark(run, "sync", "failed")
-    world.airflow.wait_until(lambda: [each["status"] for each in runs(world)] == ["canceled"], "the cancel", 40)
+    world.airflow.wait_until(lambda: [each["status"] for each in runs(world)] == ["canceled"], "the cancel", 90)
     assert world.airflow.wait_run(run) == "failed"
     assert world.calls("runs.cancel") >= 1

@@ -78,7 +78,7 @@ def test_a_sync_that_nobody_here_started_is_found_in_the_triggerer(world: Any, s
     run = start(f"PlanasonixJobSensor(task_id='wait', {SINCE}, deferrable=True, poke_interval=0.5)")
     world.airflow.wait_task(run, "wait", "deferred")
     before = world.calls("jobs.list")
-    world.airflow.wait_until(lambda: world.calls("jobs.list") > before + 1, "the trigger to look", 40)
+    world.airflow.wait_until(lambda: world.calls("jobs.list") > before + 1, "the trigger to look", 90)
     # A failed one first: while a newer one goes on, it does not matter.
     failed = somebody.connections.sync(ORDERS)
     world.finish({"id": failed.id}, "failed")
@@ -194,7 +194,7 @@ def test_a_sensor_that_starts_in_the_triggerer(world: Any, start: Any, somebody:
     # From before the interval that the template names: it must not count.
     early = somebody.connections.sync(ORDERS)
     world.finish({"id": early.id})
-    world.sandbox.control("POST", "clock/advance", {"seconds": 2})
+    world.sandbox.control("POST", "clock/advance", {"seconds": 60})
     run = start(
         f"PlanasonixJobSensor(task_id='wait', {SINCE}, deferrable=True, start_from_trigger=True, poke_interval=0.5)",
         since=datetime.now(UTC) + timedelta(seconds=1),
