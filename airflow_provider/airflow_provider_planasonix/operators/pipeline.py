@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, ClassVar, Never
 
+from airflow_provider_planasonix.literals import check_name
 from airflow_provider_planasonix.operators.run import PlanasonixRunOperator
-from airflow_provider_planasonix.rendered import require_flag
+from airflow_provider_planasonix.rendered import is_known, require_flag
 from planasonix.errors import ConfigurationError
 from planasonix.runs.requests import PipelineRunRequest
 
@@ -132,12 +133,13 @@ class PlanasonixRunPipelineOperator(PlanasonixRunOperator):
     def _check_literals(self) -> None:
         """What is wrong whatever templates and other tasks' results come to."""
         for name in ("pipeline_id", "pipeline_name", "environment"):
-            value = getattr(self, name)
-            if isinstance(value, str) and not value.strip():
-                _refuse(name, "is empty", "Leave it out, or give it a value.")
-        if isinstance(self.variables, str) and "{{" not in self.variables and "{%" not in self.variables:
-            _object(self.variables)
-        elif isinstance(self.variables, list | tuple | set | int | float):
+            check_name(name, getattr(self, name))
+        variables = self.variables
+        if variables is None or not is_known(variables):
+            return
+        if isinstance(variables, str):
+            _object(variables)
+        elif not isinstance(variables, Mapping) or not all(isinstance(name, str) for name in variables):
             _refuse(
                 "variables", "must be a dict by the names of the pipeline's variables", "As in {'day': '{{ ds }}'}."
             )
