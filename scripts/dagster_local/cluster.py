@@ -16,11 +16,10 @@ from scripts.dagster_local.control import Control
 from scripts.dagster_local.errors import DagsterTimeout, GraphQLError, LocalDagsterError
 from scripts.dagster_local.events import error_text
 from scripts.dagster_local.graphql import GraphQL
-from scripts.dagster_local.project import NAME, environment, write_definitions, write_project, write_settings
+from scripts.dagster_local.project import NAME, ROOT, environment, write_definitions, write_project, write_settings
 from scripts.local.components import Component, Guard
 from scripts.local.ports import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venvs" / "dagster"
 # Set to keep the home folder (logs, databases) of every Dagster that this package starts.
 KEEP_VARIABLE = "KEEP_LOCAL_DAGSTER"
