@@ -18,7 +18,7 @@ StepEvent = dg.MaterializeResult | dg.AssetMaterialization | dg.AssetObservation
 class PlanasonixEventIterator(Iterator[StepEvent]):
     """The events of a step; nothing is started before the first is asked for.
 
-        yield from workspace.sync_and_poll(context).fetch_column_metadata()
+    yield from workspace.sync_and_poll(context).fetch_column_metadata()
     """
 
     def __init__(
