@@ -1,0 +1,125 @@
+"""The end of a step from outside: who asked for it, and what becomes of its job.
+
+Dagster tells a step by a signal, and the same one for a user's Terminate, for an eviction of its pod and for the end of
+`dg dev`. Which it was, the status of the run tells.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import dagster as dg
+
+from dagster_planasonix._compat import was_asked_to_end
+
+INTERRUPTS = (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)
+"""What a signal becomes in a step. Neither is an `Exception`."""
+
+Verdict = Literal["going", "given up", "ended"]
+
+CANCEL_SECONDS = 10.0
+"""What a cancel may take in all: Kubernetes kills a pod thirty seconds after its signal."""
+
+
+def verdict_on(context: Any) -> tuple[Verdict, str]:
+    """(what Dagster thinks of the step's run now, the reason in words).
+
+    ==================================================  ===========  ==================================================
+    the run                                             verdict      because
+    ==================================================  ===========  ==================================================
+    CANCELING, CANCELED                                 given up     a user pressed Terminate, or its maximum runtime
+                                                                     is over
+    FAILURE, after somebody had asked for its end       given up     the maximum runtime: Dagster marks the run as
+                                                                     failed once its worker has been told
+    FAILURE, SUCCESS else                               ended        run monitoring lost sight of its worker: a retry
+                                                                     of the run goes on with the job
+    of an instance in memory                            given up     it is gone with the process: no run could ever
+                                                                     find the job again
+    any other                                           going        eviction, redeploy, restart: whoever takes over
+                                                                     goes on with the job
+    it cannot be read                                   going        in doubt a job is left running
+    ==================================================  ===========  ==================================================
+    """
+    try:
+        instance, run_id = context.instance, context.run.run_id
+        run = instance.get_run_by_id(run_id)
+        status = None if run is None else run.status
+        if status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED):
+            return "given up", "the run was terminated"
+        if status is dg.DagsterRunStatus.FAILURE and was_asked_to_end(instance, run_id):
+            return "given up", "the run was terminated"
+        if status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS):
+            return "ended", f"the run has ended ({status.value})"
+        if instance.is_ephemeral:
+            return "given up", "the process that holds the run was interrupted"
+        return "going", f"the run is {status.value if status else 'unknown'}, and nobody asked for its end"
+    except Exception as error:
+        return "going", f"the run's status could not be read ({type(error).__name__})"
+
+
+def refuse_to_start(context: Any) -> None:
+    """Raise `Failure`, without a retry, where Dagster gave the step's run up: nothing may start any more.
+
+    With a `RetryPolicy`, the in-process executor begins a terminated step again while its run is CANCELING.
+    """
+    if context.instance.is_ephemeral:
+        return
+    verdict, why = verdict_on(context)
+    if verdict != "going":
+        raise dg.Failure(f"Nothing is started in Planasonix: {why}.", allow_retries=False)
+
+
+class Interrupts:
+    """The signals of a step: raised at once, but while a start request is under way.
+
+    Breaking that off would lose the id of the job that it makes. So the first signal is noted then, and raised by
+    `release`; a second one breaks everything off.
+    """
+
+    def __init__(self) -> None:
+        self._held = False
+        self._noted = False
+
+    def hold(self) -> None:
+        """From here on the first signal is only noted. Raises one that was noted before."""
+        self._raise_noted()
+        self._held = True
+
+    def release(self) -> None:
+        """Raises what came meanwhile."""
+        self._held = False
+        self._raise_noted()
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Receive the signals as long as this lasts. Outside the main thread there are none."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            for number in before:
+                signal.signal(number, self._handle)
+            yield
+        finally:
+            for number, handler in before.items():
+                # None stands for a handler that was not set from Python, and cannot be put back.
+                if handler is not None:
+                    signal.signal(number, handler)
+        self.release()
+
+    def _handle(self, *_: object) -> None:
+        if self._held and not self._noted:
+            self._noted = True
+            return
+        self._noted = False
+        raise dg.DagsterExecutionInterruptedError()
+
+    def _raise_noted(self) -> None:
+        if self._noted:
+            self._noted = False
+            raise dg.DagsterExecutionInterruptedError()
