@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from planasonix.errors import AuthenticationError, PermissionDeniedError, PlanasonixError
 from planasonix.runs.effects import RunView
 from planasonix.runs.polled.cursor import OPEN_AT_MOST, OpenRun, Place, RunKey
@@ -39,7 +37,7 @@ def list_all(look: Look, connection_ids: list[str]) -> None:
                 look.cursor.next_turn, look.lists_were_cut = connection_id, True
                 look.log("info", f"the lists of connections from {connection_id} on are left to the next look")
                 break
-            listed = _list_alone(look, connection_id, kind) or listed
+            listed = _list_alone(look, connection_id, kind, now) or listed
         if look.lists_were_cut:
             break
     if look.polled.calls_failed and not listed:
@@ -49,7 +47,7 @@ def list_all(look: Look, connection_ids: list[str]) -> None:
 def _server_now(look: Look) -> float:
     if look.client.clock_offset_seconds is None:
         look.client.jobs.list_page(limit=1)  # tells how far the API's clock is from ours
-    return time.time() + (look.client.clock_offset_seconds or 0.0)
+    return look.now() + (look.client.clock_offset_seconds or 0.0)
 
 
 def _new_place(look: Look, now: float) -> Place:
@@ -85,11 +83,11 @@ def _list_together(look: Look, kind: Kind, now: float) -> frozenset[str]:
     return frozenset(listings)
 
 
-def _list_alone(look: Look, connection_id: str, kind: Kind) -> bool:
+def _list_alone(look: Look, connection_id: str, kind: Kind, now: float) -> bool:
     mark = look.cursor.places[connection_id].marks[kind]
     since = mark - look.overlap_seconds
     try:
-        listing = list_own(look.client, kind, connection_id, since, mark=mark, now=_server_now(look))
+        listing = list_own(look.client, kind, connection_id, since, mark=mark, now=now)
     except (AuthenticationError, PermissionDeniedError):
         raise
     except PlanasonixError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ class Polled:
 
 @dataclass
 class Look:
-    """One look. `until` and what it is compared with are seconds of the monotonic clock."""
+    """One look. `now` gives our own seconds since the epoch; the time limit runs by the monotonic clock."""
 
     client: Planasonix
     cursor: PollCursor
@@ -45,6 +46,7 @@ class Look:
     seconds: float
     overlap_seconds: float
     first_look_back_seconds: float
+    now: Callable[[], float]
     began: float = field(default_factory=time.monotonic)
     polled: Polled = field(default_factory=Polled)
     rows: dict[tuple[str, RunKey], RunView] = field(default_factory=dict[tuple[str, RunKey], RunView])

@@ -7,7 +7,8 @@ creation. One run that cannot be told holds up none of the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from planasonix.runs.drivers import Log
@@ -37,6 +38,7 @@ def poll_runs(
     seconds: float = 40.0,
     overlap_seconds: float = OVERLAP_SECONDS,
     first_look_back_seconds: float = FIRST_LOOK_BACK_SECONDS,
+    now: Callable[[], float] = time.time,
 ) -> Polled:
     """Look once, for about `seconds` at most, and tell the listener of each run that ended; moves the cursor on.
 
@@ -68,7 +70,7 @@ def poll_runs(
     conn_shop_orders job succeeded
     """
     looking = client.with_options(max_tries=2, deadline_seconds=_CALL_SECONDS)
-    look = Look(looking, cursor, listener, log, seconds, overlap_seconds, first_look_back_seconds)
+    look = Look(looking, cursor, listener, log, seconds, overlap_seconds, first_look_back_seconds, now)
     list_all(look, sorted(set(connection_ids)))
     tell_all(look)
     for place in cursor.places.values():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import zip_longest
@@ -53,7 +52,7 @@ def _worth_a_read(look: Look) -> dict[str, list[RunKey]]:
     for connection_id, place in look.cursor.places.items():
         for key, one in place.open.items():
             row = look.rows.get((connection_id, key))
-            if _is_due(one):
+            if _is_due(look, one):
                 worth.add((connection_id, key))
             elif row is None:
                 unlisted[key[0]].append((connection_id, key))
@@ -104,7 +103,7 @@ def _tell(look: Look, connection_id: str, key: RunKey) -> None:
         if run.id != run_id or shown_target(run, kind) not in (None, connection_id):
             raise NotFoundError(f"{kind} {run_id} is shown as another one's.", status_code=404)
         if run.phase not in ENDED_PHASES:
-            if _is_due(one):
+            if _is_due(look, one):
                 look.listener.overdue(connection_id, kind, run)
                 one.due_at = None
             return
@@ -125,8 +124,8 @@ def _tell(look: Look, connection_id: str, key: RunKey) -> None:
         look.polled.told += 1
 
 
-def _is_due(one: OpenRun) -> bool:
-    return one.due_at is not None and one.due_at <= time.time()
+def _is_due(look: Look, one: OpenRun) -> bool:
+    return one.due_at is not None and one.due_at <= look.now()
 
 
 def _ended_before(run: RunView, moment: float) -> bool:
