@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from scripts.airflow_local import Intervals, LocalAirflow
-from scripts.airflow_local.sandbox import SandboxProcess
+from scripts.local.sandbox import SandboxProcess
 from tests.scenarios.drivers.airflow import AirflowDriver
 from tests.scenarios.judge import differences
 from tests.scenarios.matrix import SCENARIOS

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from scripts.airflow_local import LocalAirflow, proc
+from scripts.airflow_local import LocalAirflow
 from scripts.airflow_local import Run as DagRun
-from scripts.airflow_local.sandbox import SandboxProcess
+from scripts.local import proc
+from scripts.local.sandbox import SandboxProcess
 from tests.scenarios.driver import Placed, Run, Told
 from tests.scenarios.scenario import Cleaner, Exit, Moment, Scenario, TaskEnd
 
