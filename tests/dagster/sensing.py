@@ -122,5 +122,5 @@ class Setting:
 
 @contextmanager
 def setting_with(settings: dict[str, Any] | None = None, **switches: Any) -> Iterator[Setting]:
-    with Sandbox(**switches).serve() as sandbox, dg.instance_for_test() as instance:
+    with Sandbox(**switches).serve() as sandbox, dg.DagsterInstance.ephemeral() as instance:
         yield Setting(sandbox, instance, **settings or {})
