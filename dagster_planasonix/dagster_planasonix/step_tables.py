@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dagster as dg
 
-from dagster_planasonix.targets import CONNECTION_ID, TABLE, TableAsset, tables_of
+from dagster_planasonix.targets import CONNECTION_ID, TABLE, TableAsset, match_table, tables_of
 from planasonix.errors import ConfigurationError
 
 
@@ -47,6 +47,28 @@ def step_tables(context: Any) -> list[StepTables]:
         raise _nothing_to_load(context)
     connections = dict.fromkeys(tables[key].connection_id for key in selected)
     return [_of_connection(connection_id, tables, selected) for connection_id in connections]
+
+
+def only_tables(connections: Sequence[StepTables], names: Sequence[str]) -> list[StepTables]:
+    """Of these, what is one of the tables named. Raises `ConfigurationError` for a name that is no selected asset's."""
+    keys: set[dg.AssetKey] = set()
+    for name in names:
+        found = [
+            asset.asset_key
+            for each in connections
+            if (asset := match_table(name, [each.tables[key] for key in each.selected])) is not None
+        ]
+        if len(found) != 1:
+            known = ", ".join(table for each in connections for table in each.selected_tables)
+            raise ConfigurationError(
+                f"tables names {name!r}, which is {'no table' if not found else 'more than one'} of the selected "
+                "assets.",
+                field="tables",
+                hint=f"Those are: {known}.",
+            )
+        keys.update(found)
+    fewer = [replace(each, selected=tuple(key for key in each.selected if key in keys)) for each in connections]
+    return [each for each in fewer if each.selected]
 
 
 def selected_checks(context: Any) -> list[dg.AssetCheckSpec]:
