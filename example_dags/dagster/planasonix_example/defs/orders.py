@@ -3,18 +3,20 @@
 from collections.abc import Iterable
 
 import dagster as dg
+from planasonix_example.account import SNAPSHOT, workspace
 
 from dagster_planasonix import DagsterPlanasonixTranslator, PlanasonixTableProps, planasonix_assets
 from dagster_planasonix.checks import check_specs
 from dagster_planasonix.run_config import PlanasonixRunConfig
-from planasonix_example.account import SNAPSHOT, workspace
 
 
 class Shop(DagsterPlanasonixTranslator):
     """Keys below `raw`, and a check that orders came at all."""
 
     def get_asset_spec(self, props: PlanasonixTableProps) -> dg.AssetSpec:
-        return super().get_asset_spec(props).replace_attributes(key=["raw", "shop", props.table_name], group_name="shop")
+        return (
+            super().get_asset_spec(props).replace_attributes(key=["raw", "shop", props.table_name], group_name="shop")
+        )
 
     def get_check_specs(self, props: PlanasonixTableProps) -> Iterable[dg.AssetCheckSpec]:
         key = dg.AssetKey(["raw", "shop", props.table_name])
