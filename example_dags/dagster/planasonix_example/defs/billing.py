@@ -1,10 +1,10 @@
 """Detached: the run submits the job and ends; the sensor tells of its end, and of the jobs that others start."""
 
 import dagster as dg
-from planasonix_example.account import SNAPSHOT, workspace
 
 from dagster_planasonix import build_planasonix_assets_definitions
 from dagster_planasonix.sensors.polling import build_planasonix_polling_sensor
+from planasonix_example.account import SNAPSHOT, workspace
 
 
 @dg.definitions

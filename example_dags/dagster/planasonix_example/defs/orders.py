@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 
 import dagster as dg
-from planasonix_example.account import SNAPSHOT, workspace
 
 from dagster_planasonix import DagsterPlanasonixTranslator, PlanasonixTableProps, planasonix_assets
 from dagster_planasonix.checks import check_specs
 from dagster_planasonix.run_config import PlanasonixRunConfig
+from planasonix_example.account import SNAPSHOT, workspace
 
 
 class Shop(DagsterPlanasonixTranslator):

@@ -1,9 +1,9 @@
 """Days as partitions: each is a backfill of its own window, several of them in one run."""
 
 import dagster as dg
-from planasonix_example.account import SNAPSHOT, workspace
 
 from dagster_planasonix import build_planasonix_assets_definitions
+from planasonix_example.account import SNAPSHOT, workspace
 
 days = dg.DailyPartitionsDefinition("2026-01-01", timezone="Europe/Berlin")
 
