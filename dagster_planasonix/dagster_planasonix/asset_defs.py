@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import dagster as dg
 
@@ -14,6 +14,7 @@ from dagster_planasonix.selection import ConnectionSelector
 from dagster_planasonix.specs import connection_specs
 from dagster_planasonix.state import WorkspaceState
 from dagster_planasonix.translator import DagsterPlanasonixTranslator
+from planasonix.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from dagster_planasonix.workspace import PlanasonixWorkspace
@@ -96,12 +97,21 @@ def assets_of_state(
 def op_body(workspace: PlanasonixWorkspace, execution: Execution, sync_options: Mapping[str, Any] | None) -> OpBody:
     """The function of an op of ours. The workspace comes by object: two of them need no two resource keys."""
     options = dict(sync_options or {})
+    check_execution(execution)
 
     # Dagster reads annotations of `context` as objects, and in this module they are texts: none means its default.
     def body(context):
         yield from run_step(context, workspace, execution, options)
 
     return body
+
+
+def check_execution(execution: object) -> None:
+    """Raises `ConfigurationError` for a word that is none of `Execution`: YAML and untyped code may say anything."""
+    if execution not in get_args(Execution):
+        raise ConfigurationError(
+            f"execution is {execution!r}.", field="execution", hint=f"Use one of {', '.join(get_args(Execution))}."
+        )
 
 
 def run_step(

@@ -210,11 +210,11 @@ class _Step:
         asked = StagedBackfill(request, stages, self._max_active, self._stop_after_failures)
         ended: dict[str, Outcome] = {}
         try:
-            run = attempt.run_stages(asked, on_ended=lambda name, outcome: ended.update({keys[name]: outcome}))
+            run = attempt.run_stages(asked, ended=ended)
         except BaseException:
             # Nothing can be yielded any more, and what is loaded is loaded.
-            for event in self._report.loaded_partitions(tables, ended):
+            for event in self._report.loaded_partitions(tables, {keys[name]: end for name, end in ended.items()}):
                 self._context.log_event(event)
             raise
-        outcomes = {keys[name]: outcome for name, outcome in run.outcomes.items()}
-        yield from self._report.of_partitions(tables, outcomes, partitions, run)
+        ends = {keys[name]: end for name, end in run.ended.items()}
+        yield from self._report.of_partitions(tables, ends, partitions, run)

@@ -16,11 +16,10 @@ from scripts.dagster_local.control import Control
 from scripts.dagster_local.errors import DagsterTimeout, GraphQLError, LocalDagsterError
 from scripts.dagster_local.events import error_text
 from scripts.dagster_local.graphql import GraphQL
-from scripts.dagster_local.project import NAME, environment, write_definitions, write_project, write_settings
+from scripts.dagster_local.project import NAME, ROOT, environment, write_definitions, write_project, write_settings
 from scripts.local.components import Component, Guard
 from scripts.local.ports import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venvs" / "dagster"
 # Set to keep the home folder (logs, databases) of every Dagster that this package starts.
 KEEP_VARIABLE = "KEEP_LOCAL_DAGSTER"
@@ -32,7 +31,8 @@ class LocalDagster(Control):
     definitions: Python source of the project's `definitions.py`. dev: `dg dev` as one component (`.dev`), which ends
     when one of its processes does; without it the same processes one by one (`.code_server`, `.daemon`, `.webserver`),
     so that a test can kill one alone. files: more files of the project, by path. settings: entries of `dagster.yaml`,
-    over those of `project.SETTINGS`. environment_variables: for all processes.
+    over those of `project.SETTINGS`. environment_variables: for all processes, which also know their webserver's
+    address as LOCAL_DAGSTER_URL.
     `stop()` ends everything; if this process dies without calling it, a helper process does.
     """
 
@@ -58,7 +58,9 @@ class LocalDagster(Control):
             (self.home / folder).mkdir()
         write_settings(self.home, settings or {})
         write_project(self.project, definitions, files or {})
-        self._environment = environment(self.home, self.project, environment_variables or {})
+        # A job in Planasonix can link to its run only by an address that was free a moment ago.
+        variables = {"LOCAL_DAGSTER_URL": self.url, **(environment_variables or {})}
+        self._environment = environment(self.home, self.project, variables)
         self.components = self._of_dev() if dev else self._one_by_one()
 
     def __enter__(self) -> Self:
@@ -108,9 +110,13 @@ class LocalDagster(Control):
                 raise DagsterTimeout(f"not healthy after {timeout_seconds:g} s: {seen}\n{self.dump()}")
             time.sleep(0.2)
 
+    def define(self, definitions: str) -> None:
+        """Write the project's definitions, for the next start."""
+        write_definitions(self.project, definitions)
+
     def redefine(self, definitions: str) -> None:
         """Write the project's definitions anew and load them; raises LocalDagsterError when they do not load."""
-        write_definitions(self.project, definitions)
+        self.define(definitions)
         [entry] = self.graphql.ask(queries.RELOAD, name=NAME).values()
         if entry["__typename"] != "WorkspaceLocationEntry":
             raise LocalDagsterError(json.dumps(entry))

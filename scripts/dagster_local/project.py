@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[2]
 NAME = "scene"
 """Of the project, its package and its code location."""
 
@@ -65,7 +66,9 @@ def environment(home: Path, project: Path, more: Mapping[str, str]) -> dict[str,
         for name, value in os.environ.items()
         if not name.startswith(("DAGSTER", "PLANASONIX", "PYTEST", "AIRFLOW"))
     }
-    paths = [str(project), *filter(None, [kept.get("PYTHONPATH", "")])]
+    # The packages of this tree, wherever the environment's own links lead.
+    tree = [str(ROOT / "core"), str(ROOT / "dagster_planasonix")]
+    paths = [str(project), *tree, *filter(None, [kept.get("PYTHONPATH", "")])]
     return {
         **kept,
         "DAGSTER_HOME": str(home),

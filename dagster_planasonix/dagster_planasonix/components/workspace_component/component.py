@@ -13,7 +13,7 @@ import dagster as dg
 from dagster.components import DefsStateConfig, DefsStateConfigArgs, ResolvedDefsStateConfig
 
 from dagster_planasonix._compat import TranslationFn, TranslationFnResolver
-from dagster_planasonix.asset_defs import Execution, assets_of_state, run_step
+from dagster_planasonix.asset_defs import Execution, assets_of_state, check_execution, run_step
 from dagster_planasonix.components.workspace_component.connections_model import ConnectionsModel, resolve_connections
 from dagster_planasonix.components.workspace_component.op_options import OpOptions, resolve_op
 from dagster_planasonix.components.workspace_component.scaffolder import PlanasonixWorkspaceScaffolder
@@ -92,6 +92,12 @@ class PlanasonixWorkspaceComponent(dg.StateBackedComponent, dg.Resolvable):
     max_workers: int = MAX_WORKERS
     warn_when_state_older_than_hours: float = 168.0
     defs_state: ResolvedDefsStateConfig = field(default_factory=DefsStateConfigArgs.local_filesystem)
+
+    def __post_init__(self) -> None:
+        check_execution(self.execution)
+        for name in ("max_workers", "warn_when_state_older_than_hours"):
+            if not getattr(self, name) > 0:
+                raise ConfigurationError(f"{name} must be above zero, got {getattr(self, name)!r}.", field=name)
 
     @property
     def defs_state_config(self) -> DefsStateConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import dagster as dg
@@ -23,7 +23,7 @@ def resolve_connections(context: dg.ResolutionContext, model: ConnectionsModel |
     """What is chosen, sorted: the key of the state is made of it. Raises `ConfigurationError` for nothing at all."""
     if model == "all":
         return ConnectionSelection()
-    chosen: dict[str, Any] = context.resolve_value(model.model_dump())
+    chosen: Mapping[str, Any] = context.resolve_value(model.model_dump())
     selection = ConnectionSelection(**{name: tuple(sorted(set(values))) for name, values in chosen.items()})
     if selection == ConnectionSelection():
         raise ConfigurationError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 _KEY_VARIABLE = "PLANASONIX_API_KEY"
 _SECONDS = 5.0
@@ -18,6 +18,9 @@ _SHOWN = 100
 class PlanasonixScaffoldParams(BaseModel):
     """What `dg scaffold defs` may be told. There is no option for a key: it would stay in the shell's history."""
 
+    # Whoever takes the variable for the key itself must not read the key in a log.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     connection_id: list[str] = Field(default_factory=list, description="A connection; may be repeated.")
     api_key_variable: str = Field(_KEY_VARIABLE, description="The environment variable that holds the API key.")
     base_url: str | None = Field(None, description="The API's address, if it is not the public one.")
@@ -25,7 +28,6 @@ class PlanasonixScaffoldParams(BaseModel):
     @field_validator("api_key_variable")
     @classmethod
     def _is_a_name(cls, value: str) -> str:
-        # Never with the value: whoever mistakes this for the key itself must not read it in a log.
         if not value.isascii() or not value.isidentifier() or value != value.upper():
             raise ValueError("api_key_variable is the NAME of an environment variable, in capital letters")
         return value
