@@ -139,16 +139,18 @@ class DagsterDriver:
     def told(self, run: Run, sibling: int) -> Told | None:
         last = self._group(run, sibling)[-1]["runId"]
         made = [event.metadata for event in self.dagster.events(last, "ASSET_MATERIALIZATION")]
-        loaded = [entry for entry in made if entry.get("planasonix/table_state") != "no_change"]
-        if not loaded:
+        if not made:
             return None
+        # An earlier try of the same run may have loaded tables too, before its job failed.
+        newest = made[-1]["planasonix/job_id"]
+        told = [entry for entry in made if entry["planasonix/job_id"] == newest]
+        loaded = [entry for entry in told if entry.get("planasonix/table_state") != "no_change"]
         tables = {
             entry["dagster/table_name"]: (entry["dagster/row_count"], entry.get("planasonix/checksum"))
             for entry in loaded
         }
-        first = loaded[0]
         rows = sum(count for count, _ in tables.values())
-        return Told(first["planasonix/job_id"], rows, tables, first.get("planasonix/job_url"))
+        return Told(newest, rows, tables, told[0].get("planasonix/job_url"))
 
     def shown_link(self, run: Run, sibling: int) -> str | None:
         """Of the newest entry of the ledger, which the step logs as soon as the job is there."""
