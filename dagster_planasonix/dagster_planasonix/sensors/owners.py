@@ -57,8 +57,8 @@ class Owners:
             if entry.record.owned:
                 return Owned("step" if entry.owner.waits else "detached", entry)
             # Somebody else's that a step waits for, and tells of: what it does not get to is told here.
-            waits = entry.record.ended_as is None and not self._has_finished(entry.owner.run_id)
-            return Owned("waited for" if waits else "other", entry)
+            # Until its run is over, also after its end was noted: the events come a moment later.
+            return Owned("other" if self._has_finished(entry.owner.run_id) else "waited for", entry)
         if any(self._may_be(each, connection_id, kind, created_at) for each in index.unanswered):
             return Owned("in doubt")
         return Owned("other")
