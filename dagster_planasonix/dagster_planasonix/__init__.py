@@ -1,1 +1,22 @@
-"""Planasonix for Dagster: metadata only in this release, see the README."""
+"""Planasonix for Dagster: assets, checks and sensors for the tables of Planasonix connections.
+
+    import dagster as dg
+    from dagster_planasonix import PlanasonixWorkspace, build_planasonix_assets_definitions
+
+    workspace = PlanasonixWorkspace(api_key=dg.EnvVar("PLANASONIX_API_KEY"))
+    defs = dg.Definitions(assets=build_planasonix_assets_definitions(workspace=workspace))
+
+The client, and all that only a run needs, is imported when it is used: `dg` imports this package for each command.
+"""
+
+from dagster_planasonix.asset_decorator import planasonix_assets as planasonix_assets
+from dagster_planasonix.asset_defs import build_planasonix_assets_definitions as build_planasonix_assets_definitions
+from dagster_planasonix.components.workspace_component.component import (
+    PlanasonixWorkspaceComponent as PlanasonixWorkspaceComponent,
+)
+from dagster_planasonix.loading import write_planasonix_snapshot as write_planasonix_snapshot
+from dagster_planasonix.selection import ConnectionSelection as ConnectionSelection
+from dagster_planasonix.specs import load_planasonix_asset_specs as load_planasonix_asset_specs
+from dagster_planasonix.translator import DagsterPlanasonixTranslator as DagsterPlanasonixTranslator
+from dagster_planasonix.translator import PlanasonixTableProps as PlanasonixTableProps
+from dagster_planasonix.workspace import PlanasonixWorkspace as PlanasonixWorkspace

@@ -6,6 +6,10 @@ from typing import Any
 
 import dagster as dg
 
+# What Dagster's own components resolve `translation:` with.
+from dagster.components.utils.translation import TranslationFn as TranslationFn
+from dagster.components.utils.translation import TranslationFnResolver as TranslationFnResolver
+
 
 def step_key_of(context: Any) -> str:
     """The key of the step that the context belongs to, mapped instances told apart.
@@ -42,3 +46,28 @@ def code_location_of(run: dg.DagsterRun) -> str | None:
     location = getattr(getattr(origin, "repository_origin", None), "code_location_origin", None)
     name = getattr(location, "location_name", None)
     return None if name is None else str(name)
+
+
+# --- definitions: a state that the loading process hands to all others ------------------------------------------------
+
+
+def carried_state(key: str) -> str | None:
+    """What an earlier load, or an earlier call of this one, carried under the key; None where nothing did.
+
+    Only Dagster's own integrations have this: `StateBackedDefinitionsLoader` does the same for a whole `Definitions`,
+    ours are lists of assets.
+    """
+    from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext, DefinitionsLoadType
+
+    context = DefinitionsLoadContext.get()
+    found = context.get_pending_reconstruction_metadata().get(key)
+    if found is None and context.load_type is DefinitionsLoadType.RECONSTRUCTION:
+        found = context.reconstruction_metadata.get(key)
+    return found
+
+
+def carry_state(key: str, text: str) -> None:
+    """Hand the text to the processes that will build the same definitions again: run workers and steps."""
+    from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext
+
+    DefinitionsLoadContext.get().add_to_pending_reconstruction_metadata(key, text)

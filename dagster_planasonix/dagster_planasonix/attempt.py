@@ -82,15 +82,18 @@ class Attempt:
         """
         return _Execution(self, request, part, waits=False).start()
 
-    def run_stages(self, asked: StagedBackfill, *, part: str = "") -> StagedRun:
+    def run_stages(
+        self, asked: StagedBackfill, *, part: str = "", ended: dict[str, Outcome] | None = None
+    ) -> StagedRun:
         """Load a window stage by stage, at most `asked.max_active_stages` at a time, and wait for all; what an earlier
         try or run of the same wish has loaded is not loaded again.
 
-        Returns how each stage ended, good or bad. Raises as `run`, but a stage past its deadline is a failed one.
+        Returns how each stage ended, good or bad. Raises as `run`, but a stage past its deadline is a failed one;
+        `ended` then holds the outcomes of the stages that came to an end, by their names.
         """
         from dagster_planasonix.staged_attempt import StagedExecution
 
-        return StagedExecution(self, asked, part).run()
+        return StagedExecution(self, asked, part, ended).run()
 
     def owner(self, part: str, *, waits: bool) -> Owner:
         """The step, as the ledger names it."""

@@ -6,18 +6,20 @@ lies, which wish it is, and who may end it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dagster_planasonix.book import HEADER, StepBook
 from dagster_planasonix.intent import Slot
 from dagster_planasonix.termination import CANCEL_SECONDS, Interrupts, refuse_to_start, verdict_on
 from planasonix.runs import (
+    Outcome,
     StagedBackfill,
     StagedOutcome,
     StagedProgress,
     advance_stages,
     cancel_stages,
+    stage_ends,
     staged_outcome,
     wait_for_progress,
 )
@@ -29,17 +31,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StagedRun:
-    """How the stages ended. `skipped`: the connection was busy and `if_running` is `skip`, so that some never began."""
+    """How the stages ended. `skipped`: the connection was busy and `if_running` is `skip`, so that some never began.
+    `ended` is the outcome of each that came to an end, by its name.
+    """
 
     outcome: StagedOutcome
     skipped: bool = False
+    ended: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
 
 
 class StagedExecution:
     """What `Attempt.run_stages` does."""
 
-    def __init__(self, attempt: Attempt, asked: StagedBackfill, part: str) -> None:
+    def __init__(self, attempt: Attempt, asked: StagedBackfill, part: str, ended: dict[str, Outcome] | None) -> None:
         self._attempt = attempt
+        self._ended = {} if ended is None else ended
         # A new wish begins after the step ended well: then everything is to be loaded again.
         self._asked = replace(asked, on_clear="restart")
         self._client = client = attempt.workspace.get_client()
@@ -53,9 +59,12 @@ class StagedExecution:
             refuse_to_start(self._attempt.context)
             book = self._book = self._open_book()
             pause = Interval(fixed_seconds=self._attempt.workspace.poll_interval_seconds)
-            while not (progress := self._round(book)).ended:
-                wait_for_progress(self._client, progress, self._asked, self._policy, interval=pause)
-            return StagedRun(staged_outcome(book, self._asked, intent=book.intent), progress.skipped)
+            try:
+                while not (progress := self._round(book)).ended:
+                    wait_for_progress(self._client, progress, self._asked, self._policy, interval=pause)
+            finally:
+                self._ended.update(stage_ends(book, self._asked, intent=book.intent))
+            return StagedRun(staged_outcome(book, self._asked, intent=book.intent), progress.skipped, self._ended)
 
     def _open_book(self) -> StepBook:
         owner = self._owner
