@@ -58,7 +58,7 @@ test: envs  ## every test, live orchestrators included
 # --- for those who work on the project --------------------------------------------------------------------------
 
 .PHONY: lint
-lint: $(VENVS)/core/.ready $(VENVS)/airflow/.ready  ## ruff, generated code, import arrows, types
+lint: $(VENVS)/core/.ready $(VENVS)/airflow/.ready $(VENVS)/dagster/.ready  ## ruff, generated code, import arrows, types
 	$(CORE)/ruff check .
 	$(CORE)/ruff format --check .
 	$(CORE)/python -m scripts.unasync --check
@@ -67,6 +67,7 @@ lint: $(VENVS)/core/.ready $(VENVS)/airflow/.ready  ## ruff, generated code, imp
 	PYTHONPATH=airflow_provider:dagster_planasonix:prefect_planasonix $(CORE)/lint-imports
 	$(CORE)/pyright
 	$(CORE)/pyright --project airflow_provider/pyrightconfig.json
+	$(CORE)/pyright --project dagster_planasonix/pyrightconfig.json
 
 .PHONY: scenarios
 scenarios: envs  ## the long exit matrices

@@ -11,8 +11,12 @@ The client, and all that only a run needs, is imported when it is used: `dg` imp
 
 from dagster_planasonix.asset_decorator import planasonix_assets as planasonix_assets
 from dagster_planasonix.asset_defs import build_planasonix_assets_definitions as build_planasonix_assets_definitions
+from dagster_planasonix.components.workspace_component.component import (
+    PlanasonixWorkspaceComponent as PlanasonixWorkspaceComponent,
+)
 from dagster_planasonix.loading import write_planasonix_snapshot as write_planasonix_snapshot
 from dagster_planasonix.selection import ConnectionSelection as ConnectionSelection
 from dagster_planasonix.specs import load_planasonix_asset_specs as load_planasonix_asset_specs
 from dagster_planasonix.translator import DagsterPlanasonixTranslator as DagsterPlanasonixTranslator
 from dagster_planasonix.translator import PlanasonixTableProps as PlanasonixTableProps
+from dagster_planasonix.workspace import PlanasonixWorkspace as PlanasonixWorkspace

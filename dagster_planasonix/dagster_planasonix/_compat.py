@@ -6,6 +6,10 @@ from typing import Any
 
 import dagster as dg
 
+# What Dagster's own components resolve `translation:` with.
+from dagster.components.utils.translation import TranslationFn as TranslationFn
+from dagster.components.utils.translation import TranslationFnResolver as TranslationFnResolver
+
 
 def step_key_of(context: Any) -> str:
     """The key of the step that the context belongs to, mapped instances told apart.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import dagster as dg
 
@@ -14,11 +14,13 @@ from dagster_planasonix.selection import ConnectionSelector
 from dagster_planasonix.specs import connection_specs
 from dagster_planasonix.state import WorkspaceState
 from dagster_planasonix.translator import DagsterPlanasonixTranslator
+from planasonix.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from dagster_planasonix.workspace import PlanasonixWorkspace
 
 Execution: TypeAlias = Literal["wait", "detached"]
+OpBody: TypeAlias = Callable[..., Iterable[Any]]
 
 
 def build_planasonix_assets_definitions(
@@ -62,12 +64,10 @@ def build_planasonix_assets_definitions(
     state = load_state(workspace, connection_selector, snapshot=snapshot, include_columns=include_columns)
     return assets_of_state(
         state,
-        workspace=workspace,
+        op_body(workspace, execution, sync_options),
         translator=translator,
         connection_selector=connection_selector,
         op_name_prefix=op_name_prefix,
-        execution=execution,
-        sync_options=sync_options,
         group_name=group_name,
         partitions_def=partitions_def,
         backfill_policy=backfill_policy,
@@ -80,33 +80,44 @@ def build_planasonix_assets_definitions(
 
 def assets_of_state(
     state: WorkspaceState,
+    body: OpBody,
     *,
-    workspace: PlanasonixWorkspace,
     translator: DagsterPlanasonixTranslator | None = None,
     connection_selector: ConnectionSelector | None = None,
     op_name_prefix: str = "",
-    execution: Execution = "wait",
-    sync_options: Mapping[str, Any] | None = None,
     **op_knobs: Any,
 ) -> list[dg.AssetsDefinition]:
     """The same from a state, asking nobody: what factory and component share. `op_knobs` as `multi_asset_of`."""
-    body = op_body(workspace, execution, sync_options)
     return [
         multi_asset_of(made, name=op_name_prefix + unique_name(made.connection.id), **op_knobs)(body)
         for made in connection_specs(state, translator, connection_selector)
     ]
 
 
-def op_body(
-    workspace: PlanasonixWorkspace, execution: Execution, sync_options: Mapping[str, Any] | None
-) -> Callable[..., Iterable[Any]]:
+def op_body(workspace: PlanasonixWorkspace, execution: Execution, sync_options: Mapping[str, Any] | None) -> OpBody:
     """The function of an op of ours. The workspace comes by object: two of them need no two resource keys."""
     options = dict(sync_options or {})
+    check_execution(execution)
 
     # Dagster reads annotations of `context` as objects, and in this module they are texts: none means its default.
     def body(context):
-        with workspace.process_config_and_initialize_cm() as ready:
-            call = ready.sync_and_poll if execution == "wait" else ready.submit
-            yield from call(context, **options)
+        yield from run_step(context, workspace, execution, options)
 
     return body
+
+
+def check_execution(execution: object) -> None:
+    """Raises `ConfigurationError` for a word that is none of `Execution`: YAML and untyped code may say anything."""
+    if execution not in get_args(Execution):
+        raise ConfigurationError(
+            f"execution is {execution!r}.", field="execution", hint=f"Use one of {', '.join(get_args(Execution))}."
+        )
+
+
+def run_step(
+    context: Any, workspace: PlanasonixWorkspace, execution: Execution, options: Mapping[str, Any]
+) -> Iterator[Any]:
+    """Load what the step selected, with a workspace whose environment variables nobody has resolved yet."""
+    with workspace.process_config_and_initialize_cm() as ready:
+        call = ready.sync_and_poll if execution == "wait" else ready.submit
+        yield from call(context, **options)

@@ -59,18 +59,16 @@ def fetch_into(
     """What `known` lacks, put into it: the whole list, with the tables of those that were ever selected."""
     if known is not None and not _lacking(known.connections, connection_selector, include_columns):
         return known
-    with workspace.process_config_and_initialize_cm() as ready:
-        client = ready.get_client()
-        rows = tuple(map(connection_of, client.connections.list())) if known is None else known.connections
-        lacking = _lacking(rows, connection_selector, include_columns)
-        ask = partial(_with_tables, client, may_have_none=connection_selector is None)
-        fetched = _together(max_workers, [partial(ask, each) for each in lacking])
-        if include_columns:
-            fetched = _with_columns(client, max_workers, fetched)
-        base_url = client.config.base_url
+    client = workspace.get_client()
+    rows = tuple(map(connection_of, client.connections.list())) if known is None else known.connections
+    lacking = _lacking(rows, connection_selector, include_columns)
+    ask = partial(_with_tables, client, may_have_none=connection_selector is None)
+    fetched = _together(max_workers, [partial(ask, each) for each in lacking])
+    if include_columns:
+        fetched = _with_columns(client, max_workers, fetched)
     by_id = {each.id: each for each in fetched}
     connections = tuple(by_id.get(each.id, each) for each in rows)
-    return WorkspaceState(known.fetched_at if known else datetime.now(UTC), base_url, connections)
+    return WorkspaceState(known.fetched_at if known else datetime.now(UTC), client.config.base_url, connections)
 
 
 def connection_of(row: Connection) -> ConnectionState:

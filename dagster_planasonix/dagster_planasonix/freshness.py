@@ -15,10 +15,9 @@ from dagster_planasonix.state import ConnectionState
 logger = logging.getLogger(__name__)
 
 _FORMAT = "%Y-%m-%dT%H:%M:%S"
-# From a Monday on, so that a week is whole; longer where the schedule is rarer than that. Months and leap days matter
-# less: what counts is the longest pause.
+# From a Monday on, beyond the next one, so that a week is whole; longer where the schedule is rarer than that.
 _BEGIN = datetime(2024, 1, 1)  # noqa: DTZ001 on the clocks of the schedule
-_HORIZONS = (timedelta(days=8), timedelta(days=100), timedelta(days=1500))
+_HORIZONS = (timedelta(days=10), timedelta(days=100), timedelta(days=1500))
 
 
 def with_freshness(specs: Sequence[dg.AssetSpec], connection: ConnectionState) -> list[dg.AssetSpec]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 
+from dagster_planasonix.checks import check_specs
 from dagster_planasonix.names import key_part, plain_name
 from dagster_planasonix.state import ColumnState, ConnectionState, TableState
 from dagster_planasonix.targets import target_metadata
@@ -105,9 +106,8 @@ class DagsterPlanasonixTranslator:
             metadata[PAUSED] = connection.paused
         if table.columns:
             metadata["dagster/column_schema"] = column_schema(table.columns)
-        parts = (name, table.schema, table.name) if table.schema else (name, table.name)
         return dg.AssetSpec(
-            dg.AssetKey([key_part(each) for each in parts]),
+            default_key(props),
             description=f"The connection {name} is paused in Planasonix." if connection.paused else None,
             metadata=metadata,
             kinds=kinds,
@@ -115,8 +115,20 @@ class DagsterPlanasonixTranslator:
         )
 
     def get_check_specs(self, props: PlanasonixTableProps) -> Iterable[dg.AssetCheckSpec]:
-        """The checks of a table's asset, declared so that results from sensors have a place too. None in this class."""
-        return ()
+        """The checks of a table's asset, of its last run's state and warnings: see `dagster_planasonix.checks`.
+
+        They are declared, so that what the sensors report is shown too. Each is put on the key that `get_asset_spec`
+        gave, whatever asset it names here.
+        """
+        return check_specs(default_key(props))
+
+
+def default_key(props: PlanasonixTableProps) -> dg.AssetKey:
+    """`[connection name, schema, table]`, without the schema where there is none."""
+    connection, table = props
+    name = connection.name or connection.id
+    parts = (name, table.schema, table.name) if table.schema else (name, table.name)
+    return dg.AssetKey([key_part(each) for each in parts])
 
 
 def column_schema(columns: Iterable[ColumnState]) -> dg.TableSchema:
