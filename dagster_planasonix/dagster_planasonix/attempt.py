@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from dagster_planasonix.attempt_ledger import StepLedger
 from dagster_planasonix.intent import Slot
 from dagster_planasonix.ledger import Owner
 from dagster_planasonix.provenance import provenance_of, run_link
-from dagster_planasonix.termination import CANCEL_SECONDS, INTERRUPTS, Interrupts, refuse_to_start, verdict_on
+from dagster_planasonix.termination import CANCEL_SECONDS, Interrupts, refuse_to_start, verdict_on
 from planasonix.errors import WaitTimeoutError
 from planasonix.runs import (
     REMIND_SECONDS,
@@ -38,8 +37,10 @@ from planasonix.runs.target import target_text
 from planasonix.watch import Interval
 
 if TYPE_CHECKING:
+    from dagster_planasonix.staged_attempt import StagedRun
     from dagster_planasonix.workspace import PlanasonixWorkspace
     from planasonix import Planasonix
+    from planasonix.runs import Provenance, StagedBackfill
 
 
 class Attempt:
@@ -81,6 +82,19 @@ class Attempt:
         """
         return _Execution(self, request, part, waits=False).start()
 
+    def run_stages(
+        self, asked: StagedBackfill, *, part: str = "", ended: dict[str, Outcome] | None = None
+    ) -> StagedRun:
+        """Load a window stage by stage, at most `asked.max_active_stages` at a time, and wait for all; what an earlier
+        try or run of the same wish has loaded is not loaded again.
+
+        Returns how each stage ended, good or bad. Raises as `run`, but a stage past its deadline is a failed one;
+        `ended` then holds the outcomes of the stages that came to an end, by their names.
+        """
+        from dagster_planasonix.staged_attempt import StagedExecution
+
+        return StagedExecution(self, asked, part, ended).run()
+
     def owner(self, part: str, *, waits: bool) -> Owner:
         """The step, as the ledger names it."""
         context, workspace = self.context, self.workspace
@@ -115,6 +129,11 @@ class Attempt:
             leave_running=not workspace.cancel_on_termination or not waits,
         )
 
+    def provenance(self, owner: Owner) -> Provenance:
+        """Who starts the step's jobs, as they carry it in their metadata."""
+        link = run_link(self.workspace.setting("webserver_url"), owner.run_id)
+        return provenance_of(owner, code_location=code_location_of(self.context.run), link=link)
+
     def log(self, level: str, text: str) -> None:
         getattr(self.context.log, level)(text)
 
@@ -133,10 +152,9 @@ class _Execution:
         self._interrupts = Interrupts()
         self._ledger: StepLedger | None = None
         self._ended = False
-        self._closing = False
 
     def run(self) -> Outcome | None:
-        with self._given_up_on_interrupt():
+        with self._interrupts.settling(self._settle, self._attempt.log):
             handle = self._start()
             if handle is None:
                 return None
@@ -149,7 +167,7 @@ class _Execution:
             return outcome
 
     def start(self) -> RunHandle | None:
-        with self._given_up_on_interrupt():
+        with self._interrupts.settling(self._settle, self._attempt.log):
             return self._start()
 
     # --- steps -----------------------------------------------------------------------------------------------------
@@ -166,12 +184,6 @@ class _Execution:
             before_start=self._before_start,
             settled=self._interrupts.release,
         )
-        run = self._context.run
-        provenance = provenance_of(
-            owner,
-            code_location=code_location_of(run),
-            link=run_link(self._workspace.setting("webserver_url"), run.run_id),
-        )
         since = time.time()
         until = since + self._policy.timeout_seconds
         while True:
@@ -180,7 +192,7 @@ class _Execution:
                 request,
                 intent=ledger.intent,
                 ledger=ledger,
-                provenance=provenance,
+                provenance=self._attempt.provenance(owner),
                 policy=self._policy,
                 log=self._attempt.log,
             )
@@ -236,26 +248,11 @@ class _Execution:
     # --- the end from outside --------------------------------------------------------------------------------------
 
     def _before_start(self) -> None:
-        if self._closing:
+        if self._interrupts.settles:
+            # Asking again what an unanswered request came to, in order to cancel it.
             return
         refuse_to_start(self._context)
         self._interrupts.hold()
-
-    @contextmanager
-    def _given_up_on_interrupt(self) -> Iterator[None]:
-        with self._interrupts.listening():
-            try:
-                try:
-                    yield
-                finally:
-                    self._interrupts.release()
-            except INTERRUPTS:
-                self._closing = True
-                try:
-                    self._settle()
-                except Exception as error:
-                    self._attempt.log("warning", f"what becomes of its job could not be settled: {error!r}")
-                raise
 
     def _settle(self) -> None:
         """Interrupted: cancel what this wish started if a user gave the run up, else say that it goes on."""

@@ -18,7 +18,7 @@ _SKEW_SECONDS = 3600.0
 class StepLedger:
     """The slot of one request of one step, as the run engine wants it; `intent` is the token of its wish.
 
-    `before_start` is called before each POST, and may raise; `named` after each entry that has no answer outstanding.
+    `before_start` is called before each POST, and may raise; `settled` after each entry that awaits no answer.
     Writes nothing before the first POST. Raises what the event log raises, and `ConfigurationError` for an entry that
     is damaged.
     """
@@ -40,7 +40,7 @@ class StepLedger:
         self._before_start = before_start
         self._settled = settled
         entries = [entry for entry in slot_entries(context.instance, slot.name) if entry.record is not None]
-        self.intent, number = self._wish(entries)
+        self.intent, number = wish_in(context.instance, owner, slot, entries)
         self._record = None if number is None else entries[number].record
 
     def read(self) -> Record | None:
@@ -68,17 +68,18 @@ class StepLedger:
             since=None if since is None else since - _SKEW_SECONDS,
         )
 
-    def _wish(self, entries: list[LedgerEntry]) -> tuple[str, int | None]:
-        instance = self._context.instance
-        lineage = [self.owner.run_id]
-        if any(entry.owner.run_id != self.owner.run_id for entry in entries):
-            lineage = lineage_of(instance, self.owner.run_id)
-        return wish_of(
-            self.slot,
-            lineage,
-            [Written(entry.owner.run_id, entry.intent) for entry in entries],
-            lambda run_id: has_step_succeeded(instance, run_id, self.slot.step_key),
-        )
+
+def wish_in(instance: Any, owner: Owner, slot: Slot, entries: list[LedgerEntry]) -> tuple[str, int | None]:
+    """(the token of the wish that this execution serves, the number of the entry to go on from)."""
+    lineage = [owner.run_id]
+    if any(entry.owner.run_id != owner.run_id for entry in entries):
+        lineage = lineage_of(instance, owner.run_id)
+    return wish_of(
+        slot,
+        lineage,
+        [Written(entry.owner.run_id, entry.intent) for entry in entries],
+        lambda run_id: has_step_succeeded(instance, run_id, slot.step_key),
+    )
 
 
 def lineage_of(instance: Any, run_id: str) -> list[str]:

@@ -39,7 +39,7 @@ def run_metadata(outcome: Outcome) -> dict[str, Any]:
     }
     metadata: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     if outcome.link:
-        metadata["planasonix/link"] = dg.MetadataValue.url(outcome.link)
+        metadata[f"planasonix/{outcome.kind}_url"] = dg.MetadataValue.url(outcome.link)
     if outcome.job_ids and outcome.kind != "job":
         metadata["planasonix/job_ids"] = list(outcome.job_ids[:_SHOWN])
     if outcome.warnings:

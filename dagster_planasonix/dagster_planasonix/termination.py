@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -83,6 +83,8 @@ class Interrupts:
     def __init__(self) -> None:
         self._held = False
         self._noted = False
+        self.settles = False
+        """Whether an interrupt has come, and what becomes of the jobs is being settled."""
 
     def hold(self) -> None:
         """From here on the first signal is only noted. Raises one that was noted before."""
@@ -95,9 +97,28 @@ class Interrupts:
         self._raise_noted()
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Receive the signals as long as this lasts. Outside the main thread there are none."""
+    def settling(self, settle: Callable[[], None], log: Callable[[str, str], None]) -> Iterator[None]:
+        """Receive the signals as long as this lasts; once one has come, call `settle`, and pass it on whatever comes of
+        that. Another one breaks `settle` off.
+        """
+        with self._received():
+            try:
+                try:
+                    yield
+                finally:
+                    self.release()
+            except INTERRUPTS:
+                self.settles = True
+                try:
+                    settle()
+                except Exception as error:
+                    log("warning", f"what becomes of the step's jobs could not be settled: {error!r}")
+                raise
+
+    @contextmanager
+    def _received(self) -> Iterator[None]:
         if threading.current_thread() is not threading.main_thread():
+            # Dagster tells only the main thread.
             yield
             return
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -110,7 +131,6 @@ class Interrupts:
                 # None stands for a handler that was not set from Python, and cannot be put back.
                 if handler is not None:
                     signal.signal(number, handler)
-        self.release()
 
     def _handle(self, *_: object) -> None:
         if self._held and not self._noted:

@@ -43,7 +43,7 @@ def test_a_failed_table_fails_with_the_link() -> None:
     assert not status.passed
     assert status.severity is dg.AssetCheckSeverity.ERROR
     assert status.description == "The table was not loaded."
-    assert shown(status)["planasonix/link"] == "https://app.example/jobs/job_1"
+    assert shown(status)["planasonix/job_url"] == "https://app.example/jobs/job_1"
     assert shown(status)["planasonix/table_state"] == "failed"
 
 

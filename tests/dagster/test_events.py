@@ -28,15 +28,15 @@ def test_each_table_tells_of_its_own_rows() -> None:
     assert told[ITEMS]["dagster/table_name"] == "public.order_items"
     assert told[ORDERS]["planasonix/job_id"] == "job_1"
     assert told[ORDERS]["planasonix/duration_seconds"] == 4.5
-    assert told[ORDERS]["planasonix/link"] == "https://app.example/jobs/job_1"
+    assert told[ORDERS]["planasonix/job_url"] == "https://app.example/jobs/job_1"
     assert "dagster/partition_row_count" not in told[ORDERS]
 
 
 def test_the_link_can_be_clicked() -> None:
     (event, *_) = events_of(outcome(loaded("public.orders")), assets("public.orders"))
-    assert isinstance(event.metadata["planasonix/link"], dg.UrlMetadataValue)
+    assert isinstance(event.metadata["planasonix/job_url"], dg.UrlMetadataValue)
     (bare, *_) = events_of(outcome(loaded("public.orders"), link=None), assets("public.orders"))
-    assert "planasonix/link" not in bare.metadata
+    assert "planasonix/job_url" not in bare.metadata
 
 
 def test_a_window_counts_for_its_partition_and_names_its_bounds() -> None:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         staged_outcome,
         wait_for_progress,
     )
+    from planasonix.runs.staged.ends import stage_ends
     from planasonix.runs.staged.partitions import plan_partitions
     from planasonix.runs.staged.plan import PlannedStage, planned, wish_of
     from planasonix.runs.staged.progress import StagedProgress
@@ -134,6 +135,7 @@ __all__ = [
     "run_stages_to_end",
     "run_to_end",
     "source_named",
+    "stage_ends",
     "staged_outcome",
     "start_run",
     "wait_for_any",
@@ -212,6 +214,7 @@ __getattr__ = lazy_names(
             "TableOutcome",
             "outcome_from_dict",
         ),
+        "staged.ends": ("stage_ends",),
         "staged.partitions": ("plan_partitions",),
         "partition_keys": ("window_of_key",),
         "provenance": ("Provenance",),
