@@ -15,9 +15,9 @@ from dagster_planasonix.intent import Slot
 from dagster_planasonix.ledger import Owner
 from dagster_planasonix.provenance import provenance_of, run_link
 from dagster_planasonix.termination import CANCEL_SECONDS, Interrupts, refuse_to_start, verdict_on
+from dagster_planasonix.watching import ASK_SECONDS, Listener
 from planasonix.errors import WaitTimeoutError
 from planasonix.runs import (
-    REMIND_SECONDS,
     Outcome,
     Policy,
     Record,
@@ -226,8 +226,8 @@ class _Execution:
                 self._client,
                 handle,
                 interval=Interval(fixed_seconds=pause),
-                on_change=Story().listener(handle.kind, self._context.log.info),
-                remind_seconds=REMIND_SECONDS,
+                on_change=Listener(self._context, Story().listener(handle.kind, self._context.log.info)),
+                remind_seconds=ASK_SECONDS,
             )
         except WaitTimeoutError:
             end_at_deadline(self._client, handle, cancel_it=self._workspace.cancel_on_termination)

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from dagster_planasonix import attempt
 from dagster_planasonix.clients import close_clients
 from dagster_planasonix.ledger import LEDGER_KEY, started_runs
 from dagster_planasonix.termination import Interrupts, refuse_to_start, verdict_on
@@ -203,6 +204,34 @@ def test_in_memory_nobody_could_find_it_again(served: RunningSandbox) -> None:
     with dg.DagsterInstance.ephemeral() as memory:
         interrupted(job_of(workspace_of(served)), memory, has_begun(served), status="STARTED")
     assert served.cancels() == 1
+
+
+@pytest.mark.parametrize(("how", "cancels"), [("CANCELED", 1), ("FAILURE", 0)])
+def test_an_end_of_the_run_of_which_no_signal_tells(
+    served: RunningSandbox,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+    cancels: int,
+) -> None:
+    monkeypatch.setattr(attempt, "ASK_SECONDS", 0.1)
+    job = job_of(workspace_of(served))
+    made = instance.create_run_for_job(job)
+
+    def end() -> None:
+        until(has_begun(served))
+        if how == "CANCELED":
+            instance.report_run_canceling(made)
+            instance.report_run_canceled(made)
+        else:
+            instance.report_run_failed(made)
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    assert not run_of(job, made, instance).success
+    thread.join()
+    assert (served.jobs_started(), served.cancels()) == (1, cancels)
+    assert settles(served) == ["cancelled" if cancels else "running"]
 
 
 # --- the parts -------------------------------------------------------------------------------------------------------
