@@ -259,7 +259,7 @@ class Own(PlanasonixWorkspaceComponent):
     def get_check_specs(self, props: PlanasonixTableProps) -> list[dg.AssetCheckSpec]:
         return []
 
-    def execute(self, context: dg.AssetExecutionContext) -> Iterator[Any]:
+    def execute(self, context: dg.AssetExecutionContext, config: Any = None) -> Iterator[Any]:
         for key in context.selected_asset_keys:
             yield dg.MaterializeResult(asset_key=key, metadata={"mine": 1})
 

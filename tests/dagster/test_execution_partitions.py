@@ -1,5 +1,6 @@
 """`sync_and_poll` of partitioned assets, against a sandbox over HTTP."""
 
+import json
 from collections.abc import Iterator
 
 import dagster as dg
@@ -46,15 +47,11 @@ def bounds(served: RunningSandbox) -> list[tuple[str, str]]:
 
 def per_day(*days: dict[str, int] | list[str]) -> list[dict]:
     """A script: what each backfill loads, or which of its tables it loads before it fails."""
-    return [
-        {"outcome": "failed", "loaded_tables": day} if isinstance(day, list) else {"tables": day} for day in days
-    ]
+    return [{"outcome": "failed", "loaded_tables": day} if isinstance(day, list) else {"tables": day} for day in days]
 
 
 def test_one_partition_is_one_backfill_of_its_window(served: RunningSandbox) -> None:
-    result = materialize(
-        shop(workspace_of(served), ORDERS, ITEMS, partitions_def=BERLIN), partition_key="2026-03-29"
-    )
+    result = materialize(shop(workspace_of(served), ORDERS, ITEMS, partitions_def=BERLIN), partition_key="2026-03-29")
     assert result.success
     (body,) = backfills_of(served)
     assert (body["start_at"], body["end_at"]) == ("2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z")
@@ -252,6 +249,18 @@ def test_what_is_loaded_is_told_though_the_step_comes_to_no_end(served: RunningS
         assert told is not None
         assert told.partition == "2026-01-02"
         assert told.metadata["dagster/partition_row_count"].value == 4
+
+
+def test_a_connection_that_is_paused_half_way_skips_what_is_left(served: RunningSandbox) -> None:
+    body = json.dumps({"error": {"code": "connection_paused", "message": "The connection is paused."}})
+    served.fault("connections.backfill", "error", status=409, body=body, skip_first=1, times=None)
+    with dg.instance_for_test() as instance:
+        load = shop(workspace_of(served, on_paused="skip"), ORDERS, partitions_def=DAILY)
+        result = materialize(load, tags=days("2026-01-02", "2026-01-04"), instance=instance)
+        assert result.success
+        assert observed(result).keys() == {("orders", "2026-01-03"), ("orders", "2026-01-04")}
+        (record,) = instance.fetch_materializations(dg.AssetKey("orders"), limit=10).records
+        assert record.partition_key == "2026-01-02"
 
 
 def test_static_keys_that_are_periods(served: RunningSandbox) -> None:

@@ -13,12 +13,13 @@ import dagster as dg
 from dagster.components import DefsStateConfig, DefsStateConfigArgs, ResolvedDefsStateConfig
 
 from dagster_planasonix._compat import TranslationFn, TranslationFnResolver
-from dagster_planasonix.asset_defs import Execution, assets_of_state, check_execution, run_step
+from dagster_planasonix.asset_defs import Execution, assets_of_state, check_execution, run_step, taking_config
 from dagster_planasonix.components.workspace_component.connections_model import ConnectionsModel, resolve_connections
 from dagster_planasonix.components.workspace_component.op_options import OpOptions, resolve_op
 from dagster_planasonix.components.workspace_component.scaffolder import PlanasonixWorkspaceScaffolder
 from dagster_planasonix.components.workspace_component.workspace_model import WorkspaceModel, resolve_workspace
 from dagster_planasonix.fetch import MAX_WORKERS, fetch_state
+from dagster_planasonix.run_config import PlanasonixRunConfig
 from dagster_planasonix.selection import ConnectionSelection
 from dagster_planasonix.state import REFRESH, WorkspaceState, read_state, write_state
 from dagster_planasonix.translator import DagsterPlanasonixTranslator, PlanasonixTableProps
@@ -126,7 +127,7 @@ class PlanasonixWorkspaceComponent(dg.StateBackedComponent, dg.Resolvable):
         self._tell_age(state)
         assets = assets_of_state(
             state,
-            self._op_body(),
+            taking_config(self.execute, self.execution),
             translator=_Overridable(self),
             freshness_from_schedule=self.freshness_from_schedule,
             **self.op.knobs(),
@@ -142,15 +143,9 @@ class PlanasonixWorkspaceComponent(dg.StateBackedComponent, dg.Resolvable):
         """The checks of a table's asset."""
         return DagsterPlanasonixTranslator().get_check_specs(props)
 
-    def execute(self, context: dg.AssetExecutionContext) -> Iterator[Any]:
-        """What each op does: load what was selected, and wait for it."""
-        yield from run_step(context, self.workspace, self.execution, self.sync_options)
-
-    def _op_body(self) -> Any:
-        def body(context):  # no annotation, as in asset_defs.op_body
-            yield from self.execute(context)
-
-        return body
+    def execute(self, context: dg.AssetExecutionContext, config: PlanasonixRunConfig | None = None) -> Iterator[Any]:
+        """What each op does: load what was selected, or the window of the run config, and wait for it."""
+        yield from run_step(context, self.workspace, self.execution, self.sync_options, config)
 
     def _state_key(self) -> str:
         names = ("base_url", "organization_id", "environment", "api_key")
