@@ -106,6 +106,27 @@ def test_a_failed_table_of_one_day_leaves_the_other_five_materialized(served: Ru
     assert metadata["planasonix/failed_partitions"] == ["2026-01-03"]
 
 
+@pytest.mark.parametrize("mode", ["each", "window"])
+@pytest.mark.parametrize("last", ["2026-01-02", "2026-01-04"])
+def test_no_check_that_dagster_expects_is_left_out_and_the_whole_is_what_it_shows(
+    served: RunningSandbox, mode: str, last: str
+) -> None:
+    served.script(CONNECTION, sequence=per_day([], {ORDERS: 1}))
+    load = shop(workspace_of(served), ORDERS, partitions_def=DAILY, partition_mode=mode, stop_after_failures=None)
+    with dg.instance_for_test() as instance:
+        materialize(load, tags=days("2026-01-02", last), instance=instance)
+        check = dg.AssetCheckKey(dg.AssetKey("orders"), "planasonix_status")
+        found = instance.event_log_storage.get_asset_check_execution_history(check, limit=20)
+    evaluated = {each.partition: each.status.value for each in found}
+    expected = {None, *(day for day in ("2026-01-02", "2026-01-03", "2026-01-04") if day <= last)}
+    assert evaluated.keys() == expected
+    assert len(found) == len(expected)
+    assert "PLANNED" not in evaluated.values()
+    assert (found[0].partition, evaluated[None], evaluated["2026-01-02"]) == (None, "FAILED", "FAILED")
+    if last == "2026-01-04":
+        assert evaluated[last] == ("FAILED" if mode == "window" else "SUCCEEDED")
+
+
 def test_a_retried_step_loads_only_what_is_missing_and_yields_all(served: RunningSandbox) -> None:
     served.script(CONNECTION, sequence=per_day({ORDERS: 1}, [], {ORDERS: 3}, {ORDERS: 2}))
     retries = {"retry_policy": dg.RetryPolicy(max_retries=1)}
