@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -14,8 +13,9 @@ from rich.console import Console
 from rich.live import Live
 
 from scripts.airflow_local import AirflowTimeout, ComponentDied, LocalAirflow, Run
-from scripts.airflow_local.sandbox import SandboxProcess
 from scripts.demo.view import Row, progress, show_result, summary
+from scripts.local.ports import free_port
+from scripts.local.sandbox import SandboxProcess
 
 DAG_FILE = Path(__file__).resolve().parents[2] / "example_dags" / "airflow" / "planasonix_nightly.py"
 DAG_ID = "planasonix_nightly"
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 def run_demo(console: Console, logs: Path) -> int:
-    port = _free_port()
+    port = free_port()
     connection = {
         "conn_type": "planasonix",
         "host": f"http://127.0.0.1:{port}",
@@ -96,12 +96,6 @@ def rows_of(airflow: LocalAirflow, sandbox: SandboxProcess, run: Run) -> list[Ro
 
 def _name(task_id: str, map_index: int) -> str:
     return task_id if map_index < 0 else f"{task_id}[{map_index}]"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _as_ctrl_c(*_: object) -> None:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from scripts.airflow_local.sandbox import SandboxProcess
+from scripts.local.sandbox import SandboxProcess
 from tests.scenarios.api import ACTIVE, Api, wait_until
 from tests.scenarios.driver import Driver, Placed, Run
 from tests.scenarios.scenario import Cleaner, TaskEnd

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from planasonix.runs.outcome import Outcome, RunWarning, TableOutcome, outcome_from_dict
     from planasonix.runs.partition_keys import window_of_key
     from planasonix.runs.pipeline_names import apipeline_id_of, pipeline_id_of
+    from planasonix.runs.polled.cursor import PollCursor
+    from planasonix.runs.polled.listener import Interest, Listener
+    from planasonix.runs.polled.look import Polled
+    from planasonix.runs.polled.poll import poll_runs
     from planasonix.runs.provenance import Provenance
     from planasonix.runs.reconcile.drive import Reconciliation, reconcile_ledger
     from planasonix.runs.reconcile.findings import Entry, Finding, Unreadable
@@ -67,8 +71,10 @@ __all__ = [
     "Entry",
     "Finding",
     "IfRunning",
+    "Interest",
     "Ledger",
     "LedgerSource",
+    "Listener",
     "MemoryBook",
     "MemoryLedger",
     "NodeOutcome",
@@ -76,6 +82,8 @@ __all__ = [
     "PipelineRunRequest",
     "PlannedStage",
     "Policy",
+    "PollCursor",
+    "Polled",
     "Provenance",
     "REMIND_SECONDS",
     "Reconciliation",
@@ -125,6 +133,7 @@ __all__ = [
     "plan_partitions",
     "plan_stages",
     "planned",
+    "poll_runs",
     "raise_for_failure",
     "raise_for_stages",
     "read_record",
@@ -217,6 +226,13 @@ __getattr__ = lazy_names(
         "staged.ends": ("stage_ends",),
         "staged.partitions": ("plan_partitions",),
         "partition_keys": ("window_of_key",),
+        "polled.cursor": ("PollCursor",),
+        "polled.listener": (
+            "Interest",
+            "Listener",
+        ),
+        "polled.look": ("Polled",),
+        "polled.poll": ("poll_runs",),
         "provenance": ("Provenance",),
         "reconcile.drive": (
             "Reconciliation",

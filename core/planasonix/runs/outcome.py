@@ -105,14 +105,18 @@ class Outcome:
 
 
 def fetch_outcome(
-    handle: RunHandle, *, expected_tables: Iterable[str] = (), job_url_template: str | None = None
+    handle: RunHandle,
+    *,
+    expected_tables: Iterable[str] = (),
+    job_url_template: str | None = None,
+    ended: RunView | None = None,
 ) -> Steps[Outcome]:
-    """Read the ended run and its results, and put them into one object.
+    """Read the ended run and its results, and put them into one object. `ended`: the run as a GET has just shown it.
 
     Raises what reading the run raises (`NotFoundError` also where its id is another connection's or pipeline's now),
     and `WaitTimeoutError` when the API goes on showing it as not ended.
     """
-    run = yield from _read_ended(handle)
+    run = (yield from _read_ended(handle)) if ended is None else ended
     if handle.kind == "run":
         nodes = yield from read_nodes(handle.id)
         outcome = build_outcome(handle, run, (), nodes=nodes or (), job_url_template=job_url_template)
