@@ -45,4 +45,6 @@ def test_a_state_of_fifty_thousand_tables_is_read_quickly() -> None:
         began = time.process_time()
         state_from_json(text)
         best = min(best, time.process_time() - began)
+        if best <= 0.5:
+            break
     assert best <= 0.5
