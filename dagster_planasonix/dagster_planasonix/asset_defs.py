@@ -10,6 +10,7 @@ import dagster as dg
 
 from dagster_planasonix.asset_decorator import POOL, multi_asset_of
 from dagster_planasonix.names import unique_name
+from dagster_planasonix.run_config import PlanasonixRunConfig
 from dagster_planasonix.selection import ConnectionSelector
 from dagster_planasonix.specs import connection_specs
 from dagster_planasonix.state import WorkspaceState
@@ -99,11 +100,10 @@ def op_body(workspace: PlanasonixWorkspace, execution: Execution, sync_options: 
     options = dict(sync_options or {})
     check_execution(execution)
 
-    # Dagster reads annotations of `context` as objects, and in this module they are texts: none means its default.
-    def body(context):
-        yield from run_step(context, workspace, execution, options)
+    def load(context: Any, config: PlanasonixRunConfig | None) -> Iterator[Any]:
+        return run_step(context, workspace, execution, options, config)
 
-    return body
+    return taking_config(load, execution)
 
 
 def check_execution(execution: object) -> None:
@@ -114,10 +114,32 @@ def check_execution(execution: object) -> None:
         )
 
 
+def taking_config(load: Callable[[Any, PlanasonixRunConfig | None], Iterator[Any]], execution: Execution) -> OpBody:
+    """The function as Dagster wants it: where a run waits, with a window in its run config.
+
+    Dagster reads annotations as objects, and in this module they are texts: they are set by hand. `context` has none.
+    """
+
+    def waiting(context, config):
+        yield from load(context, config)
+
+    def detached(context):
+        yield from load(context, None)
+
+    waiting.__annotations__["config"] = PlanasonixRunConfig
+    return waiting if execution == "wait" else detached
+
+
 def run_step(
-    context: Any, workspace: PlanasonixWorkspace, execution: Execution, options: Mapping[str, Any]
+    context: Any,
+    workspace: PlanasonixWorkspace,
+    execution: Execution,
+    options: Mapping[str, Any],
+    config: PlanasonixRunConfig | None,
 ) -> Iterator[Any]:
     """Load what the step selected, with a workspace whose environment variables nobody has resolved yet."""
     with workspace.process_config_and_initialize_cm() as ready:
-        call = ready.sync_and_poll if execution == "wait" else ready.submit
-        yield from call(context, **options)
+        if execution == "wait":
+            yield from ready.sync_and_poll(context, config=config, **options)
+        else:
+            yield from ready.submit(context, **options)

@@ -21,9 +21,10 @@ ORDERS = dg.AssetKey(["shop_orders", "public", "orders"])
 class Workspace(dp.PlanasonixWorkspace):
     """Runs nothing: what an op is made of shows in what it would be told."""
 
-    def sync_and_poll(self, context: Any, **options: Any) -> Any:
+    def sync_and_poll(self, context: Any, config: Any = None, **options: Any) -> Any:
+        told = {"key": self.api_key, "options": str(options), "window": str((config.start_at, config.end_at))}
         for key in sorted(context.selected_asset_keys):
-            yield dg.MaterializeResult(asset_key=key, metadata={"key": self.api_key, "options": str(options)})
+            yield dg.MaterializeResult(asset_key=key, metadata=told)
 
     def submit(self, context: Any, **options: Any) -> Any:
         yield dg.AssetObservation(ORDERS, metadata={"submitted": True})
@@ -125,6 +126,14 @@ def test_options_reach_the_run(workspace: Workspace) -> None:
     )
     (event,) = dg.materialize(made, selection=[ORDERS]).get_asset_materialization_events()
     assert event.materialization.metadata["options"].value == "{'priority': 'low'}"
+
+
+def test_a_window_may_be_asked_for_in_run_config(workspace: Workspace) -> None:
+    made = dp.build_planasonix_assets_definitions(workspace=workspace, connection_selector="conn_shop_orders")
+    window = {"start_at": "2026-01-01T00:00:00Z", "end_at": "2026-01-08T00:00:00Z"}
+    result = dg.materialize(made, selection=[ORDERS], run_config={"ops": {"conn_shop_orders": {"config": window}}})
+    (event,) = result.get_asset_materialization_events()
+    assert event.materialization.metadata["window"].value == str(tuple(window.values()))
 
 
 def test_detached_submits(workspace: Workspace) -> None:
