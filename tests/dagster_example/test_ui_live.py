@@ -33,7 +33,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(browser: Browser, example: LocalDagster) -> Iterator[Page]:
+    # The first visitor of an instance is invited to the community, in front of everything else.
+    example.graphql.ask("mutation { setNuxSeen }")
     opened = browser.new_page(viewport={"width": 1600, "height": 1100})
     opened.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
