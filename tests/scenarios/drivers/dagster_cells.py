@@ -17,6 +17,9 @@ WORDS: Mapping[str, str] = {
     "lost machine": "SIGKILL step process and run worker",
     "waiter": "sensor",
     "worker": "step",
+    "With cancel_on_kill=False the user keeps the job whatever becomes of the task.": (
+        "With cancel_on_termination=False the user keeps the job whatever becomes of the run."
+    ),
 }
 
 _BESIDE = "A run is re-executed once it has ended; one beside it is a wish of its own and waits while it is busy."
