@@ -18,7 +18,7 @@ _LOOK_BACK_SECONDS = 30 * 86_400.0
 def build_planasonix_cancel_job(workspace: PlanasonixWorkspace, *, name: str = "planasonix_cancel") -> dg.JobDefinition:
     """A job that cancels jobs and backfills which Dagster started, named in its run config by their ids.
 
-        ops: {planasonix_cancel: {config: {ids: [job_01jq8k2m3n4p5q6r7s8t9u0v1]}}}
+        ops: {planasonix_cancel_op: {config: {ids: [job_01jq8k2m3n4p5q6r7s8t9u0v1]}}}
 
     For detached runs: what a step waits for is cancelled by terminating its run. Only what stands in the ledger of this
     Dagster instance, of the last thirty days, is cancelled; another id fails the run, after the others were cancelled.
@@ -27,7 +27,7 @@ def build_planasonix_cancel_job(workspace: PlanasonixWorkspace, *, name: str = "
     plain = unique_name(name)
 
     @dg.op(
-        name=plain,
+        name=f"{plain}_op",  # Dagster wants the names of jobs and ops to differ
         description="Cancels Planasonix jobs and backfills that Dagster started.",
         config_schema={"ids": dg.Field([str], description="Ids of jobs and backfills.")},
     )

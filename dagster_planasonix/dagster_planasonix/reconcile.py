@@ -175,7 +175,7 @@ def build_planasonix_reconcile_job(
 
     :param workspace: whose jobs are looked at.
     :param assets: the definitions or specs of the tables to tell of.
-    :param apply: False only reports. In the launchpad: `ops: {planasonix_reconcile: {config: {apply: true}}}`.
+    :param apply: False only reports. In the launchpad: `ops: {planasonix_reconcile_op: {config: {apply: true}}}`.
     :param since_hours: how far back steps are looked at; longer than the pause between two runs of this job.
     :param grace_seconds: an owner that ended less than this ago may still be cancelling by itself.
 
@@ -193,7 +193,7 @@ def build_planasonix_reconcile_job(
     plain = unique_name(name)
 
     @dg.op(
-        name=plain,
+        name=f"{plain}_op",  # Dagster wants the names of jobs and ops to differ
         description="Cancels Planasonix jobs that no run owns any more, and tells of ends that nobody has seen.",
         config_schema={
             "apply": dg.Field(bool, default_value=apply, description="Put right what is found."),

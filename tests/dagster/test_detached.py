@@ -165,10 +165,10 @@ def test_the_cancel_job_cancels_what_dagster_started_and_nothing_else(setting: S
     [own] = setting.sandbox.jobs(ORDERS)
     foreign = setting.running(INVENTORY)
     job = build_planasonix_cancel_job(setting.workspace)
-    config = {"ops": {"planasonix_cancel": {"config": {"ids": [foreign, own["id"]]}}}}
+    config = {"ops": {"planasonix_cancel_op": {"config": {"ids": [foreign, own["id"]]}}}}
     result = job.execute_in_process(run_config=config, instance=setting.instance, raise_on_error=False)
     assert not result.success
-    assert foreign in str(result.failure_data_for_node("planasonix_cancel"))
+    assert foreign in str(result.failure_data_for_node("planasonix_cancel_op"))
     assert setting.sandbox.job(own["id"])["status"] in ("cancelling", "cancelled")
     assert setting.sandbox.job(foreign)["status"] in ("queued", "running")
 

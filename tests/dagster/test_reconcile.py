@@ -9,9 +9,12 @@ import dagster as dg
 import pytest
 
 from dagster_planasonix.attempt import Attempt
+from dagster_planasonix.detached_cancel import build_planasonix_cancel_job
 from dagster_planasonix.reconcile import Reconciled, build_planasonix_reconcile_job, reconcile
 from dagster_planasonix.reconcile_source import DagsterSource
+from dagster_planasonix.sensors.polling import build_planasonix_polling_sensor
 from dagster_planasonix.targets import tables_of
+from dagster_planasonix.workspace import PlanasonixWorkspace
 from planasonix.errors import ConfigurationError
 from planasonix.runs import SyncRequest
 from planasonix.sandbox import DEFAULT_API_KEY
@@ -187,19 +190,32 @@ def test_the_job_reports_and_applies(setting: Setting) -> None:
     setting.sandbox.finish(job_id, "succeeded")
     job = build_planasonix_reconcile_job(setting.workspace, [assets_of(setting.workspace)], grace_seconds=0)
     dry = job.execute_in_process(instance=setting.instance)
-    assert dry.output_for_node("planasonix_reconcile")["materializations"] == 2
+    assert dry.output_for_node("planasonix_reconcile_op")["materializations"] == 2
     assert setting.materializations("public.orders") == []
-    config = {"ops": {"planasonix_reconcile": {"config": {"apply": True}}}}
+    config = {"ops": {"planasonix_reconcile_op": {"config": {"apply": True}}}}
     done = job.execute_in_process(instance=setting.instance, run_config=config)
-    assert done.output_for_node("planasonix_reconcile")["materializations"] == 2
+    assert done.output_for_node("planasonix_reconcile_op")["materializations"] == 2
     assert setting.job_ids("public.orders") == [job_id]
     again = job.execute_in_process(instance=setting.instance, run_config=config)
-    assert again.output_for_node("planasonix_reconcile")["materializations"] == 0
+    assert again.output_for_node("planasonix_reconcile_op")["materializations"] == 0
+
+
+def test_the_definitions_of_a_project_load_together() -> None:
+    workspace = PlanasonixWorkspace(api_key=DEFAULT_API_KEY)
+    assets = [assets_of(workspace), assets_of(workspace, INVENTORY)]
+    defs = dg.Definitions(
+        assets=assets,
+        jobs=[
+            build_planasonix_reconcile_job(workspace, assets),
+            build_planasonix_reconcile_job(workspace, assets, name="another", apply=True),
+            build_planasonix_cancel_job(workspace),
+        ],
+        sensors=[build_planasonix_polling_sensor(workspace, assets)],
+    )
+    dg.Definitions.validate_loadable(defs)
 
 
 def test_bad_arguments_name_their_field() -> None:
-    from dagster_planasonix.workspace import PlanasonixWorkspace
-
     workspace = PlanasonixWorkspace(api_key=DEFAULT_API_KEY)
     with pytest.raises(ConfigurationError, match="since_hours"):
         build_planasonix_reconcile_job(workspace, [assets_of(workspace)], since_hours=-1)
