@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from dagster_planasonix import attempt
 from dagster_planasonix.clients import close_clients
 from dagster_planasonix.ledger import LEDGER_KEY, started_runs
 from dagster_planasonix.termination import Interrupts, refuse_to_start, verdict_on
@@ -59,6 +60,7 @@ def interrupted(
     *,
     status: str = "CANCELING",
     signals: tuple[int, ...] = (signal.SIGINT,),
+    gap_seconds: float = 0.3,
 ) -> dg.DagsterRun:
     """Run the job, give it the signals once `when` holds, as Dagster would in that status; return the run."""
     made = instance.create_run_for_job(job)
@@ -71,7 +73,7 @@ def interrupted(
                 instance.report_run_canceling(made)
             for number in signals:
                 os.kill(os.getpid(), number)
-                time.sleep(0.3)
+                time.sleep(gap_seconds)
         except BaseException as error:
             failures.append(error)
 
@@ -159,9 +161,17 @@ def test_a_start_whose_answer_is_lost_is_found_and_cancelled(
 def test_a_second_signal_breaks_off(served: RunningSandbox, instance: dg.DagsterInstance) -> None:
     late = served.fault("connections.sync", "latency", seconds=30.0)
     job = job_of(workspace_of(served, request_timeout_seconds=60.0))
+    twice = (signal.SIGINT, signal.SIGINT)
     began = time.monotonic()
-    interrupted(job, instance, lambda: late.struck, status="STARTED", signals=(signal.SIGINT, signal.SIGINT))
-    assert time.monotonic() - began < 20.0
+    interrupted(job, instance, lambda: late.struck, status="STARTED", signals=twice, gap_seconds=2.2)
+    assert time.monotonic() - began < 25.0
+
+
+def test_one_ctrl_c_that_comes_twice_breaks_nothing_off(served: RunningSandbox, instance: dg.DagsterInstance) -> None:
+    late = served.fault("connections.sync", "latency", seconds=1.5)
+    twice = (signal.SIGINT, signal.SIGINT)
+    interrupted(job_of(workspace_of(served)), instance, lambda: late.struck, signals=twice)
+    assert (served.jobs_started(), served.cancels()) == (1, 1)
 
 
 @pytest.mark.parametrize("status", ["CANCELING", "STARTED"])
@@ -176,10 +186,8 @@ def test_a_busy_connection_is_nobody_s_to_cancel(
 
 def test_a_job_that_has_ended_is_not_cancelled(served: RunningSandbox, instance: dg.DagsterInstance) -> None:
     served.script(CONNECTION, "succeeded")
-    served.fault("jobs.results", "latency", seconds=1.0)
-    ended = interrupted(
-        job_of(workspace_of(served)), instance, lambda: [job["status"] for job in served.jobs()] == ["succeeded"]
-    )
+    late = served.fault("jobs.results", "latency", seconds=2.0)
+    ended = interrupted(job_of(workspace_of(served)), instance, lambda: late.struck)
     assert ended.status is dg.DagsterRunStatus.CANCELED
     assert served.calls("jobs.cancel") == 0
 
@@ -196,6 +204,34 @@ def test_in_memory_nobody_could_find_it_again(served: RunningSandbox) -> None:
     with dg.DagsterInstance.ephemeral() as memory:
         interrupted(job_of(workspace_of(served)), memory, has_begun(served), status="STARTED")
     assert served.cancels() == 1
+
+
+@pytest.mark.parametrize(("how", "cancels"), [("CANCELED", 1), ("FAILURE", 0)])
+def test_an_end_of_the_run_of_which_no_signal_tells(
+    served: RunningSandbox,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+    cancels: int,
+) -> None:
+    monkeypatch.setattr(attempt, "ASK_SECONDS", 0.1)
+    job = job_of(workspace_of(served))
+    made = instance.create_run_for_job(job)
+
+    def end() -> None:
+        until(has_begun(served))
+        if how == "CANCELED":
+            instance.report_run_canceling(made)
+            instance.report_run_canceled(made)
+        else:
+            instance.report_run_failed(made)
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    assert not run_of(job, made, instance).success
+    thread.join()
+    assert (served.jobs_started(), served.cancels()) == (1, cancels)
+    assert settles(served) == ["cancelled" if cancels else "running"]
 
 
 # --- the parts -------------------------------------------------------------------------------------------------------
