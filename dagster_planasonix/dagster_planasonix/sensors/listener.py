@@ -13,7 +13,7 @@ from dagster_planasonix.events import AssetEvent
 from dagster_planasonix.ledger import LedgerEntry
 from dagster_planasonix.sensors.external import run_events
 from dagster_planasonix.sensors.owners import Owned, Owners
-from dagster_planasonix.sensors.told import Told
+from dagster_planasonix.sensors.told import DAGSTER_RUN, TOLD_BY, Told
 from dagster_planasonix.sensors.watched import Watched
 from planasonix.errors import PlanasonixError
 from planasonix.runs import Interest, Outcome, RunHandle, give_up, headline, outcome_of
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from planasonix import Planasonix
     from planasonix.runs.effects import RunView
 
-TOLD_BY = "planasonix/told_by"
-DAGSTER_RUN = "planasonix/dagster_run_id"
 AT_DEADLINE = "planasonix/cancelled_at_deadline"
 _CANCEL_SECONDS = 5.0
 
@@ -34,7 +32,7 @@ class ResultsNotReadError(PlanasonixError):
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(f"the results of {outcome.kind} {outcome.id} could not be read")
-        self.outcome = outcome
+        self.seen = outcome
 
 
 class TickListener:
@@ -96,7 +94,7 @@ class TickListener:
     def given_up(self, connection_id: str, kind: Kind, run_id: str, why: Exception) -> None:
         """Nothing may get lost without a word: what is known is told, or that nothing is."""
         if isinstance(why, ResultsNotReadError):
-            self._tell(why.outcome, None, None, 0.0)
+            self._tell(why.seen, None, None, 0.0)
             return
         first = next(iter(self._watched.of_connection(connection_id)))
         text = f"Planasonix {kind} {run_id} of connection {connection_id} ended, and what it loaded could not be told: "
