@@ -51,6 +51,10 @@ pins: | $(UV)  ## compile requirements/*.in again
 demo: $(VENVS)/core/.ready $(VENVS)/airflow/.ready  ## sandbox + a real Airflow run the example DAG, then print what happened
 	$(CORE)/python -m scripts.demo
 
+.PHONY: demo-dagster
+demo-dagster: $(VENVS)/core/.ready $(VENVS)/dagster/.ready  ## the same with dg dev and the example project
+	$(CORE)/python -m scripts.demo.dagster
+
 .PHONY: test
 test: envs  ## every test, live orchestrators included
 	UV=$(UV) $(CORE)/python -m scripts.test

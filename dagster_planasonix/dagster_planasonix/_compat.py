@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import dagster as dg
@@ -22,6 +23,16 @@ def step_key_of(context: Any) -> str:
     except (dg.DagsterError, AttributeError):
         op_context = getattr(context, "op_execution_context", context)
         return str(getattr(op_context, "alias", None) or "direct")
+
+
+def run_of(context: Any) -> dg.DagsterRun:
+    """The run of the step. A function that a test calls directly has none, and no later try of it either: it gets one
+    that no instance knows, of its own at each call.
+    """
+    try:
+        return context.run
+    except dg.DagsterError:
+        return dg.DagsterRun("direct", run_id=str(uuid.uuid4()))
 
 
 def has_step_succeeded(instance: dg.DagsterInstance, run_id: str, step_key: str) -> bool:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dagster_planasonix._compat import code_location_of, step_key_of
+from dagster_planasonix._compat import code_location_of, run_of, step_key_of
 from dagster_planasonix.attempt_ledger import StepLedger
 from dagster_planasonix.intent import Slot
 from dagster_planasonix.ledger import Owner
 from dagster_planasonix.provenance import provenance_of, run_link
 from dagster_planasonix.termination import CANCEL_SECONDS, Interrupts, refuse_to_start, verdict_on
+from dagster_planasonix.watching import ASK_SECONDS, Listener
 from planasonix.errors import WaitTimeoutError
 from planasonix.runs import (
-    REMIND_SECONDS,
     Outcome,
     Policy,
     Record,
@@ -98,7 +98,7 @@ class Attempt:
     def owner(self, part: str, *, waits: bool) -> Owner:
         """The step, as the ledger names it."""
         context, workspace = self.context, self.workspace
-        run = context.run
+        run = run_of(context)
         start, end = _partitions_of(context)
         return Owner(
             run_id=run.run_id,
@@ -132,7 +132,7 @@ class Attempt:
     def provenance(self, owner: Owner) -> Provenance:
         """Who starts the step's jobs, as they carry it in their metadata."""
         link = run_link(self.workspace.setting("webserver_url"), owner.run_id)
-        return provenance_of(owner, code_location=code_location_of(self.context.run), link=link)
+        return provenance_of(owner, code_location=code_location_of(run_of(self.context)), link=link)
 
     def log(self, level: str, text: str) -> None:
         getattr(self.context.log, level)(text)
@@ -226,8 +226,8 @@ class _Execution:
                 self._client,
                 handle,
                 interval=Interval(fixed_seconds=pause),
-                on_change=Story().listener(handle.kind, self._context.log.info),
-                remind_seconds=REMIND_SECONDS,
+                on_change=Listener(self._context, Story().listener(handle.kind, self._context.log.info)),
+                remind_seconds=ASK_SECONDS,
             )
         except WaitTimeoutError:
             end_at_deadline(self._client, handle, cancel_it=self._workspace.cancel_on_termination)
@@ -260,7 +260,7 @@ class _Execution:
         record = None if ledger is None else ledger.read()
         if self._ended or ledger is None or record is None or record.intent != ledger.intent:
             return
-        if record.run_id is None and record.sent_at is None:
+        if record.ended_as is not None or (record.run_id, record.sent_at) == (None, None):
             return
         verdict, why = verdict_on(self._context)
         if verdict != "given up" or not self._workspace.cancel_on_termination:

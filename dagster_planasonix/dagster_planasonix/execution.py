@@ -115,6 +115,7 @@ class _Step:
         self._stop_after_failures = stop_after_failures
         self._priority = priority
         self._data_versions = data_version_from_checksum
+        self._ended: dict[str, Outcome] = {}
 
     def events(self) -> Iterator[StepEvent]:
         with failing_for_good():
@@ -177,7 +178,8 @@ class _Step:
             if self._workspace.on_paused == "fail":
                 hint = "Resume it there, or set on_paused of the workspace to 'skip'."
                 raise dg.Failure(f"{text}\n{hint}", allow_retries=False) from error
-            yield from self._report.of_skip(tables, "paused", text, partitions)
+            left = [each for each in partitions if each.key not in self._ended]
+            yield from self._report.of_skip(tables, "paused", text, left)
 
     def _of_run(
         self, attempt: Attempt, tables: StepTables, request: RunRequest, partitions: list[PartitionWindow]
@@ -213,7 +215,8 @@ class _Step:
             run = attempt.run_stages(asked, ended=ended)
         except BaseException:
             # Nothing can be yielded any more, and what is loaded is loaded.
-            for event in self._report.loaded_partitions(tables, {keys[name]: end for name, end in ended.items()}):
+            self._ended = {keys[name]: end for name, end in ended.items()}
+            for event in self._report.loaded_partitions(tables, self._ended):
                 self._context.log_event(event)
             raise
         ends = {keys[name]: end for name, end in run.ended.items()}

@@ -12,7 +12,9 @@ from dagster_planasonix.targets import TableAsset
 if TYPE_CHECKING:
     from planasonix import Planasonix
 
-StepEvent = dg.MaterializeResult | dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckResult
+StepEvent = (
+    dg.MaterializeResult | dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckResult | dg.AssetCheckEvaluation
+)
 
 
 class PlanasonixEventIterator(Iterator[StepEvent]):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from dagster_planasonix._compat import has_step_succeeded
 from dagster_planasonix.names import unique_name
 from dagster_planasonix.sensors.watched import Watched, WatchedAssets, watched_of
 from planasonix.errors import ConfigurationError, PlanasonixError
@@ -100,7 +101,7 @@ def reconcile(
     found = reconcile_ledger(client, source, apply=apply, grace_seconds=grace_seconds, on_finding=tell)
     done = Reconciled(found)
     for finding in found.findings:
-        if finding.kind != "ended_unseen":
+        if not _is_worth_telling(instance, source, finding):
             continue
         try:
             events = _tell(instance, client, watched, source, finding, apply=apply)
@@ -111,6 +112,16 @@ def reconcile(
         else:
             done.events += events
     return done
+
+
+def _is_worth_telling(instance: dg.DagsterInstance, source: DagsterSource, finding: Finding) -> bool:
+    """Ends that nobody saw, and those that a step saw as good before it died with its events untold."""
+    if finding.kind != "settled":
+        return finding.kind == "ended_unseen"
+    entry = source.ledger_entry(finding.slot)
+    if entry.record is None or entry.record.verdict != "succeeded" or finding.owner != "ended":
+        return False
+    return entry.owner.waits and not has_step_succeeded(instance, entry.owner.run_id, entry.owner.step_key)
 
 
 def _tell(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -22,7 +23,10 @@ INTERRUPTS = (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)
 Verdict = Literal["going", "given up", "ended"]
 
 CANCEL_SECONDS = 10.0
-"""What a cancel may take in all: Kubernetes kills a pod thirty seconds after its signal."""
+"""What finding a lost start may take, and a cancel: Kubernetes kills a pod thirty seconds after its signal."""
+
+_ONE_ACT_SECONDS = 2.0
+"""Ctrl-C in a terminal reaches a step twice: itself, and through the executor, which forwards its own."""
 
 
 def verdict_on(context: Any) -> tuple[Verdict, str]:
@@ -31,21 +35,24 @@ def verdict_on(context: Any) -> tuple[Verdict, str]:
     ==================================================  ===========  ==================================================
     the run                                             verdict      because
     ==================================================  ===========  ==================================================
+    of an instance in memory                            given up     it is gone with the process: no run could ever
+                                                                     find the job again
     CANCELING, CANCELED                                 given up     a user pressed Terminate, or its maximum runtime
                                                                      is over
     FAILURE, after somebody had asked for its end       given up     the maximum runtime: Dagster marks the run as
                                                                      failed once its worker has been told
     FAILURE, SUCCESS else                               ended        run monitoring lost sight of its worker: a retry
                                                                      of the run goes on with the job
-    of an instance in memory                            given up     it is gone with the process: no run could ever
-                                                                     find the job again
     any other                                           going        eviction, redeploy, restart: whoever takes over
                                                                      goes on with the job
     it cannot be read                                   going        in doubt a job is left running
     ==================================================  ===========  ==================================================
     """
     try:
-        instance, run_id = context.instance, context.run.run_id
+        instance = context.instance
+        if instance.is_ephemeral:
+            return "given up", "the process that holds the run was interrupted"
+        run_id = context.run.run_id
         run = instance.get_run_by_id(run_id)
         status = None if run is None else run.status
         if status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED):
@@ -54,8 +61,6 @@ def verdict_on(context: Any) -> tuple[Verdict, str]:
             return "given up", "the run was terminated"
         if status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS):
             return "ended", f"the run has ended ({status.value})"
-        if instance.is_ephemeral:
-            return "given up", "the process that holds the run was interrupted"
         return "going", f"the run is {status.value if status else 'unknown'}, and nobody asked for its end"
     except Exception as error:
         return "going", f"the run's status could not be read ({type(error).__name__})"
@@ -77,12 +82,13 @@ class Interrupts:
     """The signals of a step: raised at once, but while a start request is under way.
 
     Breaking that off would lose the id of the job that it makes. So the first signal is noted then, and raised by
-    `release`; a second one breaks everything off.
+    `release`; a second one, two seconds later or more, breaks everything off.
     """
 
     def __init__(self) -> None:
         self._held = False
         self._noted = False
+        self._came_at: float | None = None
         self.settles = False
         """Whether an interrupt has come, and what becomes of the jobs is being settled."""
 
@@ -99,7 +105,7 @@ class Interrupts:
     @contextmanager
     def settling(self, settle: Callable[[], None], log: Callable[[str, str], None]) -> Iterator[None]:
         """Receive the signals as long as this lasts; once one has come, call `settle`, and pass it on whatever comes of
-        that. Another one breaks `settle` off.
+        that. A second one breaks `settle` off.
         """
         with self._received():
             try:
@@ -133,7 +139,11 @@ class Interrupts:
                     signal.signal(number, handler)
 
     def _handle(self, *_: object) -> None:
-        if self._held and not self._noted:
+        now, came_at = time.monotonic(), self._came_at
+        if came_at is not None and now - came_at < _ONE_ACT_SECONDS:
+            return
+        self._came_at = now
+        if self._held and came_at is None:
             self._noted = True
             return
         self._noted = False

@@ -45,8 +45,8 @@ class PlanasonixWorkspace(dg.ConfigurableResource):
         defs = dg.Definitions(resources={"planasonix": workspace})
     """
 
-    # What pydantic refuses it would quote, and that may be a key under a misspelt name.
-    model_config = ConfigDict(hide_input_in_errors=True)
+    # A misspelt setting would be ignored. What pydantic refuses it would quote, and that may be a key.
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     api_key: str = Field(repr=False, json_schema_extra={"dagster__is_secret": True})
     base_url: Optional[str] = None  # noqa: UP045 - Dagster's config reads this spelling on every Python

@@ -1,4 +1,4 @@
-"""What the tests of the engine share: a workspace for a served sandbox, a step that loads one connection, re-executions."""
+"""What the tests of the engine share: a workspace for a served sandbox, a job that loads one connection, its runs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -50,5 +50,9 @@ def run(job: dg.JobDefinition, instance: dg.DagsterInstance, parent: str | None 
     """Run the job; with `parent` as a re-execution of that run, in its run group."""
     before = None if parent is None else instance.get_run_by_id(parent)
     root = None if before is None else before.root_run_id or parent
-    made = instance.create_run_for_job(job, parent_run_id=parent, root_run_id=root)
+    return run_of(job, instance.create_run_for_job(job, parent_run_id=parent, root_run_id=root), instance)
+
+
+def run_of(job: dg.JobDefinition, made: dg.DagsterRun, instance: dg.DagsterInstance) -> dg.JobExecutionResult:
+    """Carry out a run that was created before, in this process."""
     return execute_run(InMemoryJob(job), made, instance)

@@ -309,3 +309,23 @@ def test_the_partitions_are_told(served: RunningSandbox, instance: dg.DagsterIns
     assert job["metadata"]["partition"] == "2026-01-02...2026-01-04"
     owner = entries_of(instance)[0].owner
     assert (owner.partition_start, owner.partition_end) == ("2026-01-02", "2026-01-04")
+
+
+def test_a_function_that_is_called_directly(served: RunningSandbox) -> None:
+    workspace = workspace_of(served)
+
+    @dg.op
+    def load(context: dg.OpExecutionContext) -> str:
+        outcome = Attempt(context, workspace).run(SYNC)
+        assert outcome is not None
+        return outcome.status
+
+    @dg.asset
+    def orders(context: dg.AssetExecutionContext) -> str:
+        outcome = Attempt(context, workspace, asset_keys=[context.asset_key]).run(SYNC)
+        assert outcome is not None
+        return outcome.status
+
+    assert load(dg.build_op_context()) == "succeeded"
+    assert orders(dg.build_asset_context()) == "succeeded"
+    assert served.jobs_started() == 2

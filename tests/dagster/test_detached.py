@@ -108,9 +108,9 @@ def test_the_deadline_is_the_sensors() -> None:
         assert setting.sandbox.counts()["cancels"] == 1
         _tick_until_told(setting, sensor)
         assert setting.sandbox.counts()["cancels"] == 1
-        [seen] = setting.observations("public.orders")
+        [seen] = setting.observations("public.customers")
         assert seen.metadata["planasonix/cancelled_at_deadline"].value is True
-        assert setting.status_check("public.orders") is False
+        assert setting.status_check("public.customers") is False
 
 
 def test_a_deadline_cancels_nothing_where_that_is_switched_off() -> None:

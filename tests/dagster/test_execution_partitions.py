@@ -1,5 +1,6 @@
 """`sync_and_poll` of partitioned assets, against a sandbox over HTTP."""
 
+import json
 from collections.abc import Iterator
 
 import dagster as dg
@@ -46,15 +47,11 @@ def bounds(served: RunningSandbox) -> list[tuple[str, str]]:
 
 def per_day(*days: dict[str, int] | list[str]) -> list[dict]:
     """A script: what each backfill loads, or which of its tables it loads before it fails."""
-    return [
-        {"outcome": "failed", "loaded_tables": day} if isinstance(day, list) else {"tables": day} for day in days
-    ]
+    return [{"outcome": "failed", "loaded_tables": day} if isinstance(day, list) else {"tables": day} for day in days]
 
 
 def test_one_partition_is_one_backfill_of_its_window(served: RunningSandbox) -> None:
-    result = materialize(
-        shop(workspace_of(served), ORDERS, ITEMS, partitions_def=BERLIN), partition_key="2026-03-29"
-    )
+    result = materialize(shop(workspace_of(served), ORDERS, ITEMS, partitions_def=BERLIN), partition_key="2026-03-29")
     assert result.success
     (body,) = backfills_of(served)
     assert (body["start_at"], body["end_at"]) == ("2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z")
@@ -107,6 +104,27 @@ def test_a_failed_table_of_one_day_leaves_the_other_five_materialized(served: Ru
     metadata = {name: value.value for name, value in failure.metadata.items()}
     assert metadata["planasonix/failed_tables"] == [ITEMS]
     assert metadata["planasonix/failed_partitions"] == ["2026-01-03"]
+
+
+@pytest.mark.parametrize("mode", ["each", "window"])
+@pytest.mark.parametrize("last", ["2026-01-02", "2026-01-04"])
+def test_no_check_that_dagster_expects_is_left_out_and_the_whole_is_what_it_shows(
+    served: RunningSandbox, mode: str, last: str
+) -> None:
+    served.script(CONNECTION, sequence=per_day([], {ORDERS: 1}))
+    load = shop(workspace_of(served), ORDERS, partitions_def=DAILY, partition_mode=mode, stop_after_failures=None)
+    with dg.instance_for_test() as instance:
+        materialize(load, tags=days("2026-01-02", last), instance=instance)
+        check = dg.AssetCheckKey(dg.AssetKey("orders"), "planasonix_status")
+        found = instance.event_log_storage.get_asset_check_execution_history(check, limit=20)
+    evaluated = {each.partition: each.status.value for each in found}
+    expected = {None, *(day for day in ("2026-01-02", "2026-01-03", "2026-01-04") if day <= last)}
+    assert evaluated.keys() == expected
+    assert len(found) == len(expected)
+    assert "PLANNED" not in evaluated.values()
+    assert (found[0].partition, evaluated[None], evaluated["2026-01-02"]) == (None, "FAILED", "FAILED")
+    if last == "2026-01-04":
+        assert evaluated[last] == ("FAILED" if mode == "window" else "SUCCEEDED")
 
 
 def test_a_retried_step_loads_only_what_is_missing_and_yields_all(served: RunningSandbox) -> None:
@@ -252,6 +270,18 @@ def test_what_is_loaded_is_told_though_the_step_comes_to_no_end(served: RunningS
         assert told is not None
         assert told.partition == "2026-01-02"
         assert told.metadata["dagster/partition_row_count"].value == 4
+
+
+def test_a_connection_that_is_paused_half_way_skips_what_is_left(served: RunningSandbox) -> None:
+    body = json.dumps({"error": {"code": "connection_paused", "message": "The connection is paused."}})
+    served.fault("connections.backfill", "error", status=409, body=body, skip_first=1, times=None)
+    with dg.instance_for_test() as instance:
+        load = shop(workspace_of(served, on_paused="skip"), ORDERS, partitions_def=DAILY)
+        result = materialize(load, tags=days("2026-01-02", "2026-01-04"), instance=instance)
+        assert result.success
+        assert observed(result).keys() == {("orders", "2026-01-03"), ("orders", "2026-01-04")}
+        (record,) = instance.fetch_materializations(dg.AssetKey("orders"), limit=10).records
+        assert record.partition_key == "2026-01-02"
 
 
 def test_static_keys_that_are_periods(served: RunningSandbox) -> None:

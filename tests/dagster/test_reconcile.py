@@ -68,6 +68,25 @@ def test_an_unseen_good_end_is_told_once(setting: Setting) -> None:
     assert setting.status_check("public.orders") is True
 
 
+def test_a_step_that_saw_the_end_and_died_before_it_told_is_completed(setting: Setting) -> None:
+    setting.sandbox.script(ORDERS, "succeeded", duration_seconds=0.1)
+    real = assets_of(setting.workspace)
+
+    @dg.multi_asset(specs=list(real.specs), can_subset=True, name="dies_late")
+    def dies_late(context):
+        attempt = Attempt(context, setting.workspace, asset_keys=list(tables_of(context)))
+        attempt.run(SyncRequest(ORDERS))
+        yield dg.MaterializeResult("customers", metadata={"planasonix/job_id": setting.sandbox.jobs(ORDERS)[0]["id"]})
+        raise RuntimeError("the step's process is gone")
+
+    assert not dg.materialize([dies_late], instance=setting.instance, raise_on_error=False).success
+    assert reconciled(setting).counts["materializations"] == 1
+    assert reconciled(setting).counts["materializations"] == 0
+    [job] = setting.sandbox.jobs(ORDERS)
+    assert setting.job_ids("public.orders") == [job["id"]]
+    assert setting.job_ids("public.customers") == [job["id"]]
+
+
 def test_what_was_told_in_part_is_completed(setting: Setting) -> None:
     job_id = lost_by_its_step(setting)
     setting.sandbox.finish(job_id, "succeeded")
