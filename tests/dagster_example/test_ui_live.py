@@ -83,5 +83,5 @@ def test_the_checks_of_a_table_are_shown(example: LocalDagster, loaded: dict[str
 
 def test_the_run_names_its_job_from_the_first_second(example: LocalDagster, loaded: dict[str, str], page: Page) -> None:
     page.goto(f"{example.url}/runs/{loaded['shop']}")
-    expect(page.get_by_text("raw/shop/orders").first).to_be_visible()
+    expect(page.get_by_text(job).first).to_be_visible()
     shot(page, "run")
