@@ -24,9 +24,9 @@ from typing import Any
 
 from benchmarks.figure import Figure
 from scripts.airflow_local import LocalAirflow, Run
-from scripts.airflow_local.sandbox import SandboxProcess
 from scripts.airflow_local.settings import Intervals
 from scripts.airflow_local.statsd import StatsdCapture
+from scripts.local.sandbox import SandboxProcess
 
 TASKS = 1_000
 INTERVAL_SECONDS = 5.0

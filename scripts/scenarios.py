@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from tests.scenarios.driver import Driver
 from tests.scenarios.drivers.airflow import AirflowDriver
+from tests.scenarios.drivers.dagster import DagsterDriver
 from tests.scenarios.table import markdown
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "scenarios.md"
@@ -20,16 +22,31 @@ scenarios` plays all and prints the table with what was seen, `python -m scripts
 jobs of this task, *cancels* those of them that the API was asked to stop. *Tries* is the number of the try that ends
 the task. Every cell also checks the metadata both ways (who started the job, in the job; id, tables, rows, checksums
 and link, in the task), that nothing is left running that should not be, and that no API key was written anywhere.
+"""
 
+AIRFLOW = """\
 Airflow 3 has no button and no call that kills a running task. What a user can do to stop one is to mark it (failed,
 success), to clear it, or to end its whole run: the row "user kill" marks the run as failed. Deleting the run takes the
 task's row and its ledger along, so that nobody can say any more whose job it was: it is left running, and the job's
 metadata name the run that is gone.
 """
 
+DAGSTER = """\
+*Blocking*: a step waits. *Deferred*: the detached mode, in which a run submits the job and ends, and the polling sensor
+tells how the job ended: no step is there that could be killed, retried or terminated while the job runs. A try is an
+execution of the step, in the same run (`RetryPolicy`) or in the next one (run retries, re-execution). A run that was
+terminated ends `CANCELED`, which counts as failed here.
+
+Dagster has no act that calls a running run done, or that begins a running step anew: a run is re-executed once it has
+ended, and a second run beside the first is a wish of its own, which waits while the connection is busy.
+"""
+
+DRIVERS: tuple[tuple[type[Driver], str], ...] = ((AirflowDriver, AIRFLOW), (DagsterDriver, DAGSTER))
+
 
 def page() -> str:
-    return f"{HEAD}\n## {AirflowDriver.name}\n\n{markdown(AirflowDriver.words)}\n"
+    parts = [f"## {driver.name}\n\n{head}\n{markdown(driver)}\n" for driver, head in DRIVERS]
+    return "\n".join([HEAD, *parts])
 
 
 def main() -> int:

@@ -5,8 +5,9 @@ from an environment in which Airflow is not installed.
 """
 
 from scripts.airflow_local.cluster import Intervals, LocalAirflow
-from scripts.airflow_local.errors import AirflowTimeout, ComponentDied, DagImportFailed, RestError
+from scripts.airflow_local.errors import AirflowTimeout, DagImportFailed, RestError
 from scripts.airflow_local.metadata import Run, TaskRow
+from scripts.local.errors import ComponentDied
 
 __all__ = [
     "AirflowTimeout",

@@ -4,7 +4,6 @@ import atexit
 import contextlib
 import os
 import shutil
-import socket
 import tempfile
 import time
 import urllib.request
@@ -13,13 +12,14 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from scripts.airflow_local import template
-from scripts.airflow_local.components import Component, Guard
 from scripts.airflow_local.control import Control
 from scripts.airflow_local.errors import AirflowTimeout
 from scripts.airflow_local.metadata import Metadata, PostgresServer, Run, SqliteFile
 from scripts.airflow_local.postgres import Postgres
 from scripts.airflow_local.rest import Rest
 from scripts.airflow_local.settings import Intervals, connection_variables, environment, new_secrets
+from scripts.local.components import Component, Guard
+from scripts.local.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venvs" / "airflow"
@@ -50,7 +50,7 @@ class LocalAirflow(Control):
         self._warm = False
         self._keep = bool(os.environ.get(KEEP_VARIABLE))
         self.home = Path(tempfile.mkdtemp(prefix="local-airflow-"))
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.rest = Rest(self.url)
         self._guard = Guard(None if self._keep else self.home)
@@ -165,9 +165,3 @@ class LocalAirflow(Control):
     def _component(self, name: str, *arguments: str) -> Component:
         command = [str(self._venv / "bin" / "airflow"), *arguments]
         return Component(name, command, self._environment, self._logs, self._guard)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

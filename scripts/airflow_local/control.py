@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from scripts.airflow_local import proc
 from scripts.airflow_local.errors import AirflowTimeout, DagImportFailed
 from scripts.airflow_local.metadata import Metadata, Run, TaskRow
 from scripts.airflow_local.rest import Rest
+from scripts.local import proc
 
 T = TypeVar("T")
 

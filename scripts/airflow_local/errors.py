@@ -1,16 +1,14 @@
 """What can go wrong with a local Airflow, with enough text to see why."""
 
+from scripts.local.errors import LocalError
 
-class LocalAirflowError(Exception):
+
+class LocalAirflowError(LocalError):
     """Base of the errors of this package."""
 
 
 class AirflowTimeout(LocalAirflowError):
     """Something did not happen in time; the text ends with the last log lines of every component."""
-
-
-class ComponentDied(LocalAirflowError):
-    """A component ended although nobody stopped it."""
 
 
 class DagImportFailed(LocalAirflowError):

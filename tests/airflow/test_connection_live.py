@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from scripts.airflow_local import LocalAirflow
-from scripts.airflow_local.sandbox import SandboxProcess
+from scripts.local.sandbox import SandboxProcess
 
 pytestmark = pytest.mark.live
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.airflow_local.components import Guard
 from scripts.airflow_local.errors import LocalAirflowError
 from scripts.airflow_local.postgres import _VERSION, Postgres
+from scripts.local.components import Guard
 
 
 def test_folders_above_the_home_stay_closed(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from scripts.airflow_local import DagImportFailed, LocalAirflow, proc
+from scripts.airflow_local import DagImportFailed, LocalAirflow
+from scripts.local import proc
 
 pytestmark = pytest.mark.live
 

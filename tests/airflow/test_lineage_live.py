@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from scripts.airflow_local import LocalAirflow
-from scripts.airflow_local.sandbox import SandboxProcess
+from scripts.local.sandbox import SandboxProcess
 
 pytestmark = [pytest.mark.live, pytest.mark.scenario]
 

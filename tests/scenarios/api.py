@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
-from scripts.airflow_local.sandbox import SandboxProcess
+from scripts.local.sandbox import SandboxProcess
 from tests.scenarios.scenario import Scenario
 
 T = TypeVar("T")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-from tests.scenarios.scenario import Cleaner, Exit, Moment, Scenario, TaskEnd
+from tests.scenarios.scenario import Cleaner, Exit, Mode, Moment, Scenario, TaskEnd
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,13 @@ class Run:
 class Driver(Protocol):
     """One orchestrator, running. Waits raise TimeoutError or the like, with what helps to understand."""
 
-    name: str
-    # How the cells' names, and who cleans up, are called there; a cell that is missing keeps its name.
-    words: Mapping[str, str]
+    name: ClassVar[str]
+    # How the cells' names, who cleans up, and a reason that names a parameter are put there; what is missing is kept.
+    words: ClassVar[Mapping[str, str]]
+    # The cells that cannot be there, by name and mode, and why.
+    not_applicable: ClassVar[Mapping[tuple[str, Mode], str]]
+    # The cells that are run at every landing, by name and mode; None: those that the data mark.
+    landing: ClassVar[frozenset[tuple[str, Mode]] | None]
 
     def install(self, placed: Sequence[Placed]) -> None:
         """Make the tasks of all these known, before the first one is started."""

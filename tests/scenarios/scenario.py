@@ -7,7 +7,8 @@ together with the task's state as the orchestrator tells it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Mode = Literal["blocking", "deferred"]
@@ -140,3 +141,25 @@ ALONE: frozenset[Exit] = frozenset(
 )
 
 Cell = Scenario | NotApplicable
+
+
+def cells_of(
+    cells: Iterable[Cell], not_applicable: Mapping[tuple[str, Mode], str], landing: frozenset[tuple[str, Mode]] | None
+) -> tuple[Cell, ...]:
+    """The cells as one orchestrator has them: those that cannot be there with its reason, its own ones marked.
+
+    Raises ValueError for a name that no cell has.
+    """
+    cells = tuple(cells)
+    unknown = ({*not_applicable} | {*(landing or ())}) - {(cell.name, cell.mode) for cell in cells}
+    if unknown:
+        raise ValueError(f"no such cells: {sorted(unknown)}")
+    found: list[Cell] = []
+    for cell in cells:
+        key = (cell.name, cell.mode)
+        if isinstance(cell, Scenario) and key in not_applicable:
+            cell = NotApplicable(cell.name, cell.mode, not_applicable[key], cell.promises)
+        elif isinstance(cell, Scenario) and landing is not None:
+            cell = replace(cell, promise=key in landing)
+        found.append(cell)
+    return tuple(found)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from threading import Thread
 
-from scripts.airflow_local.sandbox import SandboxProcess
+from scripts.local.sandbox import SandboxProcess
 from tests.scenarios.driver import Driver, Placed
 from tests.scenarios.play import Seen, play
 from tests.scenarios.scenario import Scenario

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import pytest
 
+from tests.scenarios.driver import Driver
 from tests.scenarios.matrix import CELLS, SCENARIOS
 from tests.scenarios.play import Seen
-from tests.scenarios.scenario import Expected, NotApplicable
+from tests.scenarios.scenario import Expected, NotApplicable, cells_of
 
 SEEN = pytest.StashKey[dict[str, Seen | str]]()
 """By scenario id: what was seen, or why nothing was."""
@@ -27,13 +28,14 @@ def printed(seen: Mapping[str, Seen | str]) -> str:
     return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in rows)
 
 
-def markdown(words: Mapping[str, str]) -> str:
+def markdown(driver: type[Driver]) -> str:
     """The matrix as the docs show it, in the words of one orchestrator."""
+    words = driver.words
     lines = [
         "| Cell | Mode | Promise | Starts | Cancels | Jobs end | Task ends | Tries | Cancelled by | Why |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for cell in CELLS:
+    for cell in cells_of(CELLS, driver.not_applicable, driver.landing):
         name = words.get(cell.name, cell.name)
         if isinstance(cell, NotApplicable):
             lines.append(
@@ -46,7 +48,7 @@ def markdown(words: Mapping[str, str]) -> str:
         promises = ", ".join(cell.promises) + (" *" if cell.promise else "")
         lines.append(
             f"| {name} | {cell.mode} | {promises} | {expected.starts} | {expected.cancels} | {jobs} | {expected.task} "
-            f"| {expected.tries} | {by} | {cell.reason} |"
+            f"| {expected.tries} | {by} | {words.get(cell.reason, cell.reason)} |"
         )
     return "\n".join(lines)
 

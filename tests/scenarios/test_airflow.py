@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from scripts.airflow_local import Intervals, LocalAirflow
-from scripts.airflow_local.sandbox import SandboxProcess
+from scripts.local.ports import free_port
+from scripts.local.sandbox import SandboxProcess
 from tests.scenarios.drivers.airflow import AirflowDriver
-from tests.scenarios.judge import differences
-from tests.scenarios.matrix import SCENARIOS
+from tests.scenarios.playing import cells, check, chosen
 from tests.scenarios.scenario import Scenario
 from tests.scenarios.stage import Stage
-from tests.scenarios.table import SEEN
 
 # A cell may wait for all that are played before it.
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1500)]
@@ -26,10 +25,7 @@ CANARY_KEY = os.environ.get("PLANASONIX_SANDBOX_API_KEY") or f"plnx_live_canary_
 
 @pytest.fixture(scope="session")
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    chosen = [item.callspec.params["scenario"] for item in request.session.items if hasattr(item, "callspec")]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     connection = {
         "conn_type": "planasonix",
         "host": f"http://127.0.0.1:{port}",
@@ -47,37 +43,16 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             database="postgresql",
         ) as airflow,
     ):
-        yield Stage(AirflowDriver(airflow, sandbox), sandbox, chosen)
+        yield Stage(AirflowDriver(airflow, sandbox), sandbox, chosen(request, Path(__file__)))
         assert airflow.files_with(CANARY_KEY) == [], "the API key stands in Airflow's logs or database"
     assert [path for path in logs.rglob("*") if path.is_file() and CANARY_KEY.encode() in path.read_bytes()] == []
 
 
-def cells(alone: bool) -> list[object]:
-    """Those of a promise run at every landing, all of them with `make scenarios`."""
-    return [
-        pytest.param(
-            scenario, id=scenario.id, marks=[pytest.mark.scenario, *([pytest.mark.promise] if scenario.promise else [])]
-        )
-        for scenario in SCENARIOS
-        if scenario.alone is alone
-    ]
-
-
-def check(stage: Stage, scenario: Scenario, config: pytest.Config) -> None:
-    try:
-        seen = stage.seen(scenario)
-    except Exception as error:
-        config.stash[SEEN][scenario.id] = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise
-    config.stash[SEEN][scenario.id] = seen
-    assert differences(scenario.expected, seen) == []
-
-
-@pytest.mark.parametrize("scenario", cells(alone=False))
+@pytest.mark.parametrize("scenario", cells(AirflowDriver, alone=False))
 def test_beside_others(stage: Stage, scenario: Scenario, pytestconfig: pytest.Config) -> None:
     check(stage, scenario, pytestconfig)
 
 
-@pytest.mark.parametrize("scenario", cells(alone=True))
+@pytest.mark.parametrize("scenario", cells(AirflowDriver, alone=True))
 def test_alone(stage: Stage, scenario: Scenario, pytestconfig: pytest.Config) -> None:
     check(stage, scenario, pytestconfig)

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from planasonix.runs.outcome import Outcome, RunWarning, TableOutcome, outcome_from_dict
     from planasonix.runs.partition_keys import window_of_key
     from planasonix.runs.pipeline_names import apipeline_id_of, pipeline_id_of
+    from planasonix.runs.polled.cursor import PollCursor
+    from planasonix.runs.polled.listener import Interest, Listener
+    from planasonix.runs.polled.look import Polled
+    from planasonix.runs.polled.poll import poll_runs
     from planasonix.runs.provenance import Provenance
     from planasonix.runs.reconcile.drive import Reconciliation, reconcile_ledger
     from planasonix.runs.reconcile.findings import Entry, Finding, Unreadable
@@ -49,6 +53,7 @@ if TYPE_CHECKING:
         staged_outcome,
         wait_for_progress,
     )
+    from planasonix.runs.staged.ends import stage_ends
     from planasonix.runs.staged.partitions import plan_partitions
     from planasonix.runs.staged.plan import PlannedStage, planned, wish_of
     from planasonix.runs.staged.progress import StagedProgress
@@ -66,8 +71,10 @@ __all__ = [
     "Entry",
     "Finding",
     "IfRunning",
+    "Interest",
     "Ledger",
     "LedgerSource",
+    "Listener",
     "MemoryBook",
     "MemoryLedger",
     "NodeOutcome",
@@ -75,6 +82,8 @@ __all__ = [
     "PipelineRunRequest",
     "PlannedStage",
     "Policy",
+    "PollCursor",
+    "Polled",
     "Provenance",
     "REMIND_SECONDS",
     "Reconciliation",
@@ -124,6 +133,7 @@ __all__ = [
     "plan_partitions",
     "plan_stages",
     "planned",
+    "poll_runs",
     "raise_for_failure",
     "raise_for_stages",
     "read_record",
@@ -134,6 +144,7 @@ __all__ = [
     "run_stages_to_end",
     "run_to_end",
     "source_named",
+    "stage_ends",
     "staged_outcome",
     "start_run",
     "wait_for_any",
@@ -212,8 +223,16 @@ __getattr__ = lazy_names(
             "TableOutcome",
             "outcome_from_dict",
         ),
+        "staged.ends": ("stage_ends",),
         "staged.partitions": ("plan_partitions",),
         "partition_keys": ("window_of_key",),
+        "polled.cursor": ("PollCursor",),
+        "polled.listener": (
+            "Interest",
+            "Listener",
+        ),
+        "polled.look": ("Polled",),
+        "polled.poll": ("poll_runs",),
         "provenance": ("Provenance",),
         "reconcile.drive": (
             "Reconciliation",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -34,6 +35,23 @@ def bad_jobs(job_ids: Sequence[str], results: Mapping[str, Any]) -> Steps[dict[s
         if shown is not None and shown.phase in _BAD:
             bad[job_id] = redact(str(shown.status))
     return bad
+
+
+def not_whole(results: Sequence[Any], job_count: int) -> frozenset[str]:
+    """The tables of a backfill that ended badly which some job of it may not have loaded: a part of their window is
+    missing, though other jobs list them.
+
+    A job that succeeded and does not list a table had no change for it.
+    """
+    listed: Counter[str] = Counter()
+    succeeded = 0
+    for part in results:
+        good = part.phase == "succeeded"
+        succeeded += good
+        listed.update({table.name: 0 for table in part.tables or ()})
+        if not good:
+            listed.update({table.name for table in part.tables or ()})
+    return frozenset(name for name, among_bad in listed.items() if among_bad + succeeded < job_count)
 
 
 def sentence_on(bad: Mapping[str, str], job_count: int) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from planasonix.errors import PlanasonixError, WaitTimeoutError
 from planasonix.runs.decide import Policy
 from planasonix.runs.drivers import Log, perform
+from planasonix.runs.effects import RunView
 from planasonix.runs.giving_up import end_at_deadline, give_up
 from planasonix.runs.handle import RunHandle
 from planasonix.runs.intent import new_intent
@@ -77,12 +78,13 @@ def wait_while_busy(client: Planasonix, started: Started, *, since: float, until
     wait_while_taken(client, started.busy_kind, started.busy_run_id, since=since, until=until)
 
 
-def outcome_of(client: Planasonix, handle: RunHandle, *, expected_tables: Iterable[str] = ()) -> Outcome:
-    """Read what became of an ended run."""
-    return perform(
-        client,
-        fetch_outcome(handle, expected_tables=expected_tables, job_url_template=client.config.job_url_template),
-    )
+def outcome_of(
+    client: Planasonix, handle: RunHandle, *, expected_tables: Iterable[str] = (), ended: RunView | None = None
+) -> Outcome:
+    """Read what became of an ended run. `ended`: the run as a GET has just shown it, which saves reading it again."""
+    template = client.config.job_url_template
+    steps = fetch_outcome(handle, expected_tables=expected_tables, job_url_template=template, ended=ended)
+    return perform(client, steps)
 
 
 def run_to_end(

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal, get_args
 
-from planasonix.errors import ConfigurationError, ConflictError, PlanasonixError
+from planasonix.errors import (
+    ConfigurationError,
+    ConflictError,
+    InvalidRequestError,
+    PermissionDeniedError,
+    PlanasonixError,
+)
 from planasonix.watch.interval import require_positive
 from planasonix.watch.protocols import Kind
 
@@ -140,11 +147,22 @@ Answer = Literal["accepted", "busy", "misused", "refused", "lost"]
 
 def classify(error: PlanasonixError) -> Answer:
     """Which kind of answer a failed POST was."""
+    if is_paused(error):
+        return "refused"
     if isinstance(error, ConflictError):
         return "misused" if "idempoten" in f"{error.code or ''} {error.message or ''}".lower() else "busy"
     if error.outcome in ("refused", "not_sent"):
         return "refused"
     return "lost"
+
+
+def is_paused(error: BaseException) -> bool:
+    """Whether a start was refused because its target is paused, which no wait ends. The API publishes no code for
+    that: the word counts, in the code where there is one, else in the text.
+    """
+    if not isinstance(error, ConflictError | InvalidRequestError | PermissionDeniedError):
+        return False
+    return re.search(r"(?<![a-z])paused(?![a-z])", (error.code or error.message).lower()) is not None
 
 
 def by_answer(answer: Answer, *, tries: int, in_doubt: bool, policy: Policy) -> Next:

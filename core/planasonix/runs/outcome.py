@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from planasonix.errors import PlanasonixError, WaitTimeoutError
 from planasonix.runs.backfill_jobs import bad_jobs as find_bad_jobs
-from planasonix.runs.backfill_jobs import sentence_on
+from planasonix.runs.backfill_jobs import not_whole, sentence_on
 from planasonix.runs.effects import Get, Results, RunView, Sleep, Steps
 from planasonix.runs.handle import RunHandle
 from planasonix.runs.identity import is_another, not_found
@@ -105,14 +105,18 @@ class Outcome:
 
 
 def fetch_outcome(
-    handle: RunHandle, *, expected_tables: Iterable[str] = (), job_url_template: str | None = None
+    handle: RunHandle,
+    *,
+    expected_tables: Iterable[str] = (),
+    job_url_template: str | None = None,
+    ended: RunView | None = None,
 ) -> Steps[Outcome]:
-    """Read the ended run and its results, and put them into one object.
+    """Read the ended run and its results, and put them into one object. `ended`: the run as a GET has just shown it.
 
     Raises what reading the run raises (`NotFoundError` also where its id is another connection's or pipeline's now),
     and `WaitTimeoutError` when the API goes on showing it as not ended.
     """
-    run = yield from _read_ended(handle)
+    run = (yield from _read_ended(handle)) if ended is None else ended
     if handle.kind == "run":
         nodes = yield from read_nodes(handle.id)
         outcome = build_outcome(handle, run, (), nodes=nodes or (), job_url_template=job_url_template)
@@ -186,7 +190,8 @@ def build_outcome(
 
     A table that the results list was loaded, unless its own status says otherwise. An expected table that they do not
     list failed if the run failed; else it had no change, or is unknown unless `all_read` results were there. A backfill
-    with `bad_jobs` (the status of each that did not succeed) failed. Texts of the API are searched for anything that
+    with `bad_jobs` (the status of each that did not succeed) failed; so did each table that only some of its jobs
+    loaded, whatever rows there are. Texts of the API are searched for anything that
     looks like a credential. Nothing is invented beyond that.
     """
     results = list(results)
@@ -206,6 +211,9 @@ def build_outcome(
     if status != "cancelled" and bad_jobs:
         status = "failed"
         message = sentence_on(bad_jobs, len(job_ids)) + (f"; {message}" if message else "")
+    if handle.kind == "backfill" and (run.phase != "succeeded" or bad_jobs):
+        for name in not_whole(results, len(job_ids)) & tables.keys():
+            tables[name] = replace(tables[name], state="failed")
     target_id = shown_target(run, handle.kind) or handle.target_id
     return Outcome(
         kind=handle.kind,

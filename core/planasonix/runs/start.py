@@ -27,7 +27,7 @@ the same; `"attach"`                                                  adopt the 
 the same; `"skip"`                                                    skipped, and say so
 the same; `"fail"`                                                    raise the `ConflictError`
 409 busy, and an earlier sending of ours in doubt                     look; where there is no run: as above
-409 for a misused key (same key, other body)                          raise; never read as busy
+409 for a misused key (same key, other body), or a paused target      raise; never read as busy
 any other 4xx, nothing in doubt                                       raise; the ledger forgets that it was sent
 any other 4xx, an earlier sending in doubt                            raise; the ledger keeps key and bytes
 lost: no answer, 5xx, a cut or unreadable body; key honoured          raise; the ledger keeps key and bytes

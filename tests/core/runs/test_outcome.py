@@ -220,6 +220,33 @@ def test_a_backfill_with_a_failed_job_is_no_success(told_by: str) -> None:
     assert read == (["bf_1"] if told_by == "results" else ["bf_1", "job_2"])
 
 
+@pytest.mark.parametrize("status", ["failed", "cancelled", "completed"])
+def test_a_table_that_only_some_jobs_of_a_bad_backfill_loaded_is_not_loaded(status: str) -> None:
+    handle = RunHandle("backfill", "bf_1", "conn_1", True, 0.0, 1.0, "token")
+    backfill = Backfill.read({"id": "bf_1", "status": status, "job_ids": ["job_1", "job_2", "job_3"]})
+
+    def shard(status: str, *names: str) -> JobResults:
+        tables = [{"name": name, "rows_loaded": 10} for name in names]
+        return JobResults.read({"job_id": "job", "status": status, "tables": tables})
+
+    answers = {
+        ("get", "bf_1"): backfill,
+        ("results", "job_1"): shard("succeeded", "everywhere", "first_half"),
+        ("results", "job_2"): shard("failed", "everywhere"),
+        ("results", "job_3"): shard("succeeded", "everywhere", "first_half"),
+    }
+    outcome, _ = fetched(handle, answers)
+    assert {(table.name, table.state, table.rows_loaded) for table in outcome.tables} == {
+        ("everywhere", "loaded", 30),
+        ("first_half", "failed", 20),
+    }
+    # A job whose results nobody could read may be the one that is missing.
+    answers["results", "job_3"] = None
+    answers["get", "job_3"] = job("failed", id="job_3")
+    outcome, _ = fetched(handle, answers)
+    assert {table.state for table in outcome.tables} == {"failed"}
+
+
 def test_a_backfill_whose_jobs_all_succeeded_costs_no_call_more() -> None:
     handle, backfill = ended_backfill("job_1", "job_2")
     answers = {("get", "bf_1"): backfill, ("results", "job_1"): results(ORDERS), ("results", "job_2"): results(ORDERS)}

@@ -9,9 +9,16 @@ from typing import Any
 import pytest
 
 from planasonix import Planasonix
-from planasonix.errors import NotFoundError, OutcomeUnknownError, PlanasonixError, TransportError
+from planasonix.errors import (
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PlanasonixError,
+    TransportError,
+)
 from planasonix.runs import MemoryLedger, effects, start_run
-from planasonix.runs.decide import Policy, classify
+from planasonix.runs.decide import Policy, classify, is_paused
 from planasonix.runs.provenance import Provenance
 from planasonix.runs.record import Record
 from planasonix.runs.requests import PipelineRunRequest, SyncRequest
@@ -227,6 +234,25 @@ def test_every_error_of_a_post_has_its_kind() -> None:
     lost, none = TransportError("x"), TransportError("x", outcome="not_sent")
     assert [classify(error) for error in (lost, none, PlanasonixError("x"))] == ["lost", "refused", "lost"]
     assert not Policy(idempotency="ignored").key_counts(0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "paused"),
+    [
+        (ConflictError("no", status_code=409, code="connection_paused"), True),
+        (ConflictError("The connection is paused.", status_code=409), True),
+        (InvalidRequestError("Paused connections cannot be synced.", status_code=422), True),
+        (ConflictError("A sync is running.", status_code=409), False),
+        # Where there is a code, the text may be about anything.
+        (ConflictError("shop_paused_orders is busy: paused", status_code=409, code="sync_in_progress"), False),
+        (NotFoundError("no connection: paused", status_code=404), False),
+        (TransportError("paused"), False),
+    ],
+)
+def test_a_paused_connection_is_refused_and_never_busy(error: PlanasonixError, paused: bool) -> None:
+    assert is_paused(error) is paused
+    if paused:
+        assert classify(error) == "refused"
 
 
 def test_that_keys_of_jobs_are_honoured_says_nothing_of_an_older_runs_key(world: Any) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from scripts.airflow_local import LocalAirflow, proc
+from scripts.airflow_local import LocalAirflow
 from scripts.airflow_local import Run as DagRun
-from scripts.airflow_local.sandbox import SandboxProcess
+from scripts.local import proc
+from scripts.local.sandbox import SandboxProcess
 from tests.scenarios.driver import Placed, Run, Told
-from tests.scenarios.scenario import Cleaner, Exit, Moment, Scenario, TaskEnd
+from tests.scenarios.scenario import Cleaner, Exit, Mode, Moment, Scenario, TaskEnd
 
 TASK = "sync"
 PATIENCE = 240.0
@@ -39,7 +40,7 @@ NEW_TRY: frozenset[Exit] = frozenset({"evict worker", "kill worker", "lose machi
 class AirflowDriver:
     """Drives one `LocalAirflow` whose connection `planasonix_default` names the sandbox."""
 
-    name = "Airflow"
+    name: ClassVar[str] = "Airflow"
     words: ClassVar[Mapping[str, str]] = {
         # Airflow 3 has no button that kills a task: marking its run as failed is what stops all of it.
         "user kill": "user kill (the run marked failed)",
@@ -57,6 +58,8 @@ class AirflowDriver:
         "siblings": "mapped task",
         "waiter": "trigger",
     }
+    not_applicable: ClassVar[Mapping[tuple[str, Mode], str]] = {}
+    landing: ClassVar[frozenset[tuple[str, Mode]] | None] = None
 
     def __init__(self, airflow: LocalAirflow, sandbox: SandboxProcess) -> None:
         self.airflow = airflow

@@ -30,7 +30,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from planasonix.errors import ConfigurationError, PlanasonixError
-from planasonix.runs.decide import Policy
+from planasonix.runs.decide import Policy, is_paused
 from planasonix.runs.effects import Say
 from planasonix.runs.handle import RunHandle
 from planasonix.runs.provenance import Provenance
@@ -192,7 +192,7 @@ class Advance:
             after = yield from read_entry(stage.name)
             if after is None or not self._index.ours(number, after):
                 raise  # the job of an older wish could not be ended: nothing of this one was asked for
-            for_all = isinstance(error, REFUSED_FOR_ALL)
+            for_all = isinstance(error, REFUSED_FOR_ALL) or is_paused(error)
             nobodys_fault = no_failure_of_a_stage(error)
             if (for_all or nobodys_fault) and not self._active:
                 raise

@@ -82,8 +82,13 @@ def test_a_stage_that_cannot_be_started_fails_and_says_why(world: StagedWorld) -
     assert run_on(world, asked, attempt="try-2").done == 3
 
 
+NO_RIGHT = PermissionDeniedError("not with this key", status_code=403, attempts=attempts(1))
+PAUSED = ConflictError("the connection is paused", status_code=409, code="connection_paused", attempts=attempts(1))
+
+
+@pytest.mark.parametrize("refusal", [NO_RIGHT, PAUSED])
 @pytest.mark.parametrize("running", [0, 1])
-def test_a_refusal_that_all_would_meet_is_raised_unless_one_runs(running: int) -> None:
+def test_a_refusal_that_all_would_meet_is_raised_unless_one_runs(running: int, refusal: APIError) -> None:
     world = StagedWorld(parallel=10)
     asked = staged(6, max_active_stages=2)
     if running:
@@ -93,12 +98,12 @@ def test_a_refusal_that_all_would_meet_is_raised_unless_one_runs(running: int) -
     def refusing(effect: Any) -> Any:
         if isinstance(effect, Post):
             world.trace.append("POST")
-            raise PermissionDeniedError("not with this key", status_code=403, attempts=attempts(1))
+            raise refusal
         return do(effect)
 
     world.do = refusing  # type: ignore[method-assign]
     if not running:
-        with pytest.raises(PermissionDeniedError):
+        with pytest.raises(type(refusal)):
             world.advance(asked)
         assert world.posts == 1
         return
@@ -107,7 +112,7 @@ def test_a_refusal_that_all_would_meet_is_raised_unless_one_runs(running: int) -
     world.end("bf_1")
     progress = world.advance(asked)
     assert (progress.ended, progress.done, progress.to_do) == (True, 1, 4)
-    assert "not with this key" in report_stages(world.outcome(asked))
+    assert str(refusal.message) in report_stages(world.outcome(asked))
 
 
 def test_a_lost_answer_is_found_again_in_the_next_attempt() -> None:

@@ -9,8 +9,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
-from scripts.airflow_local import proc
-from scripts.airflow_local.components import Guard
+from scripts.local import proc
+from scripts.local.components import Guard
 
 
 class SandboxProcess:

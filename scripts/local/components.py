@@ -9,12 +9,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.airflow_local import proc
-from scripts.airflow_local.errors import ComponentDied
+from scripts.local import proc
+from scripts.local.errors import ComponentDied
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-# Lines that Airflow writes every second whatever happens, and its banner.
-_NOISE = re.compile(r"Refreshing bundle|Searching for files|Found \d+ files|Adopting or resetting|^[ _/|()<,.-]+$")
+# Lines that Airflow and Dagster write every second whatever happens, and banners.
+_NOISE = re.compile(
+    r"Refreshing bundle|Searching for files|Found \d+ files|Adopting or resetting|^[ _/|()<,.-]+$"
+    r"|Collected \d+ runs for monitoring|Checking run "
+)
 
 
 class Guard:
@@ -56,6 +59,7 @@ class Component:
     """One process with everything that it forks, in a session of its own.
 
     name: for messages and for the log file `<logs>/<name>.log`, to which a restart appends. user: uid to run as.
+    folder: where it runs, the logs' folder by default.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Component:
         logs: Path,
         guard: Guard,
         user: int | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.name = name
         self.log_path = logs / f"{name}.log"
@@ -73,6 +78,7 @@ class Component:
         self._environment = environment
         self._guard = guard
         self._user = user
+        self._folder = folder or logs
         self._process: subprocess.Popen[bytes] | None = None
         self._sessions: list[int] = []
         # False while stopped on purpose, so that a wait does not call it a failure.
@@ -106,7 +112,9 @@ class Component:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                cwd=self.log_path.parent if self._user is None else "/",
+                # A shell's `&` makes its children deaf to SIGINT, and Dagster then to SIGTERM as well.
+                preexec_fn=_hear_interrupts,
+                cwd=self._folder if self._user is None else "/",
                 user=self._user,
             )
         self.expected_alive = True
@@ -170,3 +178,7 @@ class Component:
             proc.kill_session(session)
             self._guard.forget(session)
         self._sessions.clear()
+
+
+def _hear_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

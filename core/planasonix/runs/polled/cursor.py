@@ -1,0 +1,138 @@
+"""What one look leaves to the next: how far each connection's lists were read, and which runs are still to be told.
+
+Lists lag, and show a run some time after its creation. So each look begins a while before the mark, and the ids that
+it has dealt with since then are remembered. Runs that go on are remembered by id: no mark has to wait for them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from planasonix.errors import ConfigurationError
+from planasonix.watch import Kind
+
+VERSION = 1
+OPEN_AT_MOST = 500
+"""Of one connection: what is listed beyond them is listed again later."""
+SEEN_AT_MOST = 2_000
+"""Of one connection, within the overlap of two looks."""
+
+_BOUNDS_ARE_ROUNDED_SECONDS = 60.0
+
+RunKey = tuple[Kind, str]
+
+
+@dataclass
+class OpenRun:
+    """A run that was seen and not told yet. Times are seconds since the epoch: `created_at` by the API's clock.
+
+    `due_at`, by our own clock: when its owner is asked about it though it goes on. `sure`: False where it is to be
+    asked again whose run it is. `tries` counts the looks in which telling it failed.
+    """
+
+    created_at: float
+    due_at: float | None = None
+    sure: bool = True
+    tries: int = 0
+
+
+@dataclass
+class Place:
+    """How far one connection was read. All times are the API's, in seconds since the epoch.
+
+    What had ended before `began_at` is history. `marks`: the lists of that kind were read up to then.
+    """
+
+    began_at: float
+    marks: dict[Kind, float]
+    open: dict[RunKey, OpenRun] = field(default_factory=dict[RunKey, OpenRun])
+    seen: dict[RunKey, float] = field(default_factory=dict[RunKey, float])
+
+    def deal_with(self, key: RunKey, created_at: float) -> None:
+        """The run needs no further look."""
+        self.open.pop(key, None)
+        self.seen[key] = created_at
+
+    def forget_before(self, overlap_seconds: float) -> None:
+        """Drop the ids that no list shows any more."""
+        kept = overlap_seconds + _BOUNDS_ARE_ROUNDED_SECONDS
+        self.seen = {key: at for key, at in self.seen.items() if at >= self.marks[key[0]] - kept}
+        while len(self.seen) > SEEN_AT_MOST:
+            del self.seen[min(self.seen, key=self.seen.__getitem__)]
+
+
+@dataclass
+class PollCursor:
+    """The places of all connections, whose turn is next, and for how many looks common lists are left alone."""
+
+    places: dict[str, Place] = field(default_factory=dict[str, Place])
+    next_turn: str | None = None
+    looks_without_common: dict[Kind, int] = field(default_factory=dict[Kind, int])
+
+    def in_turn(self, connection_ids: Iterable[str]) -> list[str]:
+        """The ids from whose turn it is on. One that is gone passes its turn to the one after it."""
+        ordered = sorted(set(connection_ids))
+        first = next((i for i, each in enumerate(ordered) if self.next_turn is None or each >= self.next_turn), 0)
+        return ordered[first:] + ordered[:first]
+
+    def to_text(self) -> str:
+        """JSON, fit for an orchestrator's cursor."""
+        places = {
+            connection_id: {
+                "began_at": round(place.began_at, 3),
+                "marks": {kind: round(at, 3) for kind, at in place.marks.items()},
+                "open": [
+                    [*key, round(one.created_at, 3), one.due_at, one.sure, one.tries] for key, one in place.open.items()
+                ],
+                "seen": [[*key, round(at, 3)] for key, at in place.seen.items()],
+            }
+            for connection_id, place in self.places.items()
+        }
+        data = {
+            "version": VERSION,
+            "next_turn": self.next_turn,
+            "looks_without_common": self.looks_without_common,
+            "places": places,
+        }
+        return json.dumps(data, separators=(",", ":"))
+
+    @classmethod
+    def from_text(cls, text: str | None) -> PollCursor:
+        """Read what `to_text` wrote; None or "" is the first look.
+
+        Raises `ConfigurationError` for another text: beginning anew would silently leave out what ended meanwhile.
+        """
+        if not text:
+            return cls()
+        try:
+            data = cast("dict[str, Any]", json.loads(text))
+            if not isinstance(data["version"], int) or data["version"] > VERSION:
+                raise ValueError(f"its version is {data['version']!r}")
+            places = {str(name): _place(cast("dict[str, Any]", one)) for name, one in data["places"].items()}
+            without: dict[Kind, int] = {kind: int(number) for kind, number in data["looks_without_common"].items()}
+            return cls(places, data["next_turn"], without)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ConfigurationError(
+                f"The stored cursor cannot be read: {type(error).__name__}: {error}.",
+                field="cursor",
+                hint="Use the version that wrote it, or reset the cursor: then only what ends from now on is told.",
+            ) from error
+
+
+def _place(data: dict[str, Any]) -> Place:
+    marks: dict[Kind, float] = {kind: float(data["marks"][kind]) for kind in ("job", "backfill")}
+    opened: dict[RunKey, OpenRun] = {}
+    for kind, run_id, created_at, due_at, sure, tries in data["open"]:
+        due = None if due_at is None else float(due_at)
+        opened[_key(kind, run_id)] = OpenRun(float(created_at), due, bool(sure), int(tries))
+    seen = {_key(kind, run_id): float(at) for kind, run_id, at in data["seen"]}
+    return Place(float(data["began_at"]), marks, opened, seen)
+
+
+def _key(kind: Any, run_id: Any) -> RunKey:
+    if kind not in ("job", "backfill") or not isinstance(run_id, str):
+        raise ValueError(f"not a run: {kind!r} {run_id!r}")
+    return kind, run_id

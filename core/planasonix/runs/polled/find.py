@@ -1,0 +1,133 @@
+"""The part of a look that lists: new runs are noted in the cursor, and the marks move on."""
+
+from __future__ import annotations
+
+from planasonix.errors import AuthenticationError, PagingError, PermissionDeniedError, PlanasonixError
+from planasonix.runs.effects import RunView
+from planasonix.runs.polled.cursor import OPEN_AT_MOST, OpenRun, Place, RunKey
+from planasonix.runs.polled.lists import Listing, list_common, list_own
+from planasonix.runs.polled.look import Look
+from planasonix.watch import Kind
+from planasonix.watch.protocols import ENDED_PHASES
+from planasonix.watch.round import FEW
+
+KINDS: tuple[Kind, ...] = ("job", "backfill")
+_SHARE_OF_THE_TIME = 0.6
+_LOOKS_AFTER_A_LONG_LIST = 20
+_LAGS_BEHIND_SECONDS = 3600.0
+
+
+def list_all(look: Look, connection_ids: list[str]) -> None:
+    """List what is new of each connection, as far as the time goes. Raises where no list could be read."""
+    now = _server_now(look)
+    places = {each: look.cursor.places.get(each) or _new_place(look, now) for each in connection_ids}
+    look.cursor.places = places
+    turns = look.cursor.in_turn(connection_ids)
+    # Both lists of a connection before those of the next: a look that is cut leaves whole connections.
+    alone: dict[str, list[Kind]] = {each: [] for each in turns}
+    for kind in KINDS:
+        together = _list_together(look, kind, now)
+        for connection_id in turns:
+            if connection_id not in together:
+                alone[connection_id].append(kind)
+    listed = sum(map(len, alone.values())) < len(KINDS) * len(turns)
+    for connection_id, kinds in alone.items():
+        for kind in kinds:
+            if look.is_over(_SHARE_OF_THE_TIME):
+                look.cursor.next_turn, look.lists_were_cut = connection_id, True
+                look.log("info", f"the lists of connections from {connection_id} on are left to the next look")
+                break
+            listed = _list_alone(look, connection_id, kind, now) or listed
+        if look.lists_were_cut:
+            break
+    if look.polled.calls_failed and not listed:
+        raise look.polled.calls_failed[-1]
+
+
+def _server_now(look: Look) -> float:
+    if look.client.clock_offset_seconds is None:
+        look.client.jobs.list_page(limit=1)  # tells how far the API's clock is from ours
+    return look.now() + (look.client.clock_offset_seconds or 0.0)
+
+
+def _new_place(look: Look, now: float) -> Place:
+    since = now - look.first_look_back_seconds
+    return Place(began_at=now, marks={"job": since, "backfill": since})
+
+
+def _list_together(look: Look, kind: Kind, now: float) -> frozenset[str]:
+    """List in common those that were read about equally far; return which those were."""
+    places, put_off = look.cursor.places, look.cursor.looks_without_common
+    newest = max((place.marks[kind] for place in places.values()), default=0.0)
+    near = {
+        connection_id: place.marks[kind] - look.overlap_seconds
+        for connection_id, place in places.items()
+        if newest - place.marks[kind] <= _LAGS_BEHIND_SECONDS
+    }
+    if len(near) <= FEW or put_off.get(kind, 0) > 0:
+        put_off[kind] = max(0, put_off.get(kind, 0) - 1)
+        return frozenset()
+    try:
+        listings = list_common(look.client, kind, near, now=now)
+    except (AuthenticationError, PermissionDeniedError):
+        raise
+    except PagingError:
+        put_off[kind] = _LOOKS_AFTER_A_LONG_LIST
+        return frozenset()
+    except PlanasonixError as error:
+        look.call_failed(error, f"no common list of {kind}s, one for each connection")
+        return frozenset()
+    if listings is None:
+        return frozenset()
+    look.errors_in_a_row = 0
+    for connection_id, listing in listings.items():
+        _note(look, connection_id, kind, listing)
+    return frozenset(listings)
+
+
+def _list_alone(look: Look, connection_id: str, kind: Kind, now: float) -> bool:
+    mark = look.cursor.places[connection_id].marks[kind]
+    since = mark - look.overlap_seconds
+    try:
+        listing = list_own(look.client, kind, connection_id, since, mark=mark, now=now)
+    except (AuthenticationError, PermissionDeniedError):
+        raise
+    except PlanasonixError as error:
+        look.call_failed(error, f"the {kind}s of connection {connection_id} could not be listed")
+        return False
+    look.errors_in_a_row = 0
+    _note(look, connection_id, kind, listing)
+    return True
+
+
+def _note(look: Look, connection_id: str, kind: Kind, listing: Listing) -> None:
+    place = look.cursor.places[connection_id]
+    up_to = max(place.marks[kind], listing.up_to)
+    for row in sorted(listing.rows, key=_created_at):
+        key: RunKey = (kind, row.id)
+        look.rows[connection_id, key] = row
+        if key in place.seen:
+            continue
+        if key not in place.open:
+            created_at = _created_at(row) or listing.up_to
+            if len(place.open) >= OPEN_AT_MOST:
+                look.log("warning", f"connection {connection_id} has over {OPEN_AT_MOST} runs to tell: more later")
+                # Those that were left out are within the overlap, or after the mark.
+                up_to = max(place.marks[kind], min(up_to, created_at))
+                break
+            place.open[key] = OpenRun(created_at, sure=False)
+        one = place.open[key]
+        if not one.sure:
+            interest = look.ask(connection_id, place, key, one, row)
+            if _is_history(look, place, one, row) and not (interest is not None and interest.even_if_old):
+                place.deal_with(key, one.created_at)
+    place.marks[kind] = up_to
+
+
+def _is_history(look: Look, place: Place, one: OpenRun, row: RunView) -> bool:
+    """Whether it can be told from the list alone; shortly before the first look a read decides."""
+    return row.phase in ENDED_PHASES and one.created_at < place.began_at - look.overlap_seconds
+
+
+def _created_at(run: RunView) -> float:
+    return 0.0 if run.created_at is None else run.created_at.timestamp()

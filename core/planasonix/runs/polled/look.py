@@ -1,0 +1,93 @@
+"""What the parts of one look share: its time, what it has seen, what it came to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from planasonix.errors import AuthenticationError, PermissionDeniedError, PlanasonixError
+from planasonix.runs.drivers import Log
+from planasonix.runs.effects import RunView
+from planasonix.runs.polled.cursor import OpenRun, Place, PollCursor, RunKey
+from planasonix.runs.polled.listener import Interest, Listener
+
+if TYPE_CHECKING:
+    from planasonix.client import Planasonix
+
+TRIES = 5
+"""In how many looks a run that cannot be told is tried."""
+ERRORS_BORNE = 3
+"""Calls in a row without an answer: then the API is away, and the look ends."""
+
+
+@dataclass
+class Polled:
+    """What a look came to. `told` ends; `left` that it did not get to; `failed` that could not be told yet.
+
+    `calls_failed`: the errors of the API on the way, none if it went well.
+    """
+
+    told: int = 0
+    left: int = 0
+    failed: int = 0
+    calls_failed: list[PlanasonixError] = field(default_factory=list[PlanasonixError])
+
+
+@dataclass
+class Look:
+    """One look. `now` gives our own seconds since the epoch; the time limit runs by the monotonic clock."""
+
+    client: Planasonix
+    cursor: PollCursor
+    listener: Listener
+    log: Log
+    seconds: float
+    overlap_seconds: float
+    first_look_back_seconds: float
+    now: Callable[[], float]
+    began: float = field(default_factory=time.monotonic)
+    polled: Polled = field(default_factory=Polled)
+    rows: dict[tuple[str, RunKey], RunView] = field(default_factory=dict[tuple[str, RunKey], RunView])
+    errors_in_a_row: int = 0
+    lists_were_cut: bool = False
+
+    def is_over(self, share: float = 1.0) -> bool:
+        """Whether this share of its time has passed, or the API is away."""
+        return time.monotonic() >= self.began + share * self.seconds or self.errors_in_a_row >= ERRORS_BORNE
+
+    def call_failed(self, error: PlanasonixError, what: str) -> None:
+        """The API did not answer, or refused the key, which ends the look."""
+        refused = isinstance(error, AuthenticationError | PermissionDeniedError)
+        self.errors_in_a_row += ERRORS_BORNE if refused else 1
+        self.polled.calls_failed.append(error)
+        self.log("warning", f"{what}: {error.headline()}")
+
+    def ask(self, connection_id: str, place: Place, key: RunKey, one: OpenRun, run: RunView) -> Interest | None:
+        """Ask whose run this is; None, and unsure, where that cannot be told."""
+        try:
+            interest = self.listener.sees(connection_id, key[0], run)
+        except Exception as error:
+            self.could_not(connection_id, place, key, one, error)
+            return None
+        one.sure, one.due_at = interest.sure, interest.due_at
+        if interest.sure and not interest.wanted:
+            place.deal_with(key, one.created_at)
+        return interest
+
+    def could_not(self, connection_id: str, place: Place, key: RunKey, one: OpenRun, error: Exception) -> None:
+        """This run could not be told: later looks try again, a few times."""
+        kind, run_id = key
+        one.tries += 1
+        self.polled.failed += 1
+        name = f"{kind} {run_id} of connection {connection_id}"
+        if one.tries < TRIES:
+            self.log("warning", f"{name} is skipped in this look (try {one.tries} of {TRIES}): {error!r}")
+            return
+        self.log("error", f"{name} is given up after {TRIES} tries: {error!r}")
+        place.deal_with(key, one.created_at)
+        try:
+            self.listener.given_up(connection_id, kind, run_id, error)
+        except Exception as second:
+            self.log("error", f"that {name} was given up could not be told either: {second!r}")

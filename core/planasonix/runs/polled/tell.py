@@ -1,0 +1,134 @@
+"""The part of a look that reads: runs that may have ended, those of all connections in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import zip_longest
+
+from planasonix.errors import (
+    AuthenticationError,
+    NotFoundError,
+    PermissionDeniedError,
+    PlanasonixError,
+    RateLimitError,
+    ServerError,
+    TransportError,
+)
+from planasonix.models.status import is_known_status
+from planasonix.runs.effects import RunView
+from planasonix.runs.polled.cursor import OpenRun, RunKey
+from planasonix.runs.polled.find import KINDS
+from planasonix.runs.polled.lists import still_active
+from planasonix.runs.polled.look import Look
+from planasonix.runs.target import shown_target
+from planasonix.watch import Kind
+from planasonix.watch.protocols import ENDED_PHASES, reader_of
+from planasonix.watch.round import FEW
+
+_AWAY = (AuthenticationError, PermissionDeniedError, TransportError, ServerError, RateLimitError)
+"""What says nothing of the run that was asked for: no try of its own is used up."""
+
+
+def tell_all(look: Look) -> None:
+    """Read what may have ended, and tell it, as far as the time goes."""
+    waiting = _in_turns(_worth_a_read(look))
+    for number, (connection_id, key) in enumerate(waiting):
+        if look.is_over():
+            look.polled.left = len(waiting) - number
+            if not look.lists_were_cut:
+                look.cursor.next_turn = connection_id
+            look.log("info", f"{look.polled.left} runs are left to the next look")
+            return
+        _tell(look, connection_id, key)
+    if not look.lists_were_cut:
+        look.cursor.next_turn = None
+
+
+def _worth_a_read(look: Look) -> dict[str, list[RunKey]]:
+    """The open runs that may have ended, and those that are due, of each connection in the order of creation."""
+    unlisted: dict[Kind, list[tuple[str, RunKey]]] = {kind: [] for kind in KINDS}
+    worth: set[tuple[str, RunKey]] = set()
+    for connection_id, place in look.cursor.places.items():
+        for key, one in place.open.items():
+            row = look.rows.get((connection_id, key))
+            if _is_due(look, one):
+                worth.add((connection_id, key))
+            elif row is None:
+                unlisted[key[0]].append((connection_id, key))
+            elif row.phase in ENDED_PHASES or not is_known_status(row.status):
+                worth.add((connection_id, key))
+    for kind, runs in unlisted.items():
+        active = _active(look, kind, runs)
+        worth |= {(connection_id, key) for connection_id, key in runs if key[1] not in active}
+    found: dict[str, list[RunKey]] = {}
+    for connection_id in look.cursor.in_turn(look.cursor.places):
+        opened = look.cursor.places[connection_id].open
+        keys = sorted((opened[key].created_at, key) for key in opened if (connection_id, key) in worth)
+        if keys:
+            found[connection_id] = [key for _, key in keys]
+    return found
+
+
+def _active(look: Look, kind: Kind, runs: list[tuple[str, RunKey]]) -> frozenset[str]:
+    """Those that no list of this look showed, and that lists of active runs show: few are read each instead."""
+    if len(runs) <= FEW:
+        return frozenset()
+    oldest = min(look.cursor.places[connection_id].open[key].created_at for connection_id, key in runs)
+    try:
+        return still_active(look.client, kind, [key[1] for _, key in runs], oldest - look.overlap_seconds)
+    except PlanasonixError as error:
+        look.call_failed(error, f"active {kind}s could not be listed")
+        return frozenset()
+
+
+def _in_turns(worth: dict[str, list[RunKey]]) -> list[tuple[str, RunKey]]:
+    """One run of each connection, then a second one of each, and so on."""
+    rounds: Iterator[tuple[RunKey | None, ...]] = zip_longest(*worth.values())
+    return [
+        (connection_id, key)
+        for one_of_each in rounds
+        for connection_id, key in zip(worth, one_of_each, strict=True)
+        if key is not None
+    ]
+
+
+def _tell(look: Look, connection_id: str, key: RunKey) -> None:
+    kind, run_id = key
+    place = look.cursor.places[connection_id]
+    one = place.open[key]
+    try:
+        run: RunView = reader_of(look.client, kind).get(run_id)
+        look.errors_in_a_row = 0
+        if run.id != run_id or shown_target(run, kind) not in (None, connection_id):
+            raise NotFoundError(f"{kind} {run_id} is shown as another one's.", status_code=404)
+        if run.phase not in ENDED_PHASES:
+            if _is_due(look, one):
+                look.listener.overdue(connection_id, kind, run)
+                one.due_at = None
+            return
+        interest = look.ask(connection_id, place, key, one, run)
+        if interest is None or not one.sure or key not in place.open:
+            return
+        if _ended_before(run, place.began_at) and not interest.even_if_old:
+            place.deal_with(key, one.created_at)
+            return
+        look.listener.ended(connection_id, kind, run)
+    except _AWAY as error:
+        look.polled.failed += 1
+        look.call_failed(error, f"{kind} {run_id} of connection {connection_id} could not be read")
+    except Exception as error:
+        look.could_not(connection_id, place, key, one, error)
+    else:
+        place.deal_with(key, one.created_at)
+        look.polled.told += 1
+
+
+def _is_due(look: Look, one: OpenRun) -> bool:
+    return one.due_at is not None and one.due_at <= look.now()
+
+
+def _ended_before(run: RunView, moment: float) -> bool:
+    # A backfill shows no time of its end; it is updated last when it ends. Stamps may have whole seconds.
+    ended_at = getattr(run, "finished_at", None) or getattr(run, "updated_at", None)
+    return isinstance(ended_at, datetime) and ended_at.timestamp() < int(moment)

@@ -1,0 +1,84 @@
+"""What Dagster has no public name for. Nothing else of this package reaches below `dagster` itself."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import dagster as dg
+
+# What Dagster's own components resolve `translation:` with.
+from dagster.components.utils.translation import TranslationFn as TranslationFn
+from dagster.components.utils.translation import TranslationFnResolver as TranslationFnResolver
+
+
+def step_key_of(context: Any) -> str:
+    """The key of the step that the context belongs to, mapped instances told apart.
+
+    `get_step_execution_context` is documented for authors of frameworks, and marked neither public nor private. A
+    function that a test calls directly has no step: its op's name must do.
+    """
+    try:
+        return str(context.get_step_execution_context().step.key)
+    except (dg.DagsterError, AttributeError):
+        op_context = getattr(context, "op_execution_context", context)
+        return str(getattr(op_context, "alias", None) or "direct")
+
+
+def run_of(context: Any) -> dg.DagsterRun:
+    """The run of the step. A function that a test calls directly has none, and no later try of it either: it gets one
+    that no instance knows, of its own at each call.
+    """
+    try:
+        return context.run
+    except dg.DagsterError:
+        return dg.DagsterRun("direct", run_id=str(uuid.uuid4()))
+
+
+def has_step_succeeded(instance: dg.DagsterInstance, run_id: str, step_key: str) -> bool:
+    """Whether the step ended well in that run. The instance has no public question about a single step."""
+    stats = instance.get_run_step_stats(run_id, step_keys=[step_key])
+    return any(str(getattr(each.status, "value", each.status)) == "SUCCESS" for each in stats)
+
+
+def was_asked_to_end(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether somebody asked for the run's termination, whatever status came after. There is no public question about
+    the events of one run.
+    """
+    kinds = {dg.DagsterEventType.RUN_CANCELING, dg.DagsterEventType.RUN_CANCELED}
+    return bool(instance.get_records_for_run(run_id, of_type=kinds, limit=1).records)
+
+
+def code_location_of(run: dg.DagsterRun) -> str | None:
+    """The name of the code location that the run came from; None for a run of a script. Only the run's origin, which
+    is no public type, tells it.
+    """
+    origin: Any = getattr(run, "remote_job_origin", None)
+    location = getattr(getattr(origin, "repository_origin", None), "code_location_origin", None)
+    name = getattr(location, "location_name", None)
+    return None if name is None else str(name)
+
+
+# --- definitions: a state that the loading process hands to all others ------------------------------------------------
+
+
+def carried_state(key: str) -> str | None:
+    """What an earlier load, or an earlier call of this one, carried under the key; None where nothing did.
+
+    Only Dagster's own integrations have this: `StateBackedDefinitionsLoader` does the same for a whole `Definitions`,
+    ours are lists of assets.
+    """
+    from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext, DefinitionsLoadType
+
+    context = DefinitionsLoadContext.get()
+    found = context.get_pending_reconstruction_metadata().get(key)
+    if found is None and context.load_type is DefinitionsLoadType.RECONSTRUCTION:
+        found = context.reconstruction_metadata.get(key)
+    return found
+
+
+def carry_state(key: str, text: str) -> None:
+    """Hand the text to the processes that will build the same definitions again: run workers and steps."""
+    from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext
+
+    DefinitionsLoadContext.get().add_to_pending_reconstruction_metadata(key, text)

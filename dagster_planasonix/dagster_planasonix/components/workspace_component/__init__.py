@@ -1,0 +1,1 @@
+"""`dagster_planasonix.PlanasonixWorkspaceComponent`: assets of a workspace, told in YAML."""

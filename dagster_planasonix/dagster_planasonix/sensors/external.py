@@ -1,0 +1,106 @@
+"""The events of a run that no step waits for.
+
+==========================  ===========================================================================================
+the asset                   gets
+==========================  ===========================================================================================
+without partitions          what `events.events_of` says: as if a step had loaded it
+with them, of a backfill    a materialization for each partition that lies within the window as a whole; rows only where
+that ended well             the window is exactly one partition, since the API tells none of a part of a window
+with them, otherwise        an observation: which partitions it is about, nobody told. Never a materialization without
+                            a partition: a backfill of Dagster's that sees one fails
+not among the tables that   nothing
+a backfill names
+==========================  ===========================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from dagster_planasonix.checks import evaluations_of
+from dagster_planasonix.event_metadata import WINDOW_ROWS
+from dagster_planasonix.events import AssetEvent, event_of
+from dagster_planasonix.results import TableResult, table_results
+from dagster_planasonix.sensors.watched import Watched, covered_partitions
+from dagster_planasonix.targets import TableAsset, match_table
+
+if TYPE_CHECKING:
+    from planasonix.runs import Outcome
+
+PARTITIONS_AT_MOST = 1_000
+"""Of one asset and run: the events of a tick go through one message."""
+
+_NO_WINDOW = "Which partitions this run loaded is not known: {} has no window."
+_NO_PARTITION = "No partition lies within this window as a whole."
+_TOO_MANY = "{} partitions lie within this window, more than a sensor reports: materialize them in a run."
+
+
+def run_events(
+    outcome: Outcome,
+    watched: Watched,
+    *,
+    asked_tables: Collection[str] | None = None,
+    selected: Collection[dg.AssetKey] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    data_version_from_checksum: bool = False,
+) -> list[AssetEvent]:
+    """What the run means for the watched assets of its connection; see the table above.
+
+    `asked_tables` are the tables that a backfill names, None for all; `selected` narrows the assets; `metadata` is
+    added to each event that is no check. Returns for each asset its events, then its checks. Raises nothing.
+    """
+    tables = watched.of_connection(outcome.connection_id or "")
+    keys = _chosen(tables, asked_tables, selected)
+    events: list[AssetEvent] = []
+    for result in table_results(outcome, tables, keys):
+        partitions_def = watched.partitions.get(result.asset.asset_key)
+        if partitions_def is None:
+            told: list[AssetEvent] = [
+                event_of(result, data_version_from_checksum=data_version_from_checksum, metadata=metadata)
+            ]
+        else:
+            told = _partitioned(result, partitions_def, metadata or {}, data_version_from_checksum)
+        events += [*told, *evaluations_of([result], watched.checks)]
+    return events
+
+
+def _chosen(
+    tables: Mapping[dg.AssetKey, TableAsset],
+    asked_tables: Collection[str] | None,
+    selected: Collection[dg.AssetKey] | None,
+) -> frozenset[dg.AssetKey]:
+    keys = frozenset(tables) if selected is None else frozenset(selected) & frozenset(tables)
+    if not asked_tables:
+        return keys
+    asked = {asset.asset_key for name in asked_tables if (asset := match_table(name, tables)) is not None}
+    return keys & asked
+
+
+def _partitioned(
+    result: TableResult, partitions_def: dg.PartitionsDefinition, metadata: Mapping[str, Any], versions: bool
+) -> list[AssetEvent]:
+    outcome = result.outcome
+    if outcome.window_start is None or outcome.window_end is None:
+        return [_observed(result, metadata, _NO_WINDOW.format(f"{outcome.kind} {outcome.id}"))]
+    window = datetime.fromisoformat(outcome.window_start), datetime.fromisoformat(outcome.window_end)
+    covered = covered_partitions(partitions_def, *window)
+    if not covered or len(covered) > PARTITIONS_AT_MOST:
+        why = _TOO_MANY.format(len(covered)) if covered else _NO_PARTITION
+        return [_observed(result, metadata, why)]
+    if list(covered.values()) == [window]:
+        [key] = covered
+        return [event_of(_of(result, key), data_version_from_checksum=versions, metadata=metadata)]
+    return [event_of(_of(result, key), metadata=metadata, rows=WINDOW_ROWS) for key in covered]
+
+
+def _of(result: TableResult, partition: str) -> TableResult:
+    return TableResult(result.asset, result.table, result.outcome, partition)
+
+
+def _observed(result: TableResult, metadata: Mapping[str, Any], why: str) -> dg.AssetObservation:
+    seen = event_of(result, metadata=metadata, rows=WINDOW_ROWS)
+    return dg.AssetObservation(result.asset.asset_key, description=why, metadata=seen.metadata)

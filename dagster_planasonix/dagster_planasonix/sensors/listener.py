@@ -1,0 +1,152 @@
+"""What one tick of the polling sensor makes of the runs that the core finds: Dagster's events, or none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from dagster_planasonix.closing import closing_entry
+from dagster_planasonix.events import AssetEvent
+from dagster_planasonix.ledger import LedgerEntry
+from dagster_planasonix.sensors.external import run_events
+from dagster_planasonix.sensors.owners import Owned, Owners
+from dagster_planasonix.sensors.told import DAGSTER_RUN, TOLD_BY, Told
+from dagster_planasonix.sensors.watched import Watched
+from planasonix.errors import PlanasonixError
+from planasonix.runs import Interest, Outcome, RunHandle, give_up, headline, outcome_of
+from planasonix.watch import Kind
+
+if TYPE_CHECKING:
+    from planasonix import Planasonix
+    from planasonix.runs.effects import RunView
+
+AT_DEADLINE = "planasonix/cancelled_at_deadline"
+_CANCEL_SECONDS = 5.0
+
+
+class ResultsNotReadError(PlanasonixError):
+    """How the run ended is known, and not what it loaded. Later ticks read its results again."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(f"the results of {outcome.kind} {outcome.id} could not be read")
+        self.seen = outcome
+
+
+class TickListener:
+    """Collects `events` for the tick's result. `summary` has a line for each end that was told.
+
+    `cancel_at_deadline`: whether a detached run that goes on past its deadline is cancelled.
+    """
+
+    def __init__(
+        self,
+        client: Planasonix,
+        instance: dg.DagsterInstance,
+        watched: Watched,
+        *,
+        sensor_name: str,
+        cancel_at_deadline: bool = True,
+        data_version_from_checksum: bool = False,
+        log: Callable[[str, str], None],
+    ) -> None:
+        self.events: list[AssetEvent] = []
+        self.summary: list[str] = []
+        self._client = client
+        self._instance = instance
+        self._watched = watched
+        self._sensor_name = sensor_name
+        self._cancel_at_deadline = cancel_at_deadline
+        self._versions = data_version_from_checksum
+        self._log = log
+        self._owners = Owners(instance, client.config.base_url)
+
+    def sees(self, connection_id: str, kind: Kind, run: RunView) -> Interest:
+        """What a step waits for is the step's business; what one only submitted is told here, until its deadline."""
+        owned = self._whose(connection_id, kind, run)
+        if owned.whose == "step":
+            return Interest(wanted=False)
+        if owned.whose == "detached" and owned.entry is not None and owned.entry.record is not None:
+            return Interest(even_if_old=True, due_at=owned.entry.record.deadline_at)
+        return Interest(sure=owned.whose == "other")
+
+    def ended(self, connection_id: str, kind: Kind, run: RunView) -> None:
+        owned = self._whose(connection_id, kind, run)
+        entry = owned.entry if owned.whose == "detached" else None
+        handle = None if entry is None else entry.handle
+        outcome = outcome_of(self._client, handle or _handle(connection_id, kind, run), ended=run)
+        if any(warning.code == "results_not_read" for warning in outcome.warnings):
+            raise ResultsNotReadError(outcome)
+        events = self._events(outcome, entry, getattr(run, "tables", None))
+        told = Told(self._instance, kind, run.id, _created_at(run))
+        # Of a run that the ledger names, a step or reconcile may have told before.
+        self._tell(outcome, told.untold(events, one_writer=owned.entry is None))
+        if entry is not None:
+            template = self._client.config.job_url_template
+            closing = closing_entry(self._instance, entry, outcome, job_url_template=template)
+            self.events += [] if closing is None else [closing]
+
+    def overdue(self, connection_id: str, kind: Kind, run: RunView) -> None:
+        """A detached run has no step that ends it at its deadline. Its end is told in a later tick."""
+        entry = self._whose(connection_id, kind, run).entry
+        handle = None if entry is None else entry.handle
+        if handle is None:
+            return
+        told = give_up(self._client, handle, wanted=self._cancel_at_deadline, patience_seconds=_CANCEL_SECONDS)
+        self._log("warning", f"The deadline of a detached run has passed. {told}")
+        self.summary.append(told)
+
+    def given_up(self, connection_id: str, kind: Kind, run_id: str, why: Exception) -> None:
+        """Nothing may get lost without a word: what is known is told, or that nothing is."""
+        if isinstance(why, ResultsNotReadError):
+            self._tell(why.seen, self._events(why.seen, None, None))
+            return
+        first = next(iter(self._watched.of_connection(connection_id)))
+        text = f"Planasonix {kind} {run_id} of connection {connection_id} ended, and what it loaded could not be told: "
+        text += why.headline() if isinstance(why, PlanasonixError) else f"{type(why).__name__}: {why}"
+        metadata = {f"planasonix/{kind}_id": run_id, TOLD_BY: self._sensor_name}
+        self.events.append(dg.AssetObservation(first, description=text, metadata=metadata))
+        self.summary.append(text)
+
+    def _events(self, outcome: Outcome, entry: LedgerEntry | None, asked: Any) -> list[AssetEvent]:
+        metadata: dict[str, Any] = {TOLD_BY: self._sensor_name}
+        selected = None
+        if entry is not None and entry.record is not None:
+            metadata[DAGSTER_RUN] = entry.owner.run_id
+            selected = [dg.AssetKey.from_user_string(key) for key in entry.owner.asset_keys] or None
+            if outcome.status == "cancelled" and _is_past(entry.record.deadline_at):
+                metadata[AT_DEADLINE] = True
+        return run_events(
+            outcome,
+            self._watched,
+            asked_tables=asked,
+            selected=selected,
+            metadata=metadata,
+            data_version_from_checksum=self._versions,
+        )
+
+    def _tell(self, outcome: Outcome, events: list[AssetEvent]) -> None:
+        self.events += events
+        self.summary.append(headline(outcome))
+        self._log("info" if outcome.succeeded else "warning", headline(outcome))
+
+    def _whose(self, connection_id: str, kind: Kind, run: RunView) -> Owned:
+        created_at = _created_at(run) or None
+        if created_at is not None:
+            created_at -= self._client.clock_offset_seconds or 0.0
+        return self._owners.whose(connection_id, kind, run.id, created_at)
+
+
+def _handle(connection_id: str, kind: Kind, run: RunView) -> RunHandle:
+    created_at = _created_at(run)
+    return RunHandle(kind, run.id, connection_id, False, created_at, created_at, "")
+
+
+def _created_at(run: RunView) -> float:
+    return 0.0 if run.created_at is None else run.created_at.timestamp()
+
+
+def _is_past(deadline_at: float | None) -> bool:
+    return deadline_at is not None and deadline_at <= time.time()

@@ -1,0 +1,135 @@
+"""`build_planasonix_polling_sensor`: what became of jobs that no step of Dagster waits for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from dagster_planasonix.names import unique_name
+from dagster_planasonix.sensors.watched import Watched, WatchedAssets, watched_of
+from planasonix.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from dagster_planasonix.workspace import PlanasonixWorkspace
+
+_SHOWN = 10
+
+
+def build_planasonix_polling_sensor(
+    workspace: PlanasonixWorkspace,
+    assets: WatchedAssets,
+    *,
+    name: str = "planasonix_polling_sensor",
+    minimum_interval_seconds: int = 30,
+    default_status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.STOPPED,
+    seconds_per_tick: float = 40.0,
+    overlap_seconds: float = 300.0,
+    first_look_back_seconds: float = 86_400.0,
+    data_version_from_checksum: bool = False,
+    description: str | None = None,
+    tags: dict[str, str] | None = None,
+) -> dg.SensorDefinition:
+    """A sensor that tells Dagster of syncs and backfills which nobody waits for: those that Planasonix' own schedules,
+    people and other tools start, and those that detached steps submitted.
+
+    A run that ended well gives the materializations and checks that a step would have given; one that failed or was
+    cancelled gives observations and a failed `planasonix_status`; one that goes on gives nothing yet. Runs that steps
+    wait for are left to them. The first tick tells no history: only what ends from then on.
+
+    :param workspace: whose jobs are looked at. Its `cancel_on_termination` also says whether a detached run that goes
+        on past its deadline is cancelled.
+    :param assets: the definitions or specs of the tables to tell of; definitions bring their checks.
+    :param name: of the sensor; what Dagster does not accept in it is replaced.
+    :param minimum_interval_seconds: between two ticks.
+    :param default_status: `dagster.DefaultSensorStatus.RUNNING` starts it with the code location.
+    :param seconds_per_tick: after so long a tick stops where it is, and the next one goes on. Dagster gives up a tick
+        that takes longer than a minute, and all its work with it.
+    :param overlap_seconds: how late the API's lists may show a run and it is still seen.
+    :param first_look_back_seconds: how old a run may be that goes on at the first tick, and is told when it ends.
+    :param data_version_from_checksum: a table's checksum becomes its data version.
+
+    Raises `ConfigurationError` for bad arguments. A tick fails where the API answers nothing, and its cursor stays.
+    Calls of a tick: one to three list pages for all connections, and two for each run that has ended.
+
+        assets = build_planasonix_assets_definitions(workspace=workspace)
+        sensor = build_planasonix_polling_sensor(workspace, assets)
+        defs = dg.Definitions(assets=assets, sensors=[sensor])
+    """
+    for field, value in (
+        ("minimum_interval_seconds", minimum_interval_seconds),
+        ("seconds_per_tick", seconds_per_tick),
+        ("overlap_seconds", overlap_seconds),
+        ("first_look_back_seconds", first_look_back_seconds),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            raise ConfigurationError(f"{field} must be a positive number of seconds, got {value!r}.", field=field)
+    watched = watched_of(assets)
+    sensor_name = unique_name(name)
+
+    def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        return _tick(
+            context,
+            workspace,
+            watched,
+            sensor_name,
+            seconds_per_tick,
+            overlap_seconds,
+            first_look_back_seconds,
+            data_version_from_checksum,
+        )
+
+    return dg.SensorDefinition(
+        name=sensor_name,
+        evaluation_fn=evaluate,
+        minimum_interval_seconds=minimum_interval_seconds,
+        default_status=default_status,
+        description=description or "Tells of Planasonix jobs that no step waits for: foreign ones and detached ones.",
+        tags=tags,
+    )
+
+
+def _tick(
+    context: dg.SensorEvaluationContext,
+    workspace: PlanasonixWorkspace,
+    watched: Watched,
+    sensor_name: str,
+    seconds: float,
+    overlap_seconds: float,
+    first_look_back_seconds: float,
+    data_version_from_checksum: bool,
+) -> dg.SensorResult:
+    from dagster_planasonix.sensors.listener import TickListener
+    from planasonix.runs import PollCursor, poll_runs
+
+    def log(level: str, text: str) -> None:
+        getattr(context.log, level)(text)
+
+    cursor = PollCursor.from_text(context.cursor)
+    client = workspace.get_client().with_options(max_tries=2, deadline_seconds=15.0)
+    listener = TickListener(
+        client,
+        context.instance,
+        watched,
+        sensor_name=sensor_name,
+        cancel_at_deadline=workspace.cancel_on_termination,
+        data_version_from_checksum=data_version_from_checksum,
+        log=log,
+    )
+    polled = poll_runs(
+        client,
+        cursor,
+        watched.connection_ids,
+        listener,
+        log=log,
+        seconds=seconds,
+        overlap_seconds=overlap_seconds,
+        first_look_back_seconds=first_look_back_seconds,
+    )
+    lines = listener.summary[:_SHOWN]
+    if len(listener.summary) > _SHOWN:
+        lines.append(f"… and {len(listener.summary) - _SHOWN} more")
+    if polled.failed or polled.left:
+        lines.append(f"{polled.failed} could not be told yet, {polled.left} are left to the next tick.")
+    story = "\n".join(lines) or "No run has ended that nobody waits for."
+    return dg.SensorResult(skip_reason=story, cursor=cursor.to_text(), asset_events=listener.events)

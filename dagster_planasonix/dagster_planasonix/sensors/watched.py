@@ -1,0 +1,99 @@
+"""The assets that a sensor or reconcile speaks of: their tables, their partitions, and the checks they declare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from dagster_planasonix.targets import TableAsset, tables_of
+from planasonix.errors import ConfigurationError
+
+WatchedAssets = Iterable[dg.AssetsDefinition | dg.AssetSpec]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What the definitions say, read once. `partitions` has the partitioned assets only."""
+
+    tables: Mapping[dg.AssetKey, TableAsset]
+    partitions: Mapping[dg.AssetKey, dg.PartitionsDefinition]
+    checks: tuple[dg.AssetCheckSpec, ...]
+
+    @property
+    def connection_ids(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(asset.connection_id for asset in self.tables.values()))
+
+    def of_connection(self, connection_id: str) -> dict[dg.AssetKey, TableAsset]:
+        return {key: asset for key, asset in self.tables.items() if asset.connection_id == connection_id}
+
+
+def watched_of(assets: WatchedAssets) -> Watched:
+    """Raises `ConfigurationError` where none of them is a table of Planasonix, or what is given are no assets."""
+    listed = list(assets)
+    for each in listed:
+        if not isinstance(each, dg.AssetsDefinition | dg.AssetSpec):
+            raise ConfigurationError(
+                f"assets must hold asset definitions or specs, got {type(each).__name__}.",
+                field="assets",
+                hint="Give what build_planasonix_assets_definitions or @planasonix_assets returned.",
+            )
+    tables = tables_of(listed)
+    if not tables:
+        raise ConfigurationError(
+            "None of the assets is a table of Planasonix.",
+            field="assets",
+            hint="Give what build_planasonix_assets_definitions or load_planasonix_asset_specs returned.",
+        )
+    specs: list[dg.AssetSpec] = []
+    checks: list[dg.AssetCheckSpec] = []
+    for each in listed:
+        if isinstance(each, dg.AssetSpec):
+            specs.append(each)
+        else:
+            specs += each.specs
+            checks += each.check_specs
+    partitions = {
+        spec.key: spec.partitions_def for spec in specs if spec.key in tables and spec.partitions_def is not None
+    }
+    return Watched(tables, partitions, tuple(checks))
+
+
+def covered_partitions(
+    partitions_def: dg.PartitionsDefinition, start_at: datetime, end_at: datetime
+) -> dict[str, tuple[datetime, datetime]]:
+    """The partitions that lie within the half-open window as a whole, each with its own window, oldest first.
+
+    Keys that are no time windows have one if they say so, as `2026-01-05` does: see `planasonix.runs.window_of_key`.
+    """
+    if isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
+        # The list has those that begin within the window, and may have the one that its begin cuts.
+        keys = partitions_def.get_partition_keys_in_time_window(dg.TimeWindow(start_at, end_at))
+        windows = {key: _utc(partitions_def.time_window_for_partition_key(key)) for key in keys}
+    else:
+        windows = _of_keys(partitions_def)
+    inside = {key: window for key, window in windows.items() if start_at <= window[0] and window[1] <= end_at}
+    return dict(sorted(inside.items(), key=lambda item: item[1]))
+
+
+def _of_keys(partitions_def: dg.PartitionsDefinition) -> dict[str, tuple[datetime, datetime]]:
+    from planasonix.runs import window_of_key
+
+    found: dict[str, tuple[datetime, datetime]] = {}
+    if not isinstance(partitions_def, dg.StaticPartitionsDefinition):
+        return found
+    for key in partitions_def.get_partition_keys():
+        try:
+            found[key] = window_of_key(key)
+        except ConfigurationError:
+            continue
+    return found
+
+
+def _utc(window: dg.TimeWindow) -> tuple[datetime, datetime]:
+    return (
+        datetime.fromtimestamp(window.start.timestamp(), UTC),
+        datetime.fromtimestamp(window.end.timestamp(), UTC),
+    )
