@@ -40,7 +40,7 @@ $(VENVS)/prefect/.ready: requirements/prefect.txt requirements/prefect.overrides
 
 .PHONY: pins
 pins: | $(UV)  ## compile requirements/*.in again
-	for env in core bench airflow bench-airflow dagster; do \
+	for env in core bench airflow bench-airflow dagster bench-dagster; do \
 	  $(UV) pip compile -q --no-header --no-annotate --python-version 3.11 requirements/$$env.in -o requirements/$$env.txt; done
 	$(UV) pip compile -q --no-header --no-annotate --python-version 3.11 --override requirements/prefect.overrides \
 	  requirements/prefect.in -o requirements/prefect.txt
@@ -50,6 +50,10 @@ pins: | $(UV)  ## compile requirements/*.in again
 .PHONY: demo
 demo: $(VENVS)/core/.ready $(VENVS)/airflow/.ready  ## sandbox + a real Airflow run the example DAG, then print what happened
 	$(CORE)/python -m scripts.demo
+
+.PHONY: demo-dagster
+demo-dagster: $(VENVS)/core/.ready $(VENVS)/dagster/.ready  ## the same with dg dev and the example project
+	$(CORE)/python -m scripts.demo.dagster
 
 .PHONY: test
 test: envs  ## every test, live orchestrators included
@@ -80,8 +84,11 @@ $(VENVS)/bench/.ready: requirements/bench.txt core/pyproject.toml | $(UV)
 $(VENVS)/bench-airflow/.ready: requirements/bench-airflow.txt core/pyproject.toml airflow_provider/pyproject.toml | $(UV)
 	$(call build_env,bench-airflow,,core airflow_provider)
 
+$(VENVS)/bench-dagster/.ready: requirements/bench-dagster.txt core/pyproject.toml dagster_planasonix/pyproject.toml | $(UV)
+	$(call build_env,bench-dagster,,core dagster_planasonix)
+
 .PHONY: bench
-bench: $(VENVS)/bench/.ready $(VENVS)/bench-airflow/.ready $(VENVS)/airflow/.ready  ## measure the figures of benchmarks/README.md
+bench: $(VENVS)/bench/.ready $(VENVS)/bench-airflow/.ready $(VENVS)/bench-dagster/.ready $(VENVS)/airflow/.ready  ## measure the figures of benchmarks/README.md
 	$(VENVS)/bench/bin/python -m benchmarks
 
 .PHONY: fmt

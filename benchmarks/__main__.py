@@ -23,6 +23,7 @@ MODULES = {
     "imports": "benchmarks.imports",
     "waits": "benchmarks.waits",
     "deferred": "benchmarks.deferred",
+    "definitions": "benchmarks.dagster_definitions",
 }
 
 

@@ -66,7 +66,8 @@ def evaluations_of(
     """The checks of one asset, over all `results`: one result, or one for each partition that a run loaded.
 
     `specs` are the checks to evaluate; those of other assets or of other authors are left alone. None evaluates the
-    two that need no bounds. Returns one evaluation for each.
+    two that need no bounds. Returns one evaluation for each: of its partition where there is one result, of the asset
+    where there are several.
     """
     if not results:
         return []
@@ -171,6 +172,7 @@ def _evaluation(
         description=description,
         metadata=metadata,
         severity=dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR,
+        partition=results[0].partition if len(results) == 1 else None,
     )
 
 

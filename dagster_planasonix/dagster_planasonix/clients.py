@@ -7,6 +7,7 @@ and a client that one tick closed cannot break another one's call.
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,9 @@ def shared_client(settings: dict[str, Any]) -> Planasonix:
 
     Raises `ConfigurationError`, which names the setting.
     """
-    key = tuple(sorted(settings.items()))
+    # What is left out comes from the environment, which a test changes within one process.
+    inherited = [(name, os.environ.get(name)) for name in ("PLANASONIX_API_KEY", "PLANASONIX_BASE_URL")]
+    key = (*sorted(settings.items()), *inherited)
     with _lock:
         client = _clients.get(key)
         if client is None:

@@ -14,19 +14,21 @@ that comes with the job's end, outside of the run. What can be asked of Dagster 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import dagster as dg
+
 from dagster_planasonix.attempt import Attempt
-from dagster_planasonix.partitions import partition_windows
-from dagster_planasonix.step_tables import StepTables, step_tables
-from planasonix.errors import ConfigurationError
-from planasonix.runs import BackfillRequest, RunRequest, SyncRequest
+from dagster_planasonix.partitions import PartitionWindow, partition_windows
+from dagster_planasonix.refusals import failing_for_good
+from dagster_planasonix.run_config import PlanasonixRunConfig, window_asked_for
+from dagster_planasonix.step_tables import StepTables, only_tables, step_tables
+from planasonix.errors import ConfigurationError, PlanasonixError
 
 if TYPE_CHECKING:
-    import dagster as dg
-
-    from dagster_planasonix.partitions import PartitionWindow
     from dagster_planasonix.workspace import PlanasonixWorkspace
+    from planasonix.runs import RunRequest
 
 _BACKFILL_TAG = "dagster/backfill"
 
@@ -35,37 +37,82 @@ def submit(
     context: dg.AssetExecutionContext | dg.OpExecutionContext,
     workspace: PlanasonixWorkspace,
     *,
+    config: PlanasonixRunConfig | None = None,
     priority: str | None = None,
 ) -> Iterator[Any]:
     """Start the load of the step's selected tables, one job for each connection, and do not wait for it.
 
-    Assets without partitions are synced; one partition is backfilled, over its window and with its tables. Returns an
-    iterator without items, so that an op can `yield from` it; the jobs are started when it is called. The outputs must
-    be optional, as those of `@planasonix_assets` are.
+    Assets without partitions are synced or, with a window in the run `config`, backfilled; one partition is backfilled,
+    over its window and with its tables. `priority` is the API's ("low", "normal", "high"). Returns an iterator without
+    items, so that an op can `yield from` it; the jobs are started when it is called. The outputs must be optional, as
+    those of `@planasonix_assets` are.
 
     Raises `ConfigurationError` in a backfill, for several partitions, and where no selected asset is a table of
-    Planasonix: before anything was started. Otherwise what `Attempt.start` raises.
+    Planasonix: before anything was started. Otherwise what `Attempt.start` raises, and `dagster.Failure` without
+    retries where the next try would meet the same refusal.
 
         @planasonix_assets(connection_id="conn_shop_orders", workspace=workspace)
         def shop(context: dg.AssetExecutionContext):
             yield from workspace.submit(context)
     """
-    connections = step_tables(context)
-    windows = partition_windows(context, [key for each in connections for key in each.selected])
-    _refuse_backfills(context, windows)
-    requests = [(each, _request(each, windows, priority)) for each in connections]
-    for each, request in requests:
-        attempt = Attempt(context, workspace, asset_keys=each.selected, connection_name=each.connection_name)
-        handle = attempt.start(request)
-        if handle is not None:
-            context.log.info(
-                f"Planasonix {handle.kind} {handle.id} goes on without this run: the polling sensor tells of its end."
-            )
+    for tables, request in _requests(context, config, priority):
+        attempt = Attempt(context, workspace, asset_keys=tables.selected, connection_name=tables.connection_name)
+        _start(context, workspace, attempt, request)
     return iter(())
 
 
-def _refuse_backfills(context: Any, windows: list[PartitionWindow] | None) -> None:
-    several = windows is not None and len(windows) > 1
+def _start(context: Any, workspace: PlanasonixWorkspace, attempt: Attempt, request: RunRequest) -> None:
+    from planasonix.runs.decide import is_paused
+
+    try:
+        with failing_for_good():
+            handle = attempt.start(request)
+    except dg.Failure as failure:
+        error = failure.__cause__
+        if not (isinstance(error, PlanasonixError) and is_paused(error) and workspace.on_paused == "skip"):
+            raise
+        context.log.warning(f"The connection {request.target_id} is paused in Planasonix: nothing was started.")
+        return
+    if handle is not None:
+        context.log.info(
+            f"Planasonix {handle.kind} {handle.id} goes on without this run: the polling sensor tells of its end."
+        )
+
+
+def _requests(
+    context: Any, config: PlanasonixRunConfig | None, priority: str | None
+) -> list[tuple[StepTables, RunRequest]]:
+    """What is to be started, all of it checked before anything is sent."""
+    from planasonix.runs import BackfillRequest, SyncRequest
+
+    connections = step_tables(context)
+    window = window_asked_for(config)
+    partitions = partition_windows(context, [key for each in connections for key in each.selected])
+    _refuse_backfills(context, partitions)
+    if partitions:
+        if window is not None:
+            raise ConfigurationError(
+                "start_at and end_at are for assets without partitions: a partition is a window.", field="start_at"
+            )
+        window = _of(partitions[0])
+    elif config is not None and config.tables is not None:
+        connections = only_tables(connections, config.tables)
+    requests: list[tuple[StepTables, RunRequest]] = []
+    for each in connections:
+        names = each.selected_tables
+        if window is None:
+            requests.append((each, SyncRequest(each.connection_id, priority=priority, expected_tables=names)))
+        else:
+            requests.append((each, BackfillRequest(each.connection_id, *window, tables=names, priority=priority)))
+    return requests
+
+
+def _of(partition: PartitionWindow) -> tuple[datetime, datetime]:
+    return partition.start_at, partition.end_at
+
+
+def _refuse_backfills(context: Any, partitions: list[PartitionWindow] | None) -> None:
+    several = partitions is not None and len(partitions) > 1
     if _BACKFILL_TAG not in context.run.tags and not several:
         return
     what = "a run of several partitions" if several else "a backfill"
@@ -73,13 +120,4 @@ def _refuse_backfills(context: Any, windows: list[PartitionWindow] | None) -> No
         f"A detached step cannot be part of {what}: its partitions would count as not loaded when the run ends.",
         field="execution",
         hint='Load them with execution="wait", or materialize one partition at a time.',
-    )
-
-
-def _request(each: StepTables, windows: list[PartitionWindow] | None, priority: str | None) -> RunRequest:
-    if not windows:
-        return SyncRequest(each.connection_id, priority=priority, expected_tables=each.selected_tables)
-    [window] = windows
-    return BackfillRequest(
-        each.connection_id, window.start_at, window.end_at, tables=each.selected_tables, priority=priority
     )

@@ -9,6 +9,7 @@ downstream.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -58,7 +59,7 @@ class StepReport:
                 yield self._result_of(event)
             else:
                 yield from _for_each(event, windows)
-            yield from self._checks([result])
+            yield from self._checks([replace(result, partition=window.key) for window in windows] or [result])
         if others := not_reported(outcome, tables.tables, tables.selected):
             self._context.log.info("the run also loaded what is not selected: %s", ", ".join(names_shown(others)))
         self._judge(outcome, results)
@@ -125,7 +126,13 @@ class StepReport:
             data_version=None if version is None else dg.DataVersion(version),
         )
 
-    def _checks(self, results: Sequence[TableResult]) -> Iterator[dg.AssetCheckResult]:
+    def _checks(self, results: Sequence[TableResult]) -> Iterator[StepEvent]:
+        """Of one asset. A check has no partitions of its own, yet Dagster expects it for each partition of the run, and
+        shows what is not evaluated as broken. So each is, and the whole comes last: the last is what Dagster shows.
+        """
+        for result in results:
+            if result.partition is not None:
+                yield from evaluations_of([result], self._specs)
         for each in evaluations_of(results, self._specs):
             yield dg.AssetCheckResult(
                 passed=each.passed,

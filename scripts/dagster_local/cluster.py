@@ -28,17 +28,17 @@ KEEP_VARIABLE = "KEEP_LOCAL_DAGSTER"
 class LocalDagster(Control):
     """One Dagster with one code location, and what a user does to it.
 
-    definitions: Python source of the project's `definitions.py`. dev: `dg dev` as one component (`.dev`), which ends
-    when one of its processes does; without it the same processes one by one (`.code_server`, `.daemon`, `.webserver`),
-    so that a test can kill one alone. files: more files of the project, by path. settings: entries of `dagster.yaml`,
-    over those of `project.SETTINGS`. environment_variables: for all processes, which also know their webserver's
-    address as LOCAL_DAGSTER_URL.
+    definitions: Python source of the project's `definitions.py`, or the folder of a project to copy. dev: `dg dev`
+    as one component (`.dev`), which ends when one of its processes does; without it the same processes one by one
+    (`.code_server`, `.daemon`, `.webserver`), so that a test can kill one alone. files: more files of the project, by
+    path. settings: entries of `dagster.yaml`, over those of `project.SETTINGS`. environment_variables: for all
+    processes, which also know their webserver's address as LOCAL_DAGSTER_URL.
     `stop()` ends everything; if this process dies without calling it, a helper process does.
     """
 
     def __init__(
         self,
-        definitions: str,
+        definitions: str | Path,
         *,
         dev: bool = True,
         files: Mapping[str, str] | None = None,
@@ -46,6 +46,8 @@ class LocalDagster(Control):
         environment_variables: Mapping[str, str] | None = None,
         venv: Path = VENV,
     ) -> None:
+        if isinstance(definitions, Path) and not dev:
+            raise ValueError("a folder is for dg dev, which finds the package in it")
         self._venv = venv
         self._keep = bool(os.environ.get(KEEP_VARIABLE))
         self.home = Path(tempfile.mkdtemp(prefix="local-dagster-"))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,19 @@ SETTINGS: dict[str, Any] = {
 """What `dagster.yaml` says, unless a test says otherwise."""
 
 
-def write_project(folder: Path, definitions: str, files: Mapping[str, str]) -> None:
-    """Write a project as `dg` knows it. definitions: Python source that has a `Definitions` in a name of its module."""
-    package = folder / NAME
-    package.mkdir(parents=True)
-    (folder / "pyproject.toml").write_text(_PYPROJECT)
-    (package / "__init__.py").write_text("")
-    write_definitions(folder, definitions)
+def write_project(folder: Path, definitions: str | Path, files: Mapping[str, str]) -> None:
+    """Write a project as `dg` knows it.
+
+    definitions: Python source that has a `Definitions` in a name of its module, or the folder of a project to copy.
+    """
+    if isinstance(definitions, Path):
+        shutil.copytree(definitions, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        package = folder / NAME
+        package.mkdir(parents=True)
+        (folder / "pyproject.toml").write_text(_PYPROJECT)
+        (package / "__init__.py").write_text("")
+        write_definitions(folder, definitions)
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

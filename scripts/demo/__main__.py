@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -12,31 +10,21 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from scripts.airflow_local import AirflowTimeout, ComponentDied, LocalAirflow, Run
+from scripts.airflow_local import LocalAirflow, Run
+from scripts.demo.running import API_KEY, guarded
 from scripts.demo.view import Row, progress, show_result, summary
 from scripts.local.ports import free_port
 from scripts.local.sandbox import SandboxProcess
 
 DAG_FILE = Path(__file__).resolve().parents[2] / "example_dags" / "airflow" / "planasonix_nightly.py"
 DAG_ID = "planasonix_nightly"
-API_KEY = "plnx_live_demo"
 TIME_LIMIT_SECONDS = 270.0
 ENDED = frozenset({"success", "failed"})
 
 
 def main() -> int:
     """Return 0 if every task of the DAG run succeeded, 1 if not, 130 after Ctrl-C."""
-    console = Console()
-    signal.signal(signal.SIGTERM, _as_ctrl_c)
-    try:
-        with tempfile.TemporaryDirectory(prefix="planasonix-demo-") as folder:
-            return run_demo(console, Path(folder))
-    except KeyboardInterrupt:
-        console.print("[yellow]Stopped. Nothing is left running.[/]")
-        return 130
-    except (AirflowTimeout, ComponentDied, TimeoutError) as error:
-        console.print(f"[red]The demo did not come to its end:[/]\n{error}", markup=True, highlight=False)
-        return 1
+    return guarded(run_demo)
 
 
 def run_demo(console: Console, logs: Path) -> int:
@@ -96,10 +84,6 @@ def rows_of(airflow: LocalAirflow, sandbox: SandboxProcess, run: Run) -> list[Ro
 
 def _name(task_id: str, map_index: int) -> str:
     return task_id if map_index < 0 else f"{task_id}[{map_index}]"
-
-
-def _as_ctrl_c(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

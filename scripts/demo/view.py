@@ -50,13 +50,27 @@ class Row:
 
 
 def progress(state: str, tasks: Iterable[TaskRow], counts: Mapping[str, Any]) -> RenderableType:
-    """The run as it stands: one line a task instance, and what the sandbox has seen."""
-    table = Table(title=f"DAG run: {state}", title_justify="left", box=None, pad_edge=False)
-    for heading in ("task", "state", "try"):
+    """The DAG run as it stands: one line a task instance, and what the sandbox has seen."""
+    lines = [
+        (
+            task.task_id if task.map_index < 0 else f"{task.task_id}[{task.map_index}]",
+            task.state or "waiting",
+            task.try_number or None,
+        )
+        for task in tasks
+    ]
+    return progress_of(f"DAG run: {state}", "task", lines, counts)
+
+
+def progress_of(
+    title: str, what: str, lines: Iterable[tuple[str, str, int | None]], counts: Mapping[str, Any]
+) -> RenderableType:
+    """What runs, one line each: its name, its state, the number of its try."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for heading in (what, "state", "try"):
         table.add_column(heading)
-    for task in tasks:
-        name = task.task_id if task.map_index < 0 else f"{task.task_id}[{task.map_index}]"
-        table.add_row(name, _coloured(task.state or "waiting"), str(task.try_number or ""))
+    for name, state, number in lines:
+        table.add_row(name, _coloured(state), str(number or ""))
     return Group(table, Text(_counted(counts), style="dim"))
 
 
@@ -106,8 +120,8 @@ def result(rows: Iterable[Row], *, links: bool = True) -> Table:
     return table
 
 
-def summary(state: str, counts: Mapping[str, Any]) -> Text:
-    return Text.assemble("DAG run ", (state, COLOURS.get(state, "")), ". ", _counted(counts))
+def summary(state: str, counts: Mapping[str, Any], run: str = "DAG run") -> Text:
+    return Text.assemble(f"{run} ", (state, COLOURS.get(state, "")), ". ", _counted(counts))
 
 
 def _counted(counts: Mapping[str, Any]) -> str:

@@ -15,23 +15,11 @@ from airflow.secrets.local_filesystem import load_connections_dict
 
 from airflow_provider_planasonix.hooks.settings import settings_of
 from airflow_provider_planasonix.operators.sync import PlanasonixSyncOperator
-from tests.scenarios.matrix import CELLS
+from tests.pages import ROOT, blocks, broken_links, missing_scenarios, missing_tests
 
-ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "airflow"
 PAGES = [*sorted(FOLDER.glob("*.md")), ROOT / "airflow_provider" / "README.md", ROOT / "README.md"]
 HOW_TOS = [page for page in PAGES if page.parent == FOLDER and page.name != "README.md"]
-
-
-def blocks(page: Path, kind: str = "python") -> list[str]:
-    fences = re.findall(r"^```([^\n]*)\n(.*?)^```$", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-    return [code for info, code in fences if info == kind]
-
-
-def anchors(page: Path) -> set[str]:
-    """As GitHub makes them of the headings."""
-    headings = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 CASES = [
@@ -50,25 +38,10 @@ def test_its_python_builds_what_it_says(page: Path, code: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}-{page.stem}")
-def test_its_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
-        if target.startswith(("http://", "https://")):
-            continue
-        path, _, anchor = target.partition("#")
-        there = (page.parent / path).resolve() if path else page
-        assert there.exists(), target
-        assert not anchor or anchor in anchors(there), target
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}-{page.stem}")
-def test_the_tests_that_it_names_are_there(page: Path) -> None:
-    for path, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text()):
-        assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}-{page.stem}")
-def test_the_scenarios_that_it_names_are_there(page: Path) -> None:
-    assert set(re.findall(r"scenarios\.md\) “([^”]+)”", page.read_text())) <= {cell.name for cell in CELLS}
+def test_what_it_points_at_is_there(page: Path) -> None:
+    assert broken_links(page) == []
+    assert missing_tests(page) == []
+    assert missing_scenarios(page) == set()
 
 
 def test_no_dag_of_the_pipelines_page_needs_a_job_that_is_not_there() -> None:

@@ -117,7 +117,9 @@ class Setting:
         key = dg.AssetCheckKey(dg.AssetKey(key_of(table)), "planasonix_status")
         record = self.instance.get_latest_asset_check_evaluation_record(key)
         event = None if record is None or record.event is None else record.event.dagster_event
-        return None if event is None else event.asset_check_evaluation_data.passed
+        if event is None or event.event_type_value == "ASSET_CHECK_EVALUATION_PLANNED":
+            return None
+        return event.asset_check_evaluation_data.passed
 
 
 @contextmanager

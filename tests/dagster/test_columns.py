@@ -63,9 +63,7 @@ def test_the_partitions_of_a_table_share_its_columns(served: RunningSandbox, who
     assert served.calls("connections.columns") == 1
 
 
-def test_columns_that_cannot_be_read_fail_nothing(
-    served: RunningSandbox, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_columns_that_cannot_be_read_fail_nothing(served: RunningSandbox, capfd: pytest.CaptureFixture[str]) -> None:
     served.fault("connections.columns", "error", status=403, times=None)
     result = materialize(shop(workspace_of(served), ORDERS, ITEMS, columns=True))
     assert result.success

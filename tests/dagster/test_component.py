@@ -184,6 +184,8 @@ def test_the_key_is_its_usual_variable_where_none_is_named(served: Any, monkeypa
         ({"workspace": {"api_kye": "plnx_live_canary_typo"}}, "api_kye"),
         ({"workspace": {"timeout_seconds": "soon"}}, "timeout_seconds"),
         ({"execution": "later"}, "execution is 'later'"),
+        ({"execution": "detached"}, "there is no polling_sensor"),
+        ({"polling_sensor": {"default_status": "ON"}}, "default_status"),
         ({"max_workers": 0}, "max_workers must be above zero"),
         ({"op": {"pools": "x"}}, "pools"),
         ({"op": {"retry_policy": {"backoff": "SLOWLY"}}}, "backoff"),
@@ -225,6 +227,23 @@ def test_the_defaults_of_the_op(served: Any) -> None:
         found = made.only_op()
     assert found.op.pool == "planasonix_conn_shop_orders"
     assert found.backfill_policy == dg.BackfillPolicy.single_run()
+
+
+def test_a_sensor_watches_the_same_assets(served: Any) -> None:
+    options = {"name": "watch_orders", "default_status": "RUNNING", "minimum_interval_seconds": 60}
+    with project(execution="detached", polling_sensor=options) as made:
+        made.refresh()
+        (sensor,) = made.definitions().sensors or ()
+    assert isinstance(sensor, dg.SensorDefinition)
+    assert (sensor.name, sensor.minimum_interval_seconds) == ("watch_orders", 60)
+    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+
+
+@pytest.mark.parametrize(("wanted", "count"), [(True, 1), (False, 0)])
+def test_a_sensor_with_its_defaults_or_none(served: Any, wanted: bool, count: int) -> None:
+    with project(polling_sensor=wanted) as made:
+        made.refresh()
+        assert len(list(made.definitions().sensors or ())) == count
 
 
 def test_a_template_sees_the_table(served: Any) -> None:

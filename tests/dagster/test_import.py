@@ -14,6 +14,7 @@ GATE_MILLISECONDS = 60
 RUNS = 15
 DEAR = ("httpx", "httpcore", "requests", "sqlalchemy", "uvicorn", "starlette", "grpc", "planasonix.sandbox")
 DEAR_OF_OURS = ("planasonix.client", "planasonix.models", "planasonix.runs.start", "planasonix.watch")
+OF_SOME_FILES = ("dagster_planasonix.components", "dagster_planasonix.sensors", "dagster_planasonix.reconcile")
 PACKAGE = Path(dagster_planasonix.__file__).parent
 
 
@@ -25,11 +26,11 @@ def run(program: str, *options: str) -> str:
 
 def test_it_costs_little_on_top_of_dagster() -> None:
     program = (
-        "import dagster, time; began = time.perf_counter(); import dagster_planasonix;"
-        "print((time.perf_counter() - began) * 1e3)"
+        "import dagster, time; began = time.process_time(); import dagster_planasonix;"
+        "print((time.process_time() - began) * 1e3)"
     )
     best = float("inf")
-    # Whatever else the machine does only ever adds: measure until it is good enough.
+    # The processor's time, as a busy machine only makes one wait; and the quickest of several.
     for _ in range(RUNS):
         best = min(best, float(run(program)))
         if best <= GATE_MILLISECONDS:
@@ -38,14 +39,23 @@ def test_it_costs_little_on_top_of_dagster() -> None:
 
 
 def test_it_loads_nothing_dear() -> None:
-    names = json.loads(
+    names: list[str] = json.loads(
         run(
             "import dagster, json, sys; before = set(sys.modules); import dagster_planasonix;"
             "print(json.dumps(sorted(set(sys.modules) - before)))"
         )
     )
     assert "dagster_planasonix.workspace" in names
-    assert [name for name in names if name.split(".")[0] in DEAR or name.startswith((*DEAR, *DEAR_OF_OURS))] == []
+    assert [
+        name for name in names if name.split(".")[0] in DEAR or name.startswith((*DEAR, *DEAR_OF_OURS, *OF_SOME_FILES))
+    ] == []
+
+
+def test_what_is_imported_when_asked_for_is_listed_and_there() -> None:
+    """`dg` finds components by `dir()` of the package."""
+    names = [name for name in dir(dagster_planasonix) if name.startswith(("Planasonix", "build_planasonix"))]
+    assert {"PlanasonixWorkspaceComponent", "build_planasonix_polling_sensor"} <= set(names)
+    assert all(getattr(dagster_planasonix, name) for name in names)
 
 
 def test_it_is_silent_with_warnings_as_errors() -> None:

@@ -1,5 +1,6 @@
 """Partition keys as windows, without a run: zones, clock changes, and keys that are none of time."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_the_hour_that_comes_twice_is_two_windows() -> None:
     keys = hourly.get_partition_keys()[:6]
     found = windows(hourly, *keys)
     assert len(set(found)) == 6
-    assert all(one[1] == other[0] for one, other in zip(found, found[1:], strict=False))
+    assert all(one[1] == other[0] for one, other in pairwise(found))
 
 
 @pytest.mark.parametrize(

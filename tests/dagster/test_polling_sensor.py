@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -43,7 +44,7 @@ def test_a_foreign_job_gives_what_a_step_would_have_given_and_once(setting: Sett
     assert shown["dagster/row_count"] > 0
     assert shown["planasonix/told_by"] == "planasonix_polling_sensor"
     assert shown["planasonix/started_elsewhere"] is True
-    assert str(shown["planasonix/link"]).endswith(job_id)
+    assert str(shown["planasonix/job_url"]).endswith(job_id)
     assert setting.status_check("public.orders") is True
 
 
@@ -76,6 +77,27 @@ def test_what_a_step_waits_for_is_left_to_the_step(setting: Setting) -> None:
     assert dg.materialize([assets], instance=setting.instance).success
     assert setting.tick(sensor) == []
     assert len(setting.materializations("public.orders")) == 1
+
+
+def test_a_foreign_job_that_a_step_waits_for_is_told_by_one_of_them(setting: Setting) -> None:
+    workspace = setting.workspace.model_copy(update={"if_running": "attach"})
+    assets = assets_of(workspace)
+    sensor = setting.sensor([assets])
+    setting.tick(sensor)
+    job_id = setting.running()
+    ticks: list[list[Any]] = []
+
+    def finish() -> None:
+        setting.sandbox.finish(job_id, "succeeded")
+        ticks.append(setting.tick(sensor))
+
+    timer = threading.Timer(1.0, finish)
+    timer.start()
+    assert dg.materialize([assets], instance=setting.instance).success
+    timer.join()
+    ticks.append(setting.tick(sensor))
+    assert setting.job_ids("public.orders") == [job_id]
+    assert setting.job_ids("public.customers") == [job_id]
 
 
 def test_a_start_whose_answer_is_outstanding_may_be_the_job(setting: Setting) -> None:

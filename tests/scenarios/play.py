@@ -11,6 +11,8 @@ from tests.scenarios.api import ACTIVE, Api, wait_until
 from tests.scenarios.driver import Driver, Placed, Run
 from tests.scenarios.scenario import Cleaner, TaskEnd
 
+# A start may wait for all that is played beside it on a busy machine.
+PATIENCE = 240.0
 STARTING: frozenset[str] = frozenset({"starting", "posted"})
 INTENT, GENERATION = "planasonix_intent", "planasonix_generation"
 
@@ -56,7 +58,9 @@ def _played(driver: Driver, placed: Placed, apis: list[Api], began: float) -> Se
 def _after_start(driver: Driver, run: Run, apis: list[Api], foreign: str | None, began: float) -> Seen:
     placed, scenario, expected = run.placed, run.placed.scenario, run.placed.scenario.expected
     if foreign is not None:
-        wait_until(lambda: [e for e in apis[0].entries("connections.sync") if e["status"] == 409], "a busy answer")
+        wait_until(
+            lambda: [e for e in apis[0].entries("connections.sync") if e["status"] == 409], "a busy answer", PATIENCE
+        )
         apis[0].finish({"id": foreign}, "succeeded")
     elif scenario.exit not in ("none", "tool's timeout", "our timeout"):
         _wait_for(driver, run, apis)
@@ -95,7 +99,7 @@ def _wait_for(driver: Driver, run: Run, apis: list[Api]) -> None:
     """Return at the moment at which the exit is to happen."""
     scenario = run.placed.scenario
     if scenario.moment == "posted":
-        wait_until(apis[0].jobs, "the start request's effect")
+        wait_until(apis[0].jobs, "the start request's effect", PATIENCE)
     elif scenario.moment in ("starting", "ended"):
         driver.until(run, scenario.moment, lambda: True)
     else:
@@ -105,7 +109,7 @@ def _wait_for(driver: Driver, run: Run, apis: list[Api]) -> None:
 def _wait_for_job(driver: Driver, run: Run, apis: list[Api]) -> None:
     scenario = run.placed.scenario
     for api in apis:
-        wait_until(api.jobs, f"a job of {api.connection_id}", 90)
+        wait_until(api.jobs, f"a job of {api.connection_id}", PATIENCE)
     before = [api.looks(scenario) for api in apis]
 
     def looked() -> bool:

@@ -42,4 +42,5 @@ def check(stage: Stage, scenario: Scenario, config: pytest.Config) -> None:
         config.stash[SEEN][scenario.id] = f"{type(error).__name__}: {error}".splitlines()[0]
         raise
     config.stash[SEEN][scenario.id] = seen
-    assert differences(scenario.expected, seen) == []
+    found = differences(scenario.expected, seen)
+    assert found == [], "\n".join(found)

@@ -13,7 +13,7 @@ from dagster_planasonix.events import AssetEvent
 from dagster_planasonix.ledger import LedgerEntry
 from dagster_planasonix.sensors.external import run_events
 from dagster_planasonix.sensors.owners import Owned, Owners
-from dagster_planasonix.sensors.told import Told
+from dagster_planasonix.sensors.told import DAGSTER_RUN, TOLD_BY, Told
 from dagster_planasonix.sensors.watched import Watched
 from planasonix.errors import PlanasonixError
 from planasonix.runs import Interest, Outcome, RunHandle, give_up, headline, outcome_of
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from planasonix import Planasonix
     from planasonix.runs.effects import RunView
 
-TOLD_BY = "planasonix/told_by"
-DAGSTER_RUN = "planasonix/dagster_run_id"
 AT_DEADLINE = "planasonix/cancelled_at_deadline"
 _CANCEL_SECONDS = 5.0
 
@@ -34,7 +32,7 @@ class ResultsNotReadError(PlanasonixError):
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(f"the results of {outcome.kind} {outcome.id} could not be read")
-        self.outcome = outcome
+        self.seen = outcome
 
 
 class TickListener:
@@ -81,7 +79,14 @@ class TickListener:
         outcome = outcome_of(self._client, handle or _handle(connection_id, kind, run), ended=run)
         if any(warning.code == "results_not_read" for warning in outcome.warnings):
             raise ResultsNotReadError(outcome)
-        self._tell(outcome, entry, getattr(run, "tables", None), _created_at(run))
+        events = self._events(outcome, entry, getattr(run, "tables", None))
+        told = Told(self._instance, kind, run.id, _created_at(run))
+        # Of a run that the ledger names, a step or reconcile may have told before.
+        self._tell(outcome, told.untold(events, one_writer=owned.entry is None))
+        if entry is not None:
+            template = self._client.config.job_url_template
+            closing = closing_entry(self._instance, entry, outcome, job_url_template=template)
+            self.events += [] if closing is None else [closing]
 
     def overdue(self, connection_id: str, kind: Kind, run: RunView) -> None:
         """A detached run has no step that ends it at its deadline. Its end is told in a later tick."""
@@ -96,7 +101,7 @@ class TickListener:
     def given_up(self, connection_id: str, kind: Kind, run_id: str, why: Exception) -> None:
         """Nothing may get lost without a word: what is known is told, or that nothing is."""
         if isinstance(why, ResultsNotReadError):
-            self._tell(why.outcome, None, None, 0.0)
+            self._tell(why.seen, self._events(why.seen, None, None))
             return
         first = next(iter(self._watched.of_connection(connection_id)))
         text = f"Planasonix {kind} {run_id} of connection {connection_id} ended, and what it loaded could not be told: "
@@ -105,7 +110,7 @@ class TickListener:
         self.events.append(dg.AssetObservation(first, description=text, metadata=metadata))
         self.summary.append(text)
 
-    def _tell(self, outcome: Outcome, entry: LedgerEntry | None, asked: Any, created_at: float) -> None:
+    def _events(self, outcome: Outcome, entry: LedgerEntry | None, asked: Any) -> list[AssetEvent]:
         metadata: dict[str, Any] = {TOLD_BY: self._sensor_name}
         selected = None
         if entry is not None and entry.record is not None:
@@ -113,7 +118,7 @@ class TickListener:
             selected = [dg.AssetKey.from_user_string(key) for key in entry.owner.asset_keys] or None
             if outcome.status == "cancelled" and _is_past(entry.record.deadline_at):
                 metadata[AT_DEADLINE] = True
-        events = run_events(
+        return run_events(
             outcome,
             self._watched,
             asked_tables=asked,
@@ -121,12 +126,9 @@ class TickListener:
             metadata=metadata,
             data_version_from_checksum=self._versions,
         )
-        told = Told(self._instance, outcome.kind, outcome.id, created_at)
-        self.events += told.untold(events, one_writer=True)
-        if entry is not None:
-            template = self._client.config.job_url_template
-            closing = closing_entry(self._instance, entry, outcome, job_url_template=template)
-            self.events += [] if closing is None else [closing]
+
+    def _tell(self, outcome: Outcome, events: list[AssetEvent]) -> None:
+        self.events += events
         self.summary.append(headline(outcome))
         self._log("info" if outcome.succeeded else "warning", headline(outcome))
 

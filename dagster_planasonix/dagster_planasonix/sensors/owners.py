@@ -24,7 +24,7 @@ Whose = Literal["step", "detached", "waited for", "in doubt", "other"]
 
 @dataclass(frozen=True)
 class Owned:
-    """`entry` is there for all but `in doubt` and `other`."""
+    """`entry` is the ledger's that names the run, where one does."""
 
     whose: Whose
     entry: LedgerEntry | None = None
@@ -57,8 +57,8 @@ class Owners:
             if entry.record.owned:
                 return Owned("step" if entry.owner.waits else "detached", entry)
             # Somebody else's that a step waits for, and tells of: what it does not get to is told here.
-            if entry.record.ended_as is None and not self._has_finished(entry.owner.run_id):
-                return Owned("waited for", entry)
+            # Until its run is over, also after its end was noted: the events come a moment later.
+            return Owned("other" if self._has_finished(entry.owner.run_id) else "waited for", entry)
         if any(self._may_be(each, connection_id, kind, created_at) for each in index.unanswered):
             return Owned("in doubt")
         return Owned("other")

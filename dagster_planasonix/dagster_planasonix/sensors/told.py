@@ -13,6 +13,10 @@ import dagster as dg
 
 from dagster_planasonix.events import AssetEvent
 
+TOLD_BY = "planasonix/told_by"
+DAGSTER_RUN = "planasonix/dagster_run_id"
+"""The metadata of an event that no step wrote: who did, and for a job of Dagster's, which run had started it."""
+
 _SKEW_SECONDS = 3600.0
 _EVENTS_AT_MOST = 1_000
 """Of one asset since the run was created."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planasonix.errors import AuthenticationError, PermissionDeniedError, PlanasonixError
+from planasonix.errors import AuthenticationError, PagingError, PermissionDeniedError, PlanasonixError
 from planasonix.runs.effects import RunView
 from planasonix.runs.polled.cursor import OPEN_AT_MOST, OpenRun, Place, RunKey
 from planasonix.runs.polled.lists import Listing, list_common, list_own
@@ -71,11 +71,13 @@ def _list_together(look: Look, kind: Kind, now: float) -> frozenset[str]:
         listings = list_common(look.client, kind, near, now=now)
     except (AuthenticationError, PermissionDeniedError):
         raise
+    except PagingError:
+        put_off[kind] = _LOOKS_AFTER_A_LONG_LIST
+        return frozenset()
     except PlanasonixError as error:
         look.call_failed(error, f"no common list of {kind}s, one for each connection")
         return frozenset()
     if listings is None:
-        put_off[kind] = _LOOKS_AFTER_A_LONG_LIST
         return frozenset()
     look.errors_in_a_row = 0
     for connection_id, listing in listings.items():

@@ -43,17 +43,20 @@ class Listing:
 def list_common(
     client: Planasonix, kind: Kind, since_by_connection: Mapping[str, float], *, now: float
 ) -> dict[str, Listing] | None:
-    """The runs of all these connections since then. None where that takes too many pages, or does not tell whose they
-    are: then each connection has a list of its own.
+    """The runs of all these connections since then. None where the first page shows that there are too many, or rows
+    do not tell whose they are: then each connection has a list of its own.
 
-    Half as many pages as there are connections are tried. Raises what listing raises.
+    Half as many pages as there are connections are tried; raises `PagingError` where the list goes on after them, and
+    what listing raises otherwise.
     """
     listings = {connection_id: Listing(now) for connection_id in since_by_connection}
     pages = max(2, len(listings) // 2)
-    try:
-        rows = _rows(client, kind, None, min(since_by_connection.values()), None, pages)
-    except PagingError:
-        return None
+    since = min(since_by_connection.values())
+    rows: list[RunView] = []
+    for row in _rows(client, kind, None, since, None, pages):
+        rows.append(row)
+        if len(rows) == PAGE_SIZE and _pages_expected(rows, since) > pages:
+            return None
     for row in rows:
         target = shown_target(row, kind)
         if target is None:
@@ -98,7 +101,7 @@ def still_active(client: Planasonix, kind: Kind, run_ids: Iterable[str], since: 
 
 def _rows(
     client: Planasonix, kind: Kind, connection_id: str | None, since: float, until: float | None, max_pages: int
-) -> list[RunView]:
+) -> Iterable[RunView]:
     if kind == "backfill":
         return _newest_backfills(client, connection_id, since, max_pages)
     filters: dict[str, Any] = {"type": JOB_TYPE, "limit": PAGE_SIZE, "max_pages": max_pages}
@@ -106,7 +109,15 @@ def _rows(
         filters["connection_id"] = connection_id
     if until is not None:
         filters["until"] = datetime.fromtimestamp(until, UTC)
-    return list(client.jobs.list(since=datetime.fromtimestamp(since, UTC), **filters))
+    return client.jobs.list(since=datetime.fromtimestamp(since, UTC), **filters)
+
+
+def _pages_expected(first_page: Sequence[RunView], since: float) -> float:
+    """How many pages there are likely to be, by how much time the first one covers; 0 where that tells nothing."""
+    stamps = [row.created_at.timestamp() for row in first_page if row.created_at is not None]
+    if not _NewestFirst().holds_for(first_page) or stamps[-1] <= since:
+        return 0.0
+    return (stamps[0] - since) / max(0.001, stamps[0] - stamps[-1])
 
 
 def _newest_backfills(client: Planasonix, connection_id: str | None, since: float, max_pages: int) -> list[RunView]:

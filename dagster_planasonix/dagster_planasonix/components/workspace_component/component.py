@@ -17,6 +17,7 @@ from dagster_planasonix.asset_defs import Execution, assets_of_state, check_exec
 from dagster_planasonix.components.workspace_component.connections_model import ConnectionsModel, resolve_connections
 from dagster_planasonix.components.workspace_component.op_options import OpOptions, resolve_op
 from dagster_planasonix.components.workspace_component.scaffolder import PlanasonixWorkspaceScaffolder
+from dagster_planasonix.components.workspace_component.sensor_options import SensorOptions, resolve_sensor
 from dagster_planasonix.components.workspace_component.workspace_model import WorkspaceModel, resolve_workspace
 from dagster_planasonix.fetch import MAX_WORKERS, fetch_state
 from dagster_planasonix.run_config import PlanasonixRunConfig
@@ -86,6 +87,15 @@ class PlanasonixWorkspaceComponent(dg.StateBackedComponent, dg.Resolvable):
         OpOptions,
         dg.Resolver(resolve_op, model_field_type=OpOptions, description="What every op gets: pool, tags, policies."),
     ] = field(default_factory=OpOptions)
+    polling_sensor: Annotated[
+        SensorOptions | None,
+        dg.Resolver(
+            resolve_sensor,
+            model_field_type=SensorOptions | bool | None,
+            description="A sensor for what Dagster did not start, and for what `execution: detached` did.",
+            examples=[{"default_status": "RUNNING"}],
+        ),
+    ] = None
     execution: Execution = "wait"
     sync_options: Mapping[str, Any] = field(default_factory=dict)
     freshness_from_schedule: bool = False
@@ -96,6 +106,12 @@ class PlanasonixWorkspaceComponent(dg.StateBackedComponent, dg.Resolvable):
 
     def __post_init__(self) -> None:
         check_execution(self.execution)
+        if self.execution == "detached" and self.polling_sensor is None:
+            raise ConfigurationError(
+                "execution is detached, and there is no polling_sensor: nothing would ever be materialized.",
+                field="polling_sensor",
+                hint="Write `polling_sensor: {default_status: RUNNING}`.",
+            )
         for name in ("max_workers", "warn_when_state_older_than_hours"):
             if not getattr(self, name) > 0:
                 raise ConfigurationError(f"{name} must be above zero, got {getattr(self, name)!r}.", field=name)
@@ -132,7 +148,8 @@ class PlanasonixWorkspaceComponent(dg.StateBackedComponent, dg.Resolvable):
             freshness_from_schedule=self.freshness_from_schedule,
             **self.op.knobs(),
         )
-        return dg.Definitions(assets=assets)
+        sensors = [] if self.polling_sensor is None else [self.polling_sensor.sensor(self.workspace, assets)]
+        return dg.Definitions(assets=assets, sensors=sensors)
 
     def get_asset_spec(self, props: PlanasonixTableProps) -> dg.AssetSpec:
         """The spec of a table's asset: the translator's, changed by `translation:`."""

@@ -16,5 +16,7 @@ def billing() -> dg.Definitions:
         snapshot=SNAPSHOT,
     )
     sensor = build_planasonix_polling_sensor(workspace, assets, name="planasonix_billing")
-    nightly = dg.ScheduleDefinition(name="billing_nightly", target=dg.AssetSelection.assets(*assets), cron_schedule="0 2 * * *")
+    nightly = dg.ScheduleDefinition(
+        name="billing_nightly", target=dg.AssetSelection.assets(*assets), cron_schedule="0 2 * * *"
+    )
     return dg.Definitions(assets=assets, sensors=[sensor], schedules=[nightly])

@@ -14,7 +14,9 @@ class Shop(DagsterPlanasonixTranslator):
     """Keys below `raw`, and a check that orders came at all."""
 
     def get_asset_spec(self, props: PlanasonixTableProps) -> dg.AssetSpec:
-        return super().get_asset_spec(props).replace_attributes(key=["raw", "shop", props.table_name], group_name="shop")
+        return (
+            super().get_asset_spec(props).replace_attributes(key=["raw", "shop", props.table_name], group_name="shop")
+        )
 
     def get_check_specs(self, props: PlanasonixTableProps) -> Iterable[dg.AssetCheckSpec]:
         key = dg.AssetKey(["raw", "shop", props.table_name])

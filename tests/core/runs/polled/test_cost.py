@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from planasonix.runs import PollCursor
 from planasonix.sandbox import DEFAULT_API_KEY
 from tests.core.runs.polled.setting import ORDERS, Setting
 
@@ -61,16 +62,30 @@ def test_runs_that_go_on_for_long_share_lists() -> None:
     assert setting.calls() - before <= 5 + len(started)
 
 
-def test_where_the_common_list_is_too_long_each_connection_has_its_own_for_a_while() -> None:
+def test_where_the_common_list_would_be_too_long_each_connection_has_its_own() -> None:
     setting = Setting(busy="parallel")
     watched = connections(setting, 6)
     setting.look(*watched)
-    foreign_jobs(setting, 400, every_seconds=0.01)
+    foreign_jobs(setting, 400, every_seconds=0.1)
     job_id = setting.synced(watched[3])
-    before = setting.calls("jobs.list")
+    for _ in range(2):
+        before = setting.calls("jobs.list")
+        setting.look(*watched)
+        assert setting.calls("jobs.list") - before == 1 + 1 + 6  # the clock, the first page, one for each
+    assert setting.heard.ended_ids == [job_id]
+
+
+def test_a_common_list_that_turned_out_too_long_is_left_alone_for_a_while() -> None:
+    """Its first page covers much of the time, so that nothing could be foreseen."""
+    setting = Setting(busy="parallel")
+    watched = connections(setting, 6)
+    setting.look(*watched)
+    foreign_jobs(setting, 400, every_seconds=0.0)
+    foreign_jobs(setting, 100, every_seconds=4.0)
+    job_id = setting.synced(watched[3])
     setting.look(*watched)
     assert setting.heard.ended_ids == [job_id]
-    assert setting.calls("jobs.list") - before == 1 + 3 + 6  # the first tells the clock
+    assert PollCursor.from_text(setting.text).looks_without_common["job"] > 1
     before = setting.calls("jobs.list")
     setting.look(*watched)
     assert setting.calls("jobs.list") - before == 1 + 6

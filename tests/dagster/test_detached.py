@@ -1,0 +1,182 @@
+"""Detached runs: seconds long, completed by the sensor, refused where their partitions would seem missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from dagster_planasonix.detached_cancel import build_planasonix_cancel_job
+from dagster_planasonix.ledger import started_runs
+from tests.dagster.sensing import INVENTORY, ORDERS, Setting, assets_of, setting_with
+
+DAILY = dg.DailyPartitionsDefinition("2026-01-01")
+
+
+@pytest.fixture
+def setting() -> Iterator[Setting]:
+    with setting_with() as made:
+        yield made
+
+
+def submitted(setting: Setting, assets: dg.AssetsDefinition, **options: Any) -> str:
+    """The id of the run; its job goes on until a test ends it."""
+    setting.sandbox.script(ORDERS, "stuck")
+    result = dg.materialize([assets], instance=setting.instance, **options)
+    assert result.success
+    return result.run_id
+
+
+def test_the_run_ends_at_once_and_the_sensor_completes_it(setting: Setting) -> None:
+    assets = assets_of(setting.workspace, execution="detached")
+    sensor = setting.sensor([assets])
+    setting.tick(sensor)
+    run_id = submitted(setting, assets)
+    [job] = setting.sandbox.jobs(ORDERS)
+    assert setting.materializations("public.orders") == []
+    assert setting.tick(sensor) == []
+    setting.sandbox.finish(job["id"], "succeeded")
+    setting.tick(sensor)
+    setting.tick(sensor)
+    assert setting.job_ids("public.orders") == [job["id"]]
+    [told] = setting.materializations("public.orders")
+    assert told.metadata["planasonix/dagster_run_id"].value == run_id
+    assert setting.status_check("public.orders") is True
+    [entry] = started_runs(setting.instance).values()
+    assert entry.record is not None
+    assert entry.record.ended_as == "succeeded"
+
+
+def test_only_the_selected_assets_are_told(setting: Setting) -> None:
+    assets = assets_of(setting.workspace, execution="detached")
+    sensor = setting.sensor([assets])
+    setting.tick(sensor)
+    submitted(setting, assets, selection=["orders"])
+    [job] = setting.sandbox.jobs(ORDERS)
+    setting.sandbox.finish(job["id"], "succeeded")
+    setting.tick(sensor)
+    assert setting.job_ids("public.orders") == [job["id"]]
+    assert setting.materializations("public.customers") == []
+
+
+def test_one_that_ended_before_the_sensor_was_first_on_is_told(setting: Setting) -> None:
+    assets = assets_of(setting.workspace, execution="detached")
+    submitted(setting, assets)
+    [job] = setting.sandbox.jobs(ORDERS)
+    setting.sandbox.finish(job["id"], "succeeded")
+    time.sleep(2)
+    setting.tick(setting.sensor([assets]))
+    assert setting.job_ids("public.orders") == [job["id"]]
+
+
+def test_a_partition_is_backfilled_and_told_as_that_partition(setting: Setting) -> None:
+    assets = assets_of(setting.workspace, execution="detached", partitions_def=DAILY)
+    sensor = setting.sensor([assets])
+    setting.tick(sensor)
+    setting.sandbox.script(ORDERS, "succeeded", kind="backfill", duration_seconds=0.1)
+    assert dg.materialize([assets], instance=setting.instance, partition_key="2026-01-05").success
+    _tick_until_told(setting, sensor)
+    [told] = setting.materializations("public.orders")
+    assert told.partition == "2026-01-05"
+    assert "dagster/partition_row_count" in told.metadata
+
+
+@pytest.mark.parametrize("ended", ["failed", "cancelled"])
+def test_a_bad_end_is_a_failed_check(setting: Setting, ended: str) -> None:
+    assets = assets_of(setting.workspace, execution="detached")
+    sensor = setting.sensor([assets])
+    setting.tick(sensor)
+    submitted(setting, assets)
+    [job] = setting.sandbox.jobs(ORDERS)
+    setting.sandbox.finish(job["id"], ended)
+    setting.tick(sensor)
+    assert setting.materializations("public.customers") == []
+    assert setting.status_check("public.customers") is False
+
+
+def test_the_deadline_is_the_sensors() -> None:
+    with setting_with({"timeout_seconds": 1.0}, cancel_seconds=0.1) as setting:
+        assets = assets_of(setting.workspace, execution="detached")
+        sensor = setting.sensor([assets])
+        setting.tick(sensor)
+        submitted(setting, assets)
+        time.sleep(1.2)
+        setting.tick(sensor)
+        assert setting.sandbox.counts()["cancels"] == 1
+        _tick_until_told(setting, sensor)
+        assert setting.sandbox.counts()["cancels"] == 1
+        [seen] = setting.observations("public.customers")
+        assert seen.metadata["planasonix/cancelled_at_deadline"].value is True
+        assert setting.status_check("public.customers") is False
+
+
+def test_a_deadline_cancels_nothing_where_that_is_switched_off() -> None:
+    with setting_with({"timeout_seconds": 0.5, "cancel_on_termination": False}) as setting:
+        assets = assets_of(setting.workspace, execution="detached")
+        sensor = setting.sensor([assets])
+        setting.tick(sensor)
+        submitted(setting, assets)
+        time.sleep(0.7)
+        setting.tick(sensor)
+        assert setting.sandbox.counts()["cancels"] == 0
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"dagster/asset_partition_range_start": "2026-01-05", "dagster/asset_partition_range_end": "2026-01-07"},
+        {"dagster/partition": "2026-01-05", "dagster/backfill": "a_backfill"},
+    ],
+)
+def test_backfills_and_ranges_are_refused_before_anything_is_started(setting: Setting, tags: dict[str, str]) -> None:
+    assets = assets_of(setting.workspace, execution="detached", partitions_def=DAILY)
+    result = dg.materialize(
+        [assets],
+        instance=setting.instance,
+        tags=tags,
+        partition_key=tags.get("dagster/partition"),
+        raise_on_error=False,
+    )
+    assert not result.success
+    assert "cannot be part of" in str(result.failure_data_for_node("conn_shop_orders"))
+    assert setting.client.backfills.list_page().rows == ()
+
+
+def test_running_detached_jobs_share_lists(setting: Setting) -> None:
+    both = [assets_of(setting.workspace, each, execution="detached") for each in (ORDERS, INVENTORY)]
+    sensor = setting.sensor(both)
+    setting.tick(sensor)
+    setting.sandbox.script(INVENTORY, "stuck")
+    for assets in both:
+        submitted(setting, assets)
+    before = len(list(setting.sandbox.journal))
+    setting.tick(sensor)
+    asked = [entry.operation for entry in list(setting.sandbox.journal)[before:]]
+    assert "jobs.get" not in asked
+    assert len(asked) <= 4
+
+
+def test_the_cancel_job_cancels_what_dagster_started_and_nothing_else(setting: Setting) -> None:
+    assets = assets_of(setting.workspace, execution="detached")
+    submitted(setting, assets)
+    [own] = setting.sandbox.jobs(ORDERS)
+    foreign = setting.running(INVENTORY)
+    job = build_planasonix_cancel_job(setting.workspace)
+    config = {"ops": {"planasonix_cancel_op": {"config": {"ids": [foreign, own["id"]]}}}}
+    result = job.execute_in_process(run_config=config, instance=setting.instance, raise_on_error=False)
+    assert not result.success
+    assert foreign in str(result.failure_data_for_node("planasonix_cancel_op"))
+    assert setting.sandbox.job(own["id"])["status"] in ("cancelling", "cancelled")
+    assert setting.sandbox.job(foreign)["status"] in ("queued", "running")
+
+
+def _tick_until_told(setting: Setting, sensor: dg.SensorDefinition) -> None:
+    for _ in range(100):
+        setting.tick(sensor)
+        if setting.status_check("public.orders") is not None:
+            return
+        time.sleep(0.1)
+    raise AssertionError("its end was never told")

@@ -1,0 +1,227 @@
+"""Reconcile: orphans are cancelled, unseen ends told once, and everything else is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from dagster_planasonix.attempt import Attempt
+from dagster_planasonix.detached_cancel import build_planasonix_cancel_job
+from dagster_planasonix.reconcile import Reconciled, build_planasonix_reconcile_job, reconcile
+from dagster_planasonix.reconcile_source import DagsterSource
+from dagster_planasonix.sensors.polling import build_planasonix_polling_sensor
+from dagster_planasonix.targets import tables_of
+from dagster_planasonix.workspace import PlanasonixWorkspace
+from planasonix.errors import ConfigurationError
+from planasonix.runs import SyncRequest
+from planasonix.sandbox import DEFAULT_API_KEY
+from tests.dagster.sensing import INVENTORY, ORDERS, Setting, assets_of, setting_with
+
+
+@pytest.fixture
+def setting() -> Iterator[Setting]:
+    with setting_with() as made:
+        yield made
+
+
+def lost_by_its_step(setting: Setting, connection_id: str = ORDERS, **settings: Any) -> str:
+    """The id of a job whose step died right after the start."""
+    workspace = setting.workspace.model_copy(update=settings)
+    real = assets_of(workspace, connection_id)
+
+    @dg.multi_asset(specs=list(real.specs), can_subset=True, name=f"dies_{connection_id}")
+    def dies(context):  # Dagster reads annotations as objects, and here they are texts
+        attempt = Attempt(context, workspace, asset_keys=list(tables_of(context)), connection_name="shop")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("dagster_planasonix.attempt.wait_for_run", _dies)
+            attempt.run(SyncRequest(connection_id))
+
+    before = {job["id"] for job in setting.sandbox.jobs(connection_id)}
+    setting.sandbox.script(connection_id, "stuck")
+    assert not dg.materialize([dies], instance=setting.instance, raise_on_error=False).success
+    [job_id] = {job["id"] for job in setting.sandbox.jobs(connection_id)} - before
+    return job_id
+
+
+def _dies(*args: Any, **options: Any) -> None:
+    raise RuntimeError("the step's process is gone")
+
+
+def reconciled(setting: Setting, *, apply: bool = True, assets: Any = None) -> Reconciled:
+    watched = assets or [assets_of(setting.workspace), assets_of(setting.workspace, INVENTORY)]
+    return reconcile(setting.instance, setting.workspace, watched, apply=apply, grace_seconds=0.0)
+
+
+def test_an_unseen_good_end_is_told_once(setting: Setting) -> None:
+    job_id = lost_by_its_step(setting)
+    setting.sandbox.finish(job_id, "succeeded")
+    dry = reconciled(setting, apply=False)
+    assert dry.counts["materializations"] == 2
+    assert setting.materializations("public.orders") == []
+    first = reconciled(setting)
+    assert (first.counts["ended_unseen"], first.counts["materializations"]) == (1, 2)
+    second = reconciled(setting)
+    assert second.events == []
+    assert second.counts["settled"] == 1
+    assert setting.job_ids("public.orders") == [job_id]
+    assert setting.job_ids("public.customers") == [job_id]
+    assert setting.status_check("public.orders") is True
+
+
+def test_a_step_that_saw_the_end_and_died_before_it_told_is_completed(setting: Setting) -> None:
+    setting.sandbox.script(ORDERS, "succeeded", duration_seconds=0.1)
+    real = assets_of(setting.workspace)
+
+    @dg.multi_asset(specs=list(real.specs), can_subset=True, name="dies_late")
+    def dies_late(context):
+        attempt = Attempt(context, setting.workspace, asset_keys=list(tables_of(context)))
+        attempt.run(SyncRequest(ORDERS))
+        yield dg.MaterializeResult("customers", metadata={"planasonix/job_id": setting.sandbox.jobs(ORDERS)[0]["id"]})
+        raise RuntimeError("the step's process is gone")
+
+    assert not dg.materialize([dies_late], instance=setting.instance, raise_on_error=False).success
+    assert reconciled(setting).counts["materializations"] == 1
+    assert reconciled(setting).counts["materializations"] == 0
+    [job] = setting.sandbox.jobs(ORDERS)
+    assert setting.job_ids("public.orders") == [job["id"]]
+    assert setting.job_ids("public.customers") == [job["id"]]
+
+
+def test_what_was_told_in_part_is_completed(setting: Setting) -> None:
+    job_id = lost_by_its_step(setting)
+    setting.sandbox.finish(job_id, "succeeded")
+    told = dg.AssetMaterialization("orders", metadata={"planasonix/job_id": job_id})
+    setting.instance.report_runless_asset_event(told)
+    assert reconciled(setting).counts["materializations"] == 1
+    assert setting.job_ids("public.orders") == [job_id]
+    assert setting.job_ids("public.customers") == [job_id]
+
+
+def test_an_unseen_bad_end_is_a_failed_check(setting: Setting) -> None:
+    job_id = lost_by_its_step(setting)
+    setting.sandbox.finish(job_id, "failed")
+    reconciled(setting)
+    assert setting.materializations("public.customers") == []
+    assert setting.status_check("public.customers") is False
+    assert reconciled(setting).events == []
+
+
+def test_an_orphan_is_cancelled_only_with_apply(setting: Setting) -> None:
+    job_id = lost_by_its_step(setting)
+    dry = reconciled(setting, apply=False)
+    assert (dry.counts["orphan"], dry.counts["to_cancel"], dry.counts["cancelled"]) == (1, 1, 0)
+    assert setting.sandbox.counts()["cancels"] == 0
+    assert "would cancel" in dry.table()
+    assert reconciled(setting).counts["cancelled"] == 1
+    assert setting.sandbox.job(job_id)["status"] in ("cancelling", "cancelled")
+    reconciled(setting)
+    assert setting.sandbox.counts()["cancels"] == 1
+
+
+def test_foreign_jobs_and_those_that_were_to_go_on_are_left(setting: Setting) -> None:
+    foreign = setting.running(INVENTORY)
+    job_id = lost_by_its_step(setting, cancel_on_termination=False)
+    found = reconciled(setting)
+    assert found.counts.get("orphan", 0) == 0
+    assert found.counts["left"] == 1
+    assert setting.sandbox.counts()["cancels"] == 0
+    assert setting.sandbox.job(job_id)["status"] in ("queued", "running")
+    assert setting.sandbox.job(foreign)["status"] in ("queued", "running")
+
+
+def test_a_run_group_in_which_a_run_goes_on_is_alive(setting: Setting) -> None:
+    lost_by_its_step(setting)
+    [record] = setting.instance.get_run_records()
+    waiting = setting.instance.create_run_for_job(
+        _nothing,
+        parent_run_id=record.dagster_run.run_id,
+        root_run_id=record.dagster_run.run_id,
+        tags={"dagster/root_run_id": record.dagster_run.run_id, "dagster/parent_run_id": record.dagster_run.run_id},
+    )
+    assert not waiting.is_finished
+    found = reconciled(setting)
+    assert found.counts["left"] == 1
+    assert setting.sandbox.counts()["cancels"] == 0
+
+
+def test_a_retry_that_dagster_has_announced_is_waited_for(setting: Setting) -> None:
+    lost_by_its_step(setting)
+    [record] = setting.instance.get_run_records()
+    setting.instance.add_run_tags(record.dagster_run.run_id, {"dagster/will_retry": "true"})
+    assert reconciled(setting).counts["left"] == 1
+    assert setting.sandbox.counts()["cancels"] == 0
+
+
+def test_the_owner_is_asked_again_before_a_cancel(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost_by_its_step(setting)
+    asked: list[str] = []
+
+    def changed(self: DagsterSource, slot: str) -> None:
+        asked.append(slot)
+
+    monkeypatch.setattr(DagsterSource, "refresh", changed)
+    found = reconciled(setting)
+    assert len(asked) == 1
+    assert found.counts["left"] == 1
+    assert setting.sandbox.counts()["cancels"] == 0
+
+
+def test_what_is_older_than_the_look_back_is_not_looked_at(setting: Setting) -> None:
+    lost_by_its_step(setting)
+    found = reconcile(
+        setting.instance, setting.workspace, [assets_of(setting.workspace)], since_hours=0.0, grace_seconds=0.0
+    )
+    assert found.found.findings == ()
+
+
+def test_a_detached_job_is_the_sensors_until_its_deadline(setting: Setting) -> None:
+    assets = assets_of(setting.workspace, execution="detached")
+    setting.sandbox.script(ORDERS, "stuck")
+    assert dg.materialize([assets], instance=setting.instance).success
+    assert reconciled(setting).counts["left"] == 1
+    assert setting.sandbox.counts()["cancels"] == 0
+
+
+def test_the_job_reports_and_applies(setting: Setting) -> None:
+    job_id = lost_by_its_step(setting)
+    setting.sandbox.finish(job_id, "succeeded")
+    job = build_planasonix_reconcile_job(setting.workspace, [assets_of(setting.workspace)], grace_seconds=0)
+    dry = job.execute_in_process(instance=setting.instance)
+    assert dry.output_for_node("planasonix_reconcile_op")["materializations"] == 2
+    assert setting.materializations("public.orders") == []
+    config = {"ops": {"planasonix_reconcile_op": {"config": {"apply": True}}}}
+    done = job.execute_in_process(instance=setting.instance, run_config=config)
+    assert done.output_for_node("planasonix_reconcile_op")["materializations"] == 2
+    assert setting.job_ids("public.orders") == [job_id]
+    again = job.execute_in_process(instance=setting.instance, run_config=config)
+    assert again.output_for_node("planasonix_reconcile_op")["materializations"] == 0
+
+
+def test_the_definitions_of_a_project_load_together() -> None:
+    workspace = PlanasonixWorkspace(api_key=DEFAULT_API_KEY)
+    assets = [assets_of(workspace), assets_of(workspace, INVENTORY)]
+    defs = dg.Definitions(
+        assets=assets,
+        jobs=[
+            build_planasonix_reconcile_job(workspace, assets),
+            build_planasonix_reconcile_job(workspace, assets, name="another", apply=True),
+            build_planasonix_cancel_job(workspace),
+        ],
+        sensors=[build_planasonix_polling_sensor(workspace, assets)],
+    )
+    dg.Definitions.validate_loadable(defs)
+
+
+def test_bad_arguments_name_their_field() -> None:
+    workspace = PlanasonixWorkspace(api_key=DEFAULT_API_KEY)
+    with pytest.raises(ConfigurationError, match="since_hours"):
+        build_planasonix_reconcile_job(workspace, [assets_of(workspace)], since_hours=-1)
+    with pytest.raises(ConfigurationError, match="assets"):
+        build_planasonix_reconcile_job(workspace, [])
+
+
+@dg.job
+def _nothing() -> None: ...
