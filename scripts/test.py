@@ -40,26 +40,39 @@ class Suite:
 Lane = tuple[Suite, ...]
 
 LANES: tuple[Lane, ...] = (
-    (Suite("airflow", ("tests/airflow",), ("-m", "live and not scenario"), "airflow-live"),),
+    (
+        Suite("airflow", ("tests/airflow",), ("-m", "live and not scenario"), "airflow-live"),
+        Suite("dagster", ("tests/dagster",), ("-m", "live and not scenario"), "dagster-live"),
+        # From outside: the core's environment has the browser.
+        Suite("core", ("tests/dagster_example",), ("-m", "live and not scenario")),
+    ),
     (
         # A test of its own process each: none needs the machine for itself.
         Suite("core", ("tests/core",), ("-n", "3", "--dist", "worksteal")),
         Suite("airflow", ("tests/airflow",), ("-m", "not live and not scenario")),
         Suite("core", ("tests/packaging",)),
-        Suite("dagster", ("tests/dagster",)),
+        Suite("dagster", ("tests/dagster",), ("-m", "not live and not scenario")),
         Suite("prefect", ("tests/prefect",)),
-        Suite("core", ("tests/demo",)),
+        Suite("core", ("tests/demo",), ("-m", "not scenario")),
     ),
 )
 
 SCENARIOS: tuple[Lane, ...] = (
     (
         Suite("airflow", ("tests/airflow",), ("-m", "scenario"), "airflow-scenarios"),
-        Suite("airflow", ("tests/scenarios",), ("-m", "scenario")),
+        Suite("airflow", ("tests/scenarios/test_airflow.py",), ("-m", "scenario")),
+        Suite("dagster", ("tests/scenarios/test_dagster.py",), ("-m", "scenario")),
+        Suite("dagster", ("tests/dagster",), ("-m", "scenario"), "dagster-scenarios"),
+        Suite("core", ("tests/demo", "tests/dagster_example"), ("-m", "scenario"), "demo-scenarios"),
     ),
 )
 # One cell of each promise.
-PROMISES: tuple[Lane, ...] = ((Suite("airflow", ("tests/scenarios",), ("-m", "promise")),),)
+PROMISES: tuple[Lane, ...] = (
+    (
+        Suite("airflow", ("tests/scenarios/test_airflow.py",), ("-m", "promise")),
+        Suite("dagster", ("tests/scenarios/test_dagster.py",), ("-m", "promise")),
+    ),
+)
 
 _printing = threading.Lock()
 

@@ -289,7 +289,8 @@ class _Execution:
 
 def _partitions_of(context: Any) -> tuple[str | None, str | None]:
     """The first and last partition key of the step, None without partitions."""
-    if not context.has_partition_key and not context.has_partition_key_range:
-        return None, None
-    keys = context.partition_key_range
-    return keys.start, keys.end
+    if context.has_partition_key:
+        return str(context.partition_key), str(context.partition_key)
+    if context.has_partition_key_range:
+        return str(context.partition_key_range.start), str(context.partition_key_range.end)
+    return None, None

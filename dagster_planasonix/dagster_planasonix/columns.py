@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from dagster_planasonix.state import ColumnState
 from dagster_planasonix.targets import TableAsset
 from dagster_planasonix.translator import column_schema
 
 if TYPE_CHECKING:
+    from dagster_planasonix.iterator import StepEvent
     from planasonix import Planasonix
 
-E = TypeVar("E")
 COLUMN_SCHEMA = "dagster/column_schema"
 _AT_A_TIME = 8
 _PATIENCE_SECONDS = 60.0
@@ -23,12 +24,12 @@ _PATIENCE_SECONDS = 60.0
 
 
 def with_columns(
-    events: Iterable[E],
+    events: Iterable[StepEvent],
     *,
     tables: Callable[[], Mapping[dg.AssetKey, TableAsset]],
     client: Callable[[], Planasonix],
-    log: Any,
-) -> Iterator[E]:
+    log: dg.DagsterLogManager,
+) -> Iterator[StepEvent]:
     """The events, in their order, each materialization with its table's columns. Raises what `events` raises."""
     lookup: _Lookup | None = None
     try:
@@ -48,7 +49,7 @@ def with_columns(
 class _Lookup:
     """All tables at once, asked for when the first is needed; each is read once, however many partitions it has."""
 
-    def __init__(self, tables: Mapping[dg.AssetKey, TableAsset], client: Planasonix, log: Any) -> None:
+    def __init__(self, tables: Mapping[dg.AssetKey, TableAsset], client: Planasonix, log: dg.DagsterLogManager) -> None:
         self._log = log
         self._tables = tables
         self._until = time.monotonic() + _PATIENCE_SECONDS
@@ -58,9 +59,8 @@ class _Lookup:
         }
         self._told: set[dg.AssetKey] = set()
 
-    def schema_of(self, key: Any) -> dg.TableSchema | None:
-        asked = None if key is None else self._found.get(key)
-        if asked is None:
+    def schema_of(self, key: dg.AssetKey | None) -> dg.TableSchema | None:
+        if key is None or (asked := self._found.get(key)) is None:
             return None
         try:
             return asked.result(max(0.0, self._until - time.monotonic()))
@@ -77,10 +77,13 @@ class _Lookup:
 def _schema_of(client: Planasonix, table: TableAsset) -> dg.TableSchema | None:
     schema, _, name = table.table.rpartition(".")
     found = client.connections.columns(table.connection_id, name, schema=schema or None)
-    return column_schema(found.columns) if found.columns else None
+    columns = [ColumnState(column.name, column.type, column.nullable) for column in found.columns]
+    return column_schema(columns) if columns else None
 
 
-def _with_schema(event: Any, schema: dg.TableSchema) -> Any:
+def _with_schema(
+    event: dg.MaterializeResult | dg.AssetMaterialization, schema: dg.TableSchema
+) -> dg.MaterializeResult | dg.AssetMaterialization:
     metadata = {**(event.metadata or {}), COLUMN_SCHEMA: schema}
     if isinstance(event, dg.AssetMaterialization):
         return event.with_metadata(metadata)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -29,7 +29,7 @@ class PlanasonixEventIterator(Iterator[StepEvent]):
         *,
         tables: Callable[[], dict[dg.AssetKey, TableAsset]],
         client: Callable[[], Planasonix],
-        log: Any,
+        log: dg.DagsterLogManager,
     ) -> None:
         self._events = events
         self._tables = tables

@@ -143,7 +143,10 @@ class Interrupts:
         if came_at is not None and now - came_at < _ONE_ACT_SECONDS:
             return
         self._came_at = now
-        if self._held and came_at is None:
+        if came_at is None and self.settles:
+            # The run's status was read before the signal came: this one tells nothing new.
+            return
+        if came_at is None and self._held:
             self._noted = True
             return
         self._noted = False

@@ -174,6 +174,7 @@ query ($runId: ID!, $cursor: String) {{
         ... on ErrorEvent {{ error {{ message stack className causes {{ message stack }} }} }}
         ... on MaterializationEvent {{ partition assetKey {{ path }} }}
         ... on ObservationEvent {{ partition assetKey {{ path }} }}
+        ... on AssetMaterializationPlannedEvent {{ assetKey {{ path }} }}
         ... on ExecutionStepFailureEvent {{ failureMetadata {{ description {_ENTRIES} }} }}
       }}
     }}

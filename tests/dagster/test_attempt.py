@@ -311,6 +311,21 @@ def test_the_partitions_are_told(served: RunningSandbox, instance: dg.DagsterIns
     assert (owner.partition_start, owner.partition_end) == ("2026-01-02", "2026-01-04")
 
 
+def test_the_partition_of_a_job_of_ops_is_told(served: RunningSandbox, instance: dg.DagsterInstance) -> None:
+    workspace = workspace_of(served)
+
+    @dg.op
+    def load(context: dg.OpExecutionContext) -> None:
+        Attempt(context, workspace).run(SYNC)
+
+    @dg.job(partitions_def=dg.StaticPartitionsDefinition(["eu", "us"]))
+    def nightly() -> None:
+        load()
+
+    assert nightly.execute_in_process(instance=instance, partition_key="eu").success
+    assert served.jobs()[0]["metadata"]["partition"] == "eu"
+
+
 def test_a_function_that_is_called_directly(served: RunningSandbox) -> None:
     workspace = workspace_of(served)
 

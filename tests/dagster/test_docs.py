@@ -18,14 +18,15 @@ from tests.pages import ROOT, blocks, broken_links, missing_scenarios, missing_t
 
 FOLDER = ROOT / "docs" / "dagster"
 README = ROOT / "dagster_planasonix" / "README.md"
-PAGES = [*sorted(FOLDER.glob("*.md")), README]
+PAGES = [*sorted(FOLDER.glob("*.md")), README, ROOT / "README.md"]
 HOW_TOS = [page for page in PAGES if page.parent == FOLDER and page.name != "README.md"]
 EXAMPLES = ROOT / "example_dags" / "dagster" / "planasonix_example"
 
 
-def cases(kind: str, holding: str = "") -> list[Any]:
+def cases(kind: str, holding: str) -> list[Any]:
+    """Blocks of all pages; the others of the root's README are for other environments."""
     return [
-        pytest.param(code, id=f"{page.stem}-{number}")
+        pytest.param(code, id=f"{page.parent.name}-{page.stem}-{number}")
         for page in PAGES
         for number, code in enumerate(blocks(page, kind), 1)
         if holding in code
@@ -33,7 +34,7 @@ def cases(kind: str, holding: str = "") -> list[Any]:
 
 
 @pytest.mark.planasonix_sandbox(speed=200)
-@pytest.mark.parametrize("code", cases("python"))
+@pytest.mark.parametrize("code", cases("python", "import dagster as dg"))
 def test_its_python_loads_a_table(
     code: str, planasonix_sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

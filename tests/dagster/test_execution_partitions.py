@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 import pytest
 
+from dagster_planasonix import staged_attempt
 from dagster_planasonix.clients import close_clients
 from planasonix.sandbox import RunningSandbox, Sandbox
 from tests.dagster.steps import (
@@ -39,6 +41,19 @@ def served_here() -> Iterator[RunningSandbox]:
 def served(served_here: RunningSandbox) -> RunningSandbox:
     served_here.reset()
     return served_here
+
+
+@pytest.fixture(scope="module")
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as made:
+        yield made
+
+
+def stored(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> dict[str | None, Any]:
+    """The rows of the run's materializations of the orders, by partition; also of those that no step could yield."""
+    found = instance.fetch_materializations(dg.AssetKey("orders"), limit=50).records
+    events = [each.asset_materialization for each in found if each.run_id == result.run_id]
+    return {each.partition: each.metadata["dagster/partition_row_count"].value for each in events if each}
 
 
 def bounds(served: RunningSandbox) -> list[tuple[str, str]]:
@@ -106,17 +121,16 @@ def test_a_failed_table_of_one_day_leaves_the_other_five_materialized(served: Ru
     assert metadata["planasonix/failed_partitions"] == ["2026-01-03"]
 
 
-@pytest.mark.parametrize("mode", ["each", "window"])
-@pytest.mark.parametrize("last", ["2026-01-02", "2026-01-04"])
+@pytest.mark.parametrize(("mode", "last"), [("each", "2026-01-02"), ("each", "2026-01-04"), ("window", "2026-01-04")])
 def test_no_check_that_dagster_expects_is_left_out_and_the_whole_is_what_it_shows(
-    served: RunningSandbox, mode: str, last: str
+    served: RunningSandbox, instance: dg.DagsterInstance, mode: str, last: str
 ) -> None:
     served.script(CONNECTION, sequence=per_day([], {ORDERS: 1}))
     load = shop(workspace_of(served), ORDERS, partitions_def=DAILY, partition_mode=mode, stop_after_failures=None)
-    with dg.instance_for_test() as instance:
-        materialize(load, tags=days("2026-01-02", last), instance=instance)
-        check = dg.AssetCheckKey(dg.AssetKey("orders"), "planasonix_status")
-        found = instance.event_log_storage.get_asset_check_execution_history(check, limit=20)
+    result = materialize(load, tags=days("2026-01-02", last), instance=instance)
+    check = dg.AssetCheckKey(dg.AssetKey("orders"), "planasonix_status")
+    history = instance.event_log_storage.get_asset_check_execution_history(check, limit=20)
+    found = [each for each in history if each.run_id == result.run_id]
     evaluated = {each.partition: each.status.value for each in found}
     expected = {None, *(day for day in ("2026-01-02", "2026-01-03", "2026-01-04") if day <= last)}
     assert evaluated.keys() == expected
@@ -258,30 +272,48 @@ def test_a_busy_connection_is_skipped_for_each_partition(served: RunningSandbox)
     assert served.backfills_started() == 1
 
 
-def test_what_is_loaded_is_told_though_the_step_comes_to_no_end(served: RunningSandbox) -> None:
+def test_what_is_loaded_is_told_though_the_step_comes_to_no_end(
+    served: RunningSandbox, instance: dg.DagsterInstance
+) -> None:
     served.script(CONNECTION, tables={ORDERS: 4})
     # The second start meets a refusal that all others would meet.
     served.fault("connections.backfill", "error", status=403, skip_first=1, times=None)
-    with dg.instance_for_test() as instance:
-        load = shop(workspace_of(served), ORDERS, partitions_def=DAILY)
-        assert not materialize(load, tags=days("2026-01-02", "2026-01-04"), instance=instance).success
-        (record,) = instance.fetch_materializations(dg.AssetKey("orders"), limit=10).records
-        told = record.asset_materialization
-        assert told is not None
-        assert told.partition == "2026-01-02"
-        assert told.metadata["dagster/partition_row_count"].value == 4
+    load = shop(workspace_of(served), ORDERS, partitions_def=DAILY)
+    result = materialize(load, tags=days("2026-01-02", "2026-01-04"), instance=instance)
+    assert not result.success
+    assert stored(instance, result) == {"2026-01-02": 4}
 
 
-def test_a_connection_that_is_paused_half_way_skips_what_is_left(served: RunningSandbox) -> None:
+def test_what_is_loaded_is_told_though_the_step_is_interrupted(
+    served: RunningSandbox, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.script(CONNECTION, sequence=per_day({ORDERS: 4}, {ORDERS: 5}, {ORDERS: 6}))
+    wait, waits = staged_attempt.wait_for_progress, []
+
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        waits.append(1)
+        if len(waits) > 2:
+            raise dg.DagsterExecutionInterruptedError()
+        wait(*arguments, **options)
+
+    monkeypatch.setattr(staged_attempt, "wait_for_progress", interrupted)
+    load = shop(workspace_of(served), ORDERS, partitions_def=DAILY)
+    result = materialize(load, tags=days("2026-01-02", "2026-01-04"), instance=instance)
+    assert not result.success
+    assert stored(instance, result) == {"2026-01-02": 4, "2026-01-03": 5}
+    assert served.cancels() == 0
+
+
+def test_a_connection_that_is_paused_half_way_skips_what_is_left(
+    served: RunningSandbox, instance: dg.DagsterInstance
+) -> None:
     body = json.dumps({"error": {"code": "connection_paused", "message": "The connection is paused."}})
     served.fault("connections.backfill", "error", status=409, body=body, skip_first=1, times=None)
-    with dg.instance_for_test() as instance:
-        load = shop(workspace_of(served, on_paused="skip"), ORDERS, partitions_def=DAILY)
-        result = materialize(load, tags=days("2026-01-02", "2026-01-04"), instance=instance)
-        assert result.success
-        assert observed(result).keys() == {("orders", "2026-01-03"), ("orders", "2026-01-04")}
-        (record,) = instance.fetch_materializations(dg.AssetKey("orders"), limit=10).records
-        assert record.partition_key == "2026-01-02"
+    load = shop(workspace_of(served, on_paused="skip"), ORDERS, partitions_def=DAILY)
+    result = materialize(load, tags=days("2026-01-02", "2026-01-04"), instance=instance)
+    assert result.success
+    assert observed(result).keys() == {("orders", "2026-01-03"), ("orders", "2026-01-04")}
+    assert stored(instance, result).keys() == {"2026-01-02"}
 
 
 def test_static_keys_that_are_periods(served: RunningSandbox) -> None:

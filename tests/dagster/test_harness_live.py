@@ -69,7 +69,8 @@ def test_a_killed_step_is_retried(local_dagster: LocalDagster) -> None:
     local_dagster.kill(step)
     assert local_dagster.wait_run(run_id) == "SUCCESS"
     assert len(local_dagster.events(run_id, "STEP_UP_FOR_RETRY")) == 1
-    assert local_dagster.workers(run_id) == []
+    # The run worker lives on for a moment.
+    local_dagster.wait_until(lambda: not local_dagster.workers(run_id), "the workers to end")
 
 
 def test_a_run_is_terminated_and_tried_again(local_dagster: LocalDagster) -> None:

@@ -318,3 +318,20 @@ def test_the_handlers_are_put_back() -> None:
     with pytest.raises(dg.DagsterExecutionInterruptedError):
         wait()
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_signal_that_comes_after_the_status_was_read_breaks_nothing_off() -> None:
+    settled: list[str] = []
+
+    def settle() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        settled.append("to its end")
+
+    def wait() -> None:
+        with Interrupts().settling(settle, lambda level, text: None):
+            raise dg.DagsterExecutionInterruptedError
+
+    with pytest.raises(dg.DagsterExecutionInterruptedError):
+        wait()
+    assert settled == ["to its end"]

@@ -46,7 +46,7 @@ class Driver(Protocol):
     """One orchestrator, running. Waits raise TimeoutError or the like, with what helps to understand."""
 
     name: ClassVar[str]
-    # How the cells' names, and who cleans up, are called there; a cell that is missing keeps its name.
+    # How the cells' names, who cleans up, and a reason that names a parameter are put there; what is missing is kept.
     words: ClassVar[Mapping[str, str]]
     # The cells that cannot be there, by name and mode, and why.
     not_applicable: ClassVar[Mapping[tuple[str, Mode], str]]

@@ -48,7 +48,7 @@ def markdown(driver: type[Driver]) -> str:
         promises = ", ".join(cell.promises) + (" *" if cell.promise else "")
         lines.append(
             f"| {name} | {cell.mode} | {promises} | {expected.starts} | {expected.cancels} | {jobs} | {expected.task} "
-            f"| {expected.tries} | {by} | {cell.reason} |"
+            f"| {expected.tries} | {by} | {words.get(cell.reason, cell.reason)} |"
         )
     return "\n".join(lines)
 

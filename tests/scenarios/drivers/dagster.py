@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from scripts.dagster_local import Event, LocalDagster
+from scripts.dagster_local import CheckEvent, Event, LocalDagster
 from scripts.dagster_local.reading import FINAL
 from scripts.local import proc
 from tests.scenarios.driver import Placed, Run, Told
@@ -56,6 +56,8 @@ class DagsterDriver:
     def until(self, run: Run, moment: Moment, looked: Callable[[], bool]) -> None:
         if moment == "ended":
             self.dagster.wait_run(run.key, "SUCCESS", timeout_seconds=PATIENCE)
+            if _detached(run):
+                self._wait(lambda: self._told_of(run, run.placed.sibling), "the sensor to tell", run)
         elif moment == "starting":
             self._wait(lambda: self._sent(run), "the ledger to be written", run)
             self.dagster.step_worker(run.key)
@@ -108,6 +110,8 @@ class DagsterDriver:
         for run_id in self._run_ids(run):
             # A worker whose run was ended lives on for seconds, and might still call the API.
             self._wait(lambda run_id=run_id: not self.dagster.workers(run_id), "the workers to end", run)
+        if _detached(run) and ENDS[status] == "succeeded":
+            return self._wait(lambda: self._told_of(run, sibling), "the sensor to tell", run)
         return ENDS[status]
 
     def tries(self, run: Run) -> int:
@@ -115,7 +119,10 @@ class DagsterDriver:
 
     def log(self, run: Run) -> str:
         sibling = run.placed.sibling
-        return "\n".join(self.dagster.run_log(one["runId"]) for one in self._group(run, sibling))
+        logs = [self.dagster.run_log(one["runId"]) for one in self._group(run, sibling)]
+        # What a detached run cannot say any more, the sensor does.
+        told = [str(one) for one in self._checks(run, sibling)] if _detached(run) else []
+        return "\n".join([*logs, *told])
 
     def cleaners(self, run: Run) -> set[Cleaner]:
         log = self.log(run)
@@ -137,18 +144,24 @@ class DagsterDriver:
         return found
 
     def told(self, run: Run, sibling: int) -> Told | None:
-        last = self._group(run, sibling)[-1]["runId"]
-        made = [event.metadata for event in self.dagster.events(last, "ASSET_MATERIALIZATION")]
-        loaded = [entry for entry in made if entry.get("planasonix/table_state") != "no_change"]
-        if not loaded:
+        if _detached(run):
+            found = [self.dagster.materializations(key, 1) for key in self._keys(run, sibling)]
+            made = [events[0].metadata for events in found if events]
+        else:
+            last = self._group(run, sibling)[-1]["runId"]
+            made = [event.metadata for event in self.dagster.events(last, "ASSET_MATERIALIZATION")]
+        if not made:
             return None
+        # An earlier try of the same run may have loaded tables too, before its job failed.
+        newest = made[-1]["planasonix/job_id"]
+        told = [entry for entry in made if entry["planasonix/job_id"] == newest]
+        loaded = [entry for entry in told if entry.get("planasonix/table_state") != "no_change"]
         tables = {
             entry["dagster/table_name"]: (entry["dagster/row_count"], entry.get("planasonix/checksum"))
             for entry in loaded
         }
-        first = loaded[0]
         rows = sum(count for count, _ in tables.values())
-        return Told(first["planasonix/job_id"], rows, tables, first.get("planasonix/job_url"))
+        return Told(newest, rows, tables, told[0].get("planasonix/job_url"))
 
     def shown_link(self, run: Run, sibling: int) -> str | None:
         """Of the newest entry of the ledger, which the step logs as soon as the job is there."""
@@ -162,6 +175,28 @@ class DagsterDriver:
 
     def reconcile(self, run: Run) -> None:
         raise NotImplementedError(f"no cell of Dagster's needs reconcile: {run.placed.scenario.id}")
+
+    # --- detached: what the sensor tells -----------------------------------------------------------------------------
+
+    def _told_of(self, run: Run, sibling: int) -> TaskEnd | None:
+        """How the newest job of the wish ended, by the events of its tables; None while nothing is told of it."""
+        newest = next((job for job in reversed(self._jobs(run, sibling)) if job), None)
+        loaded = [self.dagster.materializations(key, 1) for key in self._keys(run, sibling)]
+        if any(events and events[0].metadata["planasonix/job_id"] == newest for events in loaded):
+            return "succeeded"
+        failed = [one for one in self._checks(run, sibling) if one.metadata.get("planasonix/job_id") == newest]
+        return "failed" if failed and not failed[0].passed else None
+
+    def _checks(self, run: Run, sibling: int) -> list[CheckEvent]:
+        return [one for key in self._keys(run, sibling) for one in self.dagster.checks(key, "planasonix_status", 1)]
+
+    def _keys(self, run: Run, sibling: int) -> list[str]:
+        """The assets of one sibling, as the run names them."""
+        planned = self.dagster.events(run.notes["roots"][sibling], "ASSET_MATERIALIZATION_PLANNED")
+        return [event.asset_key for event in planned if event.asset_key]
+
+    def _jobs(self, run: Run, sibling: int) -> list[str | None]:
+        return [event.metadata.get("planasonix/job_id") for event in self._entries(run, sibling)]
 
     # --- details ---------------------------------------------------------------------------------------------------
 
@@ -189,6 +224,10 @@ class DagsterDriver:
 
     def _sent(self, run: Run) -> bool:
         return any(event.metadata[LEDGER]["entry"].get("sent_at") for event in self._entries(run, run.placed.sibling))
+
+
+def _detached(run: Run) -> bool:
+    return run.placed.scenario.mode == "deferred"
 
 
 def _config(placed: Placed) -> dict[str, Any]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.scenarios.exits import EXITS
-from tests.scenarios.promises import PROMISES
-from tests.scenarios.scenario import Mode, Scenario
+from tests.scenarios.scenario import Mode
 
 WORDS: Mapping[str, str] = {
     "user kill": "Terminate",
@@ -19,28 +17,39 @@ WORDS: Mapping[str, str] = {
     "lost machine": "SIGKILL step process and run worker",
     "waiter": "sensor",
     "worker": "step",
+    "With cancel_on_kill=False the user keeps the job whatever becomes of the task.": (
+        "With cancel_on_termination=False the user keeps the job whatever becomes of the run."
+    ),
 }
 
 _BESIDE = "A run is re-executed once it has ended; one beside it is a wish of its own and waits while it is busy."
 _NO_SUCCESS = "Dagster has no act that calls a running run done."
-_NOBODY_WAITS = "The run has ended once its job is started: nothing waits that could be stopped, retried or evicted."
-_ONE_SUBMIT = "As in blocking mode: the step that submits is the same up to the answer."
-
-# What the detached mode does after the submit is the sensor's business, and shown by its own tests.
-_DETACHED: Mapping[str, str] = {
-    **{
-        cell.name: _NOBODY_WAITS
-        for cell in (*EXITS, *PROMISES)
-        if isinstance(cell, Scenario) and cell.mode == "deferred"
-    },
-    **dict.fromkeys(("lost answer", "key echoed", "busy connection", "worker killed", "lost machine"), _ONE_SUBMIT),
-}
+_ENDED = "The run has ended once its job is started: nothing is left to terminate. A job of its own cancels."
+_NO_RETRY = "The run has ended well before its job ends: nothing retries it, and the sensor tells how it ended."
+_SHORT = "The run lasts seconds: its own limit is never reached."
+_SENSOR = "The sensor looks for all connections at once, and is put to this test by itself (tests/dagster)."
 
 NOT_APPLICABLE: Mapping[tuple[str, Mode], str] = {
     ("again while running", "blocking"): _BESIDE,
     ("mark success", "blocking"): _NO_SUCCESS,
-    **{(name, "deferred"): reason for name, reason in _DETACHED.items()},
-}
+    **{
+        (name, "deferred"): reason
+        for reason, names in {
+            _ENDED: (
+                "user kill", "again while deferred", "mark failed", "mark success", "siblings", "backfill given up",
+                "opted out",
+            ),
+            _BESIDE: ("again while running",),
+            _NO_RETRY: ("retry after a failed job", "job cancelled by somebody", "failed table"),
+            _SHORT: ("tool's timeout",),
+            _SENSOR: (
+                "our timeout", "waiter crash", "waiters killed", "waiters restarted", "waiters down during a kill",
+                "two waiters, one frozen", "429 storm", "503 storm",
+            ),
+        }.items()
+        for name in names
+    },
+}  # fmt: skip
 
 LANDING: frozenset[tuple[str, Mode]] = frozenset(
     {

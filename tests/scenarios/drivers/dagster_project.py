@@ -12,14 +12,15 @@ STEP = "load_"
 
 HEAD = """
 import dagster as dg
-from dagster_planasonix import PlanasonixWorkspace
+from dagster_planasonix import PlanasonixWorkspace, build_planasonix_polling_sensor
+from dagster_planasonix.checks import check_specs
 from dagster_planasonix.run_config import PlanasonixRunConfig
 
-assets, jobs = [], []
+assets, detached, jobs = [], [], []
 
 
-def scenario(name, connection_id, tables, retries, settings):
-    workspace = PlanasonixWorkspace(
+def account(**settings):
+    return PlanasonixWorkspace(
         api_key=dg.EnvVar("PLANASONIX_API_KEY"),
         base_url=dg.EnvVar("PLANASONIX_BASE_URL"),
         job_url_template=dg.EnvVar("PLANASONIX_JOB_URL_TEMPLATE"),
@@ -27,6 +28,10 @@ def scenario(name, connection_id, tables, retries, settings):
         poll_interval_seconds=0.5,
         **settings,
     )
+
+
+def scenario(name, connection_id, tables, retries, waits, settings):
+    workspace = account(**settings)
     specs = [
         dg.AssetSpec(
             [name, *table.split(".")],
@@ -38,13 +43,19 @@ def scenario(name, connection_id, tables, retries, settings):
     @dg.multi_asset(
         name=f"load_{name}",
         specs=specs,
+        check_specs=[check for spec in specs for check in check_specs(spec.key)],
         can_subset=True,
         retry_policy=dg.RetryPolicy(max_retries=retries, delay=1) if retries else None,
     )
     def load(context: dg.AssetExecutionContext, config: PlanasonixRunConfig):
-        yield from workspace.sync_and_poll(context, config=config)
+        if waits:
+            yield from workspace.sync_and_poll(context, config=config)
+        else:
+            yield from workspace.submit(context)
 
     assets.append(load)
+    if not waits:
+        detached.append(load)
     jobs.append(dg.define_asset_job(name, selection=dg.AssetSelection.assets(load)))
 
 
@@ -52,7 +63,13 @@ def scenario(name, connection_id, tables, retries, settings):
 
 TAIL = """
 
-defs = dg.Definitions(assets=assets, jobs=jobs)
+sensors = []
+if detached:
+    running = dg.DefaultSensorStatus.RUNNING
+    sensors.append(
+        build_planasonix_polling_sensor(account(), detached, minimum_interval_seconds=2, default_status=running)
+    )
+defs = dg.Definitions(assets=assets, jobs=jobs, sensors=sensors)
 """
 
 
@@ -66,7 +83,7 @@ def definitions(placed: Sequence[Placed], tables: Mapping[str, Sequence[str]]) -
     """Python source. tables: of each connection, schema-qualified."""
     lines = [
         f"scenario({job_name(one.scenario, sibling)!r}, {connection!r}, {list(tables[connection])!r}, "
-        f"{one.scenario.wish.retries}, {_settings(one.scenario)!r})"
+        f"{one.scenario.wish.retries}, {one.scenario.mode == 'blocking'}, {_settings(one.scenario)!r})"
         for one in placed
         for sibling, connection in enumerate(one.connections)
     ]
