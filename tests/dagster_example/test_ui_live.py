@@ -81,7 +81,8 @@ def test_the_checks_of_a_table_are_shown(example: LocalDagster, loaded: dict[str
     shot(page, "checks")
 
 
-def test_the_run_names_its_job_from_the_first_second(example: LocalDagster, loaded: dict[str, str], page: Page) -> None:
+def test_the_log_of_a_run_names_its_job(example: LocalDagster, loaded: dict[str, str], page: Page) -> None:
+    first = example.materializations("raw/shop/orders")[-1].metadata
     page.goto(f"{example.url}/runs/{loaded['shop']}")
-    expect(page.get_by_text("raw/shop/orders").first).to_be_visible()
+    expect(page.get_by_text(first["planasonix/job_id"]).first).to_be_visible()
     shot(page, "run")
