@@ -12,8 +12,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster.components.testing import create_defs_folder_sandbox
-from dagster.components.testing.test_cases import TestTranslation
+from dagster.components.testing import create_defs_folder_sandbox, test_cases
 
 from dagster_planasonix import (
     ConnectionSelection,
@@ -261,7 +260,7 @@ def test_a_template_sees_the_table(served: Any) -> None:
     assert {check.asset_key for check in found.check_specs} == set(found.keys)
 
 
-class TestTranslationOfOurs(TestTranslation):
+class TestTranslationOfOurs(test_cases.TestTranslation):
     """Dagster's own cases of `translation:`."""
 
     def test_translation(self, served: Any, attributes: dict[str, Any], assertion: Any, key_modifier: Any) -> None:
