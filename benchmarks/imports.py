@@ -21,6 +21,9 @@ RIVALS = {
     "the vendor's (planasonix-airflow 1.0.4)": "import planasonix_provider.operators.sync",
 }
 SDK = "from airflow.sdk import DAG, BaseOperator"
+# The same for Dagster's.
+DAGSTER = AIRFLOW.parents[2] / "bench-dagster" / "bin" / "python"
+DAGSTER_RIVALS = {"dagster-fivetran's (0.29.27)": "import dagster_fivetran"}
 CLIENTS = {
     "planasonix": "from planasonix import Planasonix; Planasonix('nokey')",
     "openai": "from openai import OpenAI; OpenAI(api_key='nokey')",
@@ -34,6 +37,11 @@ def imports() -> Iterator[Figure]:
         yield Figure("import of the operators on top of `airflow.sdk`", f"{took:.0f} ms", "≤ 60 ms", "≤ 25 ms")
         for whose, program in RIVALS.items():
             yield Figure(f"the same: {whose}", f"{milliseconds(str(AIRFLOW), program, before=SDK):.0f} ms")
+    if DAGSTER.exists():
+        took = milliseconds(str(DAGSTER), "import dagster_planasonix", before="import dagster")
+        yield Figure("import of `dagster_planasonix` on top of `dagster`", f"{took:.0f} ms", "≤ 60 ms", "≤ 25 ms")
+        for whose, program in DAGSTER_RIVALS.items():
+            yield Figure(f"the same: {whose}", f"{milliseconds(str(DAGSTER), program, before='import dagster'):.0f} ms")
     took = milliseconds(sys.executable, "import planasonix, planasonix.runs")
     yield Figure("`import planasonix, planasonix.runs`", f"{took:.1f} ms")
     for name, program in CLIENTS.items():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -89,21 +92,37 @@ def assets_of_state(
     **op_knobs: Any,
 ) -> list[dg.AssetsDefinition]:
     """The same from a state, asking nobody: what factory and component share. `op_knobs` as `multi_asset_of`."""
-    return [
-        multi_asset_of(made, name=op_name_prefix + unique_name(made.connection.id), **op_knobs)(body)
-        for made in connection_specs(state, translator, connection_selector)
-    ]
+    with _no_collection():
+        return [
+            multi_asset_of(made, name=op_name_prefix + unique_name(made.connection.id), **op_knobs)(body)
+            for made in connection_specs(state, translator, connection_selector)
+        ]
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Of many thousands of new objects all stay: to look among them for garbage, again and again, takes a sixth of the
+    time.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def op_body(workspace: PlanasonixWorkspace, execution: Execution, sync_options: Mapping[str, Any] | None) -> OpBody:
     """The function of an op of ours. The workspace comes by object: two of them need no two resource keys."""
     options = dict(sync_options or {})
     check_execution(execution)
+    check_options(execution, options)
 
     def load(context: Any, config: PlanasonixRunConfig | None) -> Iterator[Any]:
         return run_step(context, workspace, execution, options, config)
 
-    return taking_config(load, execution)
+    return taking_config(load)
 
 
 def check_execution(execution: object) -> None:
@@ -114,20 +133,36 @@ def check_execution(execution: object) -> None:
         )
 
 
-def taking_config(load: Callable[[Any, PlanasonixRunConfig | None], Iterator[Any]], execution: Execution) -> OpBody:
-    """The function as Dagster wants it: where a run waits, with a window in its run config.
+def check_options(execution: Execution, options: Mapping[str, Any]) -> None:
+    """Raises `ConfigurationError` for an option that the run would not know: it would fail only at night."""
+    if not options:
+        return
+    if execution == "wait":
+        from dagster_planasonix.execution import sync_and_poll as run
+    else:
+        from dagster_planasonix.detached import submit as run
+
+    known = [name for name in signature(run).parameters if name not in ("context", "workspace", "config")]
+    for name in options:
+        if name not in known:
+            raise ConfigurationError(
+                f"sync_options has {name!r}, which a run with execution {execution!r} does not know.",
+                field="sync_options",
+                hint=f"It knows {', '.join(known) or 'none'}.",
+            )
+
+
+def taking_config(load: Callable[[Any, PlanasonixRunConfig | None], Iterator[Any]]) -> OpBody:
+    """The function as Dagster wants it, with a window in its run config.
 
     Dagster reads annotations as objects, and in this module they are texts: they are set by hand. `context` has none.
     """
 
-    def waiting(context, config):
+    def body(context, config):
         yield from load(context, config)
 
-    def detached(context):
-        yield from load(context, None)
-
-    waiting.__annotations__["config"] = PlanasonixRunConfig
-    return waiting if execution == "wait" else detached
+    body.__annotations__["config"] = PlanasonixRunConfig
+    return body
 
 
 def run_step(
@@ -139,7 +174,5 @@ def run_step(
 ) -> Iterator[Any]:
     """Load what the step selected, with a workspace whose environment variables nobody has resolved yet."""
     with workspace.process_config_and_initialize_cm() as ready:
-        if execution == "wait":
-            yield from ready.sync_and_poll(context, config=config, **options)
-        else:
-            yield from ready.submit(context, **options)
+        call = ready.sync_and_poll if execution == "wait" else ready.submit
+        yield from call(context, config=config, **options)

@@ -2,7 +2,9 @@
 
 `dg dev` and each run start many processes, and all of them build the definitions. The process that loads the code
 location asks the API; Dagster hands what it learned to all the others. The selector is applied again in each, so that
-several calls with one workspace share a single list, and each connection is asked once.
+several calls with one workspace share a single list, and each connection is asked once. A script, and `dg launch`,
+load definitions outside of a code location, where Dagster hands nothing on: there each process asks, unless it has a
+snapshot. The component has its state on disk in any case.
 """
 
 from __future__ import annotations

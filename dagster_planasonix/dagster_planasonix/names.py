@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import keyword
 import re
+from functools import lru_cache
 
 _FORBIDDEN = re.compile(r"[^A-Za-z0-9_]+")
 _KEY_PART = re.compile(r"[A-Za-z0-9_.-]+")
@@ -16,6 +17,8 @@ _ARGUMENTS = (
 _RESERVED = frozenset(_ARGUMENTS.split())
 
 
+# A connection's name comes back with each of its tables.
+@lru_cache(maxsize=1024)
 def plain_name(text: str) -> str:
     """Letters, digits and underscores: for groups and tags. Two texts may become one; empty if nothing is left.
 
@@ -34,7 +37,8 @@ def key_part(text: str) -> str:
     >>> key_part("order lines")
     'order_lines'
     """
-    if _KEY_PART.fullmatch(text):
+    # Nearly all are plain names, and there are many.
+    if (text.isidentifier() and text.isascii()) or _KEY_PART.fullmatch(text):
         return text
     part = _NOT_IN_KEYS.sub("_", text).strip("_")
     return part if part and text.isascii() else f"{part}_{_digest(text)}".lstrip("_")

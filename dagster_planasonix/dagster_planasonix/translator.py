@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import dagster as dg
 
@@ -131,7 +131,18 @@ def default_key(props: PlanasonixTableProps) -> dg.AssetKey:
     return dg.AssetKey([key_part(each) for each in parts])
 
 
-def column_schema(columns: Iterable[ColumnState]) -> dg.TableSchema:
+class ColumnLike(Protocol):
+    """A column of the state, or one that the API just told."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> str | None: ...
+    @property
+    def nullable(self) -> bool | None: ...
+
+
+def column_schema(columns: Iterable[ColumnLike]) -> dg.TableSchema:
     """Columns as Dagster shows them. A type that is not known is a `?`: Dagster would call it a string."""
     return dg.TableSchema(
         columns=[

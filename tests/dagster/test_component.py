@@ -12,8 +12,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster.components.testing import create_defs_folder_sandbox
-from dagster.components.testing.test_cases import TestTranslation
+from dagster.components.testing import create_defs_folder_sandbox, test_cases
 
 from dagster_planasonix import (
     ConnectionSelection,
@@ -186,6 +185,7 @@ def test_the_key_is_its_usual_variable_where_none_is_named(served: Any, monkeypa
         ({"execution": "later"}, "execution is 'later'"),
         ({"execution": "detached"}, "there is no polling_sensor"),
         ({"polling_sensor": {"default_status": "ON"}}, "default_status"),
+        ({"sync_options": {"partition_mod": "window"}}, "sync_options has 'partition_mod'"),
         ({"max_workers": 0}, "max_workers must be above zero"),
         ({"op": {"pools": "x"}}, "pools"),
         ({"op": {"retry_policy": {"backoff": "SLOWLY"}}}, "backoff"),
@@ -260,7 +260,7 @@ def test_a_template_sees_the_table(served: Any) -> None:
     assert {check.asset_key for check in found.check_specs} == set(found.keys)
 
 
-class TestTranslationOfOurs(TestTranslation):
+class TestTranslationOfOurs(test_cases.TestTranslation):
     """Dagster's own cases of `translation:`."""
 
     def test_translation(self, served: Any, attributes: dict[str, Any], assertion: Any, key_modifier: Any) -> None:

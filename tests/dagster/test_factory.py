@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ class Workspace(dp.PlanasonixWorkspace):
         for key in sorted(context.selected_asset_keys):
             yield dg.MaterializeResult(asset_key=key, metadata=told)
 
-    def submit(self, context: Any, **options: Any) -> Any:
+    def submit(self, context: Any, config: Any = None, **options: Any) -> Any:
         yield dg.AssetObservation(ORDERS, metadata={"submitted": True})
 
 
@@ -134,6 +135,22 @@ def test_a_window_may_be_asked_for_in_run_config(workspace: Workspace) -> None:
     result = dg.materialize(made, selection=[ORDERS], run_config={"ops": {"conn_shop_orders": {"config": window}}})
     (event,) = result.get_asset_materialization_events()
     assert event.materialization.metadata["window"].value == str(tuple(window.values()))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sync_options": {"prioritie": "low"}}, "It knows .*priority"),
+        ({"execution": "detached", "sync_options": {"partition_mode": "window"}}, "sync_options has 'partition_mode'"),
+        ({"execution": "later"}, "execution is 'later'"),
+    ],
+)
+def test_what_a_run_would_not_know_is_told_when_definitions_load(
+    workspace: Workspace, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        dp.build_planasonix_assets_definitions(workspace=workspace, connection_selector="conn_hr_people", **options)
+    assert re.search(message, str(caught.value))
 
 
 def test_detached_submits(workspace: Workspace) -> None:

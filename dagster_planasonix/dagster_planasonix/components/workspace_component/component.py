@@ -13,7 +13,14 @@ import dagster as dg
 from dagster.components import DefsStateConfig, DefsStateConfigArgs, ResolvedDefsStateConfig
 
 from dagster_planasonix._compat import TranslationFn, TranslationFnResolver
-from dagster_planasonix.asset_defs import Execution, assets_of_state, check_execution, run_step, taking_config
+from dagster_planasonix.asset_defs import (
+    Execution,
+    assets_of_state,
+    check_execution,
+    check_options,
+    run_step,
+    taking_config,
+)
 from dagster_planasonix.components.workspace_component.connections_model import ConnectionsModel, resolve_connections
 from dagster_planasonix.components.workspace_component.op_options import OpOptions, resolve_op
 from dagster_planasonix.components.workspace_component.scaffolder import PlanasonixWorkspaceScaffolder
@@ -106,6 +113,7 @@ class PlanasonixWorkspaceComponent(dg.StateBackedComponent, dg.Resolvable):
 
     def __post_init__(self) -> None:
         check_execution(self.execution)
+        check_options(self.execution, self.sync_options)
         if self.execution == "detached" and self.polling_sensor is None:
             raise ConfigurationError(
                 "execution is detached, and there is no polling_sensor: nothing would ever be materialized.",
@@ -143,7 +151,7 @@ class PlanasonixWorkspaceComponent(dg.StateBackedComponent, dg.Resolvable):
         self._tell_age(state)
         assets = assets_of_state(
             state,
-            taking_config(self.execute, self.execution),
+            taking_config(self.execute),
             translator=_Overridable(self),
             freshness_from_schedule=self.freshness_from_schedule,
             **self.op.knobs(),
