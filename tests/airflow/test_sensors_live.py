@@ -146,9 +146,7 @@ def test_a_bad_end(world: Any, start: Any, somebody: Any, mode: str, ended: str,
 @modes
 @pytest.mark.parametrize("soft_fail", [False, True], ids=["fails", "skips"])
 def test_the_timeout_of_a_sensor(world: Any, start: Any, mode: str, soft_fail: bool) -> None:
-    run = start(
-        f"PlanasonixJobSensor(task_id='wait', {SINCE}, {mode}, timeout=4, soft_fail={soft_fail})"
-    )
+    run = start(f"PlanasonixJobSensor(task_id='wait', {SINCE}, {mode}, timeout=4, soft_fail={soft_fail})")
     # A retry is configured, and a sensor whose time is up takes none: Airflow's own rule.
     row = world.airflow.wait_task(run, "wait", "skipped" if soft_fail else "failed")
     assert row.try_number == 1
