@@ -121,8 +121,10 @@ class DagsterDriver:
         sibling = run.placed.sibling
         logs = [self.dagster.run_log(one["runId"]) for one in self._group(run, sibling)]
         # What a detached run cannot say any more, the sensor does.
-        told = [str(one) for one in self._checks(run, sibling)] if _detached(run) else []
-        return "\n".join([*logs, *told])
+        if _detached(run):
+            logs += [str(one) for one in self._checks(run, sibling)]
+            logs += [str(one) for key in self._keys(run, sibling) for one in self.dagster.observations(key, 1)]
+        return "\n".join(logs)
 
     def cleaners(self, run: Run) -> set[Cleaner]:
         log = self.log(run)
@@ -181,11 +183,11 @@ class DagsterDriver:
     def _told_of(self, run: Run, sibling: int) -> TaskEnd | None:
         """How the newest job of the wish ended, by the events of its tables; None while nothing is told of it."""
         newest = next((job for job in reversed(self._jobs(run, sibling)) if job), None)
-        loaded = [self.dagster.materializations(key, 1) for key in self._keys(run, sibling)]
-        if any(events and events[0].metadata["planasonix/job_id"] == newest for events in loaded):
-            return "succeeded"
-        failed = [one for one in self._checks(run, sibling) if one.metadata.get("planasonix/job_id") == newest]
-        return "failed" if failed and not failed[0].passed else None
+        # A job that failed may have loaded some tables: each table's own check says whether it was.
+        found = [one for one in self._checks(run, sibling) if one.metadata.get("planasonix/job_id") == newest]
+        if len(found) < len(self._keys(run, sibling)):
+            return None
+        return "succeeded" if all(one.passed for one in found) else "failed"
 
     def _checks(self, run: Run, sibling: int) -> list[CheckEvent]:
         return [one for key in self._keys(run, sibling) for one in self.dagster.checks(key, "planasonix_status", 1)]

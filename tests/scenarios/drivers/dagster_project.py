@@ -63,12 +63,17 @@ def scenario(name, connection_id, tables, retries, waits, settings):
 
 TAIL = """
 
-sensors = []
-if detached:
-    running = dg.DefaultSensorStatus.RUNNING
-    sensors.append(
-        build_planasonix_polling_sensor(account(), detached, minimum_interval_seconds=2, default_status=running)
+# One for each scenario: several of them load the same tables, into assets of their own.
+sensors = [
+    build_planasonix_polling_sensor(
+        account(),
+        [one],
+        name=f"tells_{one.op.name}",
+        minimum_interval_seconds=5,
+        default_status=dg.DefaultSensorStatus.RUNNING,
     )
+    for one in detached
+]
 defs = dg.Definitions(assets=assets, jobs=jobs, sensors=sensors)
 """
 
