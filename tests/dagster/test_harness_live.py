@@ -101,7 +101,8 @@ def test_the_daemon_runs_backfills_and_sensors(local_dagster: LocalDagster) -> N
 def test_definitions_are_loaded_anew(local_dagster: LocalDagster) -> None:
     with pytest.raises(LocalDagsterError, match="no_such_name"):
         local_dagster.redefine("no_such_name")
-    local_dagster.redefine(DEFINITIONS.replace("def fine", "def finer").replace('"fine"', '"finer"'))
+    renamed = DEFINITIONS.replace("def fine", "def finer").replace('"fine"', '"finer"')
+    local_dagster.redefine(renamed.replace("assets=[fine,", "assets=[finer,"))
     assert "finer" in local_dagster.assets()
 
 
