@@ -40,19 +40,19 @@ class Suite:
 Lane = tuple[Suite, ...]
 
 LANES: tuple[Lane, ...] = (
+    (Suite("airflow", ("tests/airflow",), ("-m", "live and not scenario"), "airflow-live"),),
     (
-        Suite("airflow", ("tests/airflow",), ("-m", "live and not scenario"), "airflow-live"),
         Suite("dagster", ("tests/dagster",), ("-m", "live and not scenario"), "dagster-live"),
         # From outside: the core's environment has the browser.
         Suite("core", ("tests/dagster_example",), ("-m", "live and not scenario")),
+        Suite("dagster", ("tests/dagster",), ("-m", "not live and not scenario")),
+        Suite("prefect", ("tests/prefect",)),
     ),
     (
         # A test of its own process each: none needs the machine for itself.
         Suite("core", ("tests/core",), ("-n", "3", "--dist", "worksteal")),
         Suite("airflow", ("tests/airflow",), ("-m", "not live and not scenario")),
         Suite("core", ("tests/packaging",)),
-        Suite("dagster", ("tests/dagster",), ("-m", "not live and not scenario")),
-        Suite("prefect", ("tests/prefect",)),
         Suite("core", ("tests/demo",), ("-m", "not scenario")),
     ),
 )

@@ -86,6 +86,7 @@ def bounds(sandbox: SandboxProcess) -> list[tuple[str, str]]:
     return [(body["start_at"], body["end_at"]) for body in started(sandbox, "connections.backfill")]
 
 
+@pytest.mark.scenario
 def test_the_daemon_counts_a_withheld_table_of_one_day_as_the_only_failure(
     local_dagster: LocalDagster, sandbox_process: SandboxProcess
 ) -> None:
@@ -130,6 +131,7 @@ def test_from_asset_failure_runs_only_the_table_that_failed(
     assert len(started(sandbox_process, "connections.sync")) == 2
 
 
+@pytest.mark.scenario
 def test_dg_launch_over_a_range_makes_the_calls_with_exact_bounds(
     local_dagster: LocalDagster, sandbox_process: SandboxProcess
 ) -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from planasonix.sandbox import Sandbox
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.live, pytest.mark.scenario, pytest.mark.timeout(400)]
 
 # The Makefile fetches uv where a machine has none, and says where.
 UV = os.environ.get("UV") or "uv"

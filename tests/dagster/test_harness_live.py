@@ -86,6 +86,7 @@ def test_a_run_is_terminated_and_tried_again(local_dagster: LocalDagster) -> Non
     assert [run["runId"] for run in local_dagster.run_group(second)] == [run_id, second]
 
 
+@pytest.mark.scenario
 def test_the_daemon_runs_backfills_and_sensors(local_dagster: LocalDagster) -> None:
     local_dagster.start_sensor("looks")
     backfill = local_dagster.backfill(["daily"], ["2026-01-01", "2026-01-02"])

@@ -28,6 +28,7 @@ defs = dg.Definitions(assets=[*people, downstream])
 """
 
 
+@pytest.mark.scenario
 def test_no_process_of_a_run_asks_what_there_is(sandbox_process: SandboxProcess, local_dagster: LocalDagster) -> None:
     # The journal begins when Dagster has loaded everything. Two steps, each in a process of its own beside the run's.
     run_id = local_dagster.launch_assets("hr_people/hr/workers", "downstream")

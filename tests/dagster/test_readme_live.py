@@ -13,7 +13,7 @@ import pytest
 from planasonix.sandbox import Sandbox
 from tests.pages import ROOT, blocks
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.live, pytest.mark.scenario, pytest.mark.timeout(400)]
 
 # The Makefile fetches uv where a machine has none, and says where.
 UV = os.environ.get("UV") or "uv"

@@ -79,6 +79,7 @@ def client(sandbox: SandboxProcess) -> Planasonix:
     return Planasonix(sandbox.api_key, base_url=sandbox.url)
 
 
+@pytest.mark.scenario
 def test_foreign_jobs_are_materialized_once_though_the_daemon_dies(
     dagster: LocalDagster, sandbox: SandboxProcess, client: Planasonix
 ) -> None:
