@@ -23,6 +23,11 @@ IfRunning = Literal["wait", "attach", "skip", "fail"]
 BAD_ENDS = ("failed", "cancelled")
 """Phases in which a run has ended and loaded nothing that counts."""
 
+_PAUSED_CODE = re.compile(r"(^|[^a-z])paused$")
+_PAUSED_TEXT = re.compile(r"\b(is|are|been)\s+paused(?![\w-])|^paused(?![\w-])")
+_SAYS_LITTLE = frozenset({"", "bad_request", "conflict", "forbidden", "invalid_request"})
+"""Codes that only repeat what the HTTP status says: beside one of them the text is read."""
+
 _CALL_SECONDS = 180.0
 """One call with all its tries lasts less: the client's deadline is two minutes."""
 
@@ -157,12 +162,17 @@ def classify(error: PlanasonixError) -> Answer:
 
 
 def is_paused(error: BaseException) -> bool:
-    """Whether a start was refused because its target is paused, which no wait ends. The API publishes no code for
-    that: the word counts, in the code where there is one, else in the text.
+    """Whether a start was refused because its target is paused, which no wait ends.
+
+    The API publishes no code for that: a code that ends with the word counts. Where the code tells no more than the
+    status does, the text must say that something *is paused*: the word alone may be part of a name.
     """
     if not isinstance(error, ConflictError | InvalidRequestError | PermissionDeniedError):
         return False
-    return re.search(r"(?<![a-z])paused(?![a-z])", (error.code or error.message).lower()) is not None
+    code = (error.code or "").lower()
+    if code not in _SAYS_LITTLE:
+        return _PAUSED_CODE.search(code) is not None
+    return _PAUSED_TEXT.search(error.message.strip().lower()) is not None
 
 
 def by_answer(answer: Answer, *, tries: int, in_doubt: bool, policy: Policy) -> Next:
