@@ -119,6 +119,9 @@ class Start:
     metadata: dict[str, object] | None = None
     _looks: int = 0
     _sent_here: bool = False
+    """The first POST of the record's key is this try's: its moment is by this machine's clock."""
+    _lost_here: bool = False
+    """A POST of this try may have had its effect: a bad end that is found may be the result of this try."""
 
     def steps(self, stored: Record | None) -> Steps[Started]:
         """Run the table from what the ledger holds. Raises what the table says."""
@@ -145,14 +148,17 @@ class Start:
                 run, gone = yield from self._read(record, run)
                 phase = None if run is None else run.phase
                 failed_for_us = record.verdict == "failed"
-                step = by_reading(phase, again=sent_before_this_try, gone=gone, failed_for_us=failed_for_us)
+                again = sent_before_this_try and not self._lost_here
+                step = by_reading(phase, again=again, gone=gone, failed_for_us=failed_for_us)
             elif step is Next.AWAIT_END and self.now() < give_up_at:
                 yield Sleep(_PAUSE_SECONDS)
                 step = Next.READ
             elif step is Next.AWAIT_END:
                 return Started("busy", busy_kind=record.kind, busy_run_id=record.run_id)
             elif step is Next.NEXT_GENERATION:
-                yield Say("info", f"{record.kind} {record.run_id} of the earlier try ended badly: starting a new one")
+                if record.run_id is not None:
+                    text = f"{record.kind} {record.run_id} of the earlier try ended badly: starting a new one"
+                    yield Say("info", text)
                 record = self._next_generation(record)
                 sent_before_this_try = False
                 step = Next.POST
@@ -214,6 +220,7 @@ class Start:
         tries = len(error.attempts)
         # The client says `unknown` when any of its tries may have had its effect, whatever the last answer was.
         in_doubt = sent_before or error.outcome == "unknown"
+        self._lost_here = self._lost_here or error.outcome not in ("refused", "not_sent")
         answer = classify(error)
         step = by_answer(answer, tries=tries, in_doubt=in_doubt, policy=self.policy)
         run: RunView | None = None
@@ -246,12 +253,16 @@ class Start:
             # Failing here would leave the job, if there is one, running with nobody to wait for it.
             yield Say("warning", f"whether it was started cannot be seen now, another look follows: {error}")
             return record, None, Next.WAIT_FOR_OTHER
-        step = by_looking([run.phase for run in candidates], ours=ours is not None, again=not self._sent_here)
+        again = not self._lost_here
+        step = by_looking([run.phase for run in candidates], ours=ours is not None, again=again)
         if step is Next.NEXT_GENERATION:
-            *others, last = candidates
-            record = replace(record, earlier_ids=(*record.earlier_ids, *(run.id for run in others)))
-            return self._named(record, last), None, step
-        candidates = [run for run in candidates if self._sent_here or run.phase not in BAD_ENDS]
+            ids = tuple(run.id for run in candidates)
+            text = (
+                f"the {record.kind} of the earlier try may be {' or '.join(ids)}, which ended badly: starting a new one"
+            )
+            yield Say("info", text)
+            return replace(record, passed_ids=(*record.passed_ids, *ids)), None, step
+        candidates = [run for run in candidates if not again or run.phase not in BAD_ENDS]
         if step is Next.UNKNOWN:
             ids = ", ".join(run.id for run in candidates)
             raise self._unknown(record, f"{len(candidates)} {record.kind}s were started since: {ids}")
@@ -297,6 +308,7 @@ class Start:
             refusals=refusals,
             depth=self.provenance.depth,
             earlier_ids=() if like is None else like.earlier_ids,
+            passed_ids=() if like is None else like.passed_ids,
             leave_running=self.policy.leave_running,
         )
 
