@@ -131,17 +131,22 @@ def by_reading(phase: str | None, *, again: bool, gone: bool = False, failed_for
     return Next.ATTACH
 
 
-def by_looking(phases: Sequence[str], *, ours: bool, again: bool) -> Next:
+def by_looking(phases: Sequence[str], *, ours: bool, again: bool, young: bool = False) -> Next:
     """A list of the runs that may be ours, by their phases; `ours`: one of them carries our token.
 
     `again`: asked for in an earlier try. A worker that was told to stop may have cancelled its job with its last
     breath, where the ledger took no note any more: such a run is nothing to wait for, whosoever it was.
+    `young`: asked for a moment ago, so that ours may not be listed yet. Then a run that failed may well be another's,
+    and a new key would make a second job of ours. One that was cancelled says why our worker is gone: it is taken
+    for ours.
     """
     if ours:
         return Next.READ
     alive = [phase for phase in phases if not (again and phase in BAD_ENDS)]
     if not alive:
-        return Next.NEXT_GENERATION if phases else Next.POST
+        if not phases:
+            return Next.POST
+        return Next.WAIT_FOR_OTHER if young and "cancelled" not in phases else Next.NEXT_GENERATION
     if len(alive) > 1:
         return Next.UNKNOWN
     return Next.WAIT_FOR_OTHER if again and alive == ["cancelling"] else Next.ADOPT

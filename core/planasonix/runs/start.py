@@ -53,6 +53,7 @@ one run that no ledger claims                                         adopt it, 
 several                                                               `OutcomeUnknownError` with the key
 asked for in an earlier try, and only runs that failed or were        next generation: were one of them ours it would be
 cancelled                                                             due, and were none ours nothing runs for us
+the same, asked for less than two minutes ago, and all of them failed  busy: ours may not be listed yet
 the same, and one is cancelling                                       busy: another look follows its end
 the list cannot be read now                                           busy: another look follows
 ====================================================================  ============================================
@@ -254,7 +255,8 @@ class Start:
             yield Say("warning", f"whether it was started cannot be seen now, another look follows: {error}")
             return record, None, Next.WAIT_FOR_OTHER
         again = not self._lost_here
-        step = by_looking([run.phase for run in candidates], ours=ours is not None, again=again)
+        young = self.now() - (record.sent_at or 0.0) < self.policy.missing_after_seconds
+        step = by_looking([run.phase for run in candidates], ours=ours is not None, again=again, young=young)
         if step is Next.NEXT_GENERATION:
             ids = tuple(run.id for run in candidates)
             text = (
@@ -270,7 +272,9 @@ class Start:
             record = self._named(record, ours)
             yield Save(record)
             return record, ours, step
-        return record, candidates[0] if step in (Next.ADOPT, Next.WAIT_FOR_OTHER) else None, step
+        if step is Next.WAIT_FOR_OTHER and not candidates:
+            yield Say("info", f"the {record.kind} of the earlier try may not be listed yet: another look follows")
+        return record, candidates[0] if candidates and step in (Next.ADOPT, Next.WAIT_FOR_OTHER) else None, step
 
     def _adopt(self, record: Record, run: RunView | None) -> Steps[Started]:
         assert run is not None  # noqa: S101 - ADOPT always comes with the run to adopt

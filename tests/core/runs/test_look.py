@@ -122,6 +122,25 @@ def test_what_was_passed_over_is_passed_over_in_later_looks_and_claimed_by_nobod
     assert (again.how, again.handle.id, world.posts) == ("adopted", "job_3", 2)
 
 
+def test_a_foreign_failure_starts_nothing_while_our_job_may_not_be_listed_yet(make_world: Any) -> None:
+    """Without that row the same key would be sent again; it must not bring a new key before ours can be seen."""
+    world = make_world()
+    record = replace(Record.fresh("intent-1", world.request, {}), sent_at=world.now - 10.0)
+    ours, foreign = world.add_job("running", age=9.0), world.add_job("failed", age=5.0)
+    world.by_key[record.key] = (ours, record.body)
+    del world.jobs[ours.id]
+    started = world.run(record, idempotency="unproven")
+    assert (started.how, started.busy_run_id, world.posts) == ("busy", None, 0)
+    assert world.said == ["the job of the earlier try may not be listed yet: another look follows"]
+    world.jobs[ours.id] = ours
+    started = world.run(record, idempotency="unproven")
+    assert (started.how, started.handle.id, world.posts) == ("adopted", ours.id, 0)
+    del world.jobs[ours.id]
+    world.now = record.sent_at + Policy().missing_after_seconds
+    assert world.run(record, idempotency="unproven").how == "started"
+    assert world.stored.passed_ids == (foreign.id,)
+
+
 def test_where_one_had_been_cancelled_the_one_that_runs_is_waited_for(make_world: Any) -> None:
     world = make_world()
     world.add_job("cancelled", age=9.0)
