@@ -16,6 +16,7 @@ from planasonix.runs.requests import PipelineRunRequest, SyncRequest
 
 SENT = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+TOKEN = {"planasonix_intent": "intent-1"}
 
 
 def row(kind: str, after: timedelta, **more: Any) -> Any:
@@ -157,7 +158,7 @@ def test_in_the_try_that_asked_a_bad_end_is_its_result_whoever_asked_first(
 ) -> None:
     """The first request left nothing, the second one's answer was lost, and its job failed at once."""
     world = make_world(keys="ignored", lose=1, next_status="failed", echoes=echoes)
-    record = replace(Record.fresh("intent-1", world.request, {}), sent_at=world.now - 100.0)
+    record = replace(Record.fresh("intent-1", world.request, TOKEN), sent_at=world.now - 100.0)
     started = world.run(record if asked_before else None, idempotency="unproven")
     assert (started.run.phase, started.handle.generation, world.posts) == ("failed", 0, 1)
 
