@@ -62,7 +62,7 @@ def submit(
 
 
 def _start(context: Any, workspace: PlanasonixWorkspace, attempt: Attempt, request: RunRequest) -> None:
-    from planasonix.runs.decide import is_paused
+    from planasonix.runs import is_paused
 
     try:
         with failing_for_good():

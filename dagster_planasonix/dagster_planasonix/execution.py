@@ -32,7 +32,7 @@ from dagster_planasonix.step_events import StepReport
 from dagster_planasonix.step_tables import StepTables, only_tables, step_tables
 from dagster_planasonix.targets import tables_of
 from planasonix.errors import ConfigurationError, PlanasonixError
-from planasonix.runs.decide import is_paused
+from planasonix.runs import is_paused
 
 if TYPE_CHECKING:
     from dagster_planasonix.workspace import PlanasonixWorkspace

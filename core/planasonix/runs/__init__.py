@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         wait_while_busy,
     )
     from planasonix.runs.book import Book, MemoryBook, SqliteBook
-    from planasonix.runs.decide import IfRunning, Policy
+    from planasonix.runs.decide import IfRunning, Policy, is_paused
     from planasonix.runs.ending import EndedRun, end_run
     from planasonix.runs.giving_up import cancel_run, end_at_deadline, find_lost_run, give_up
     from planasonix.runs.handle import RunHandle
@@ -126,6 +126,7 @@ __all__ = [
     "give_up",
     "headline",
     "idempotency_key",
+    "is_paused",
     "new_intent",
     "outcome_from_dict",
     "outcome_of",
@@ -180,6 +181,7 @@ __getattr__ = lazy_names(
         "decide": (
             "IfRunning",
             "Policy",
+            "is_paused",
         ),
         "ending": (
             "EndedRun",

@@ -21,6 +21,7 @@ from planasonix.watch import Interval, WatchedRun, watch_shared
 
 if TYPE_CHECKING:
     from planasonix.client import AsyncPlanasonix
+    from planasonix.runs.effects import RunView
 
 
 async def astart_run(
@@ -64,9 +65,12 @@ async def await_run(
         )
 
 
-async def aoutcome_of(client: AsyncPlanasonix, handle: RunHandle, *, expected_tables: Iterable[str] = ()) -> Outcome:
+async def aoutcome_of(
+    client: AsyncPlanasonix, handle: RunHandle, *, expected_tables: Iterable[str] = (), ended: RunView | None = None
+) -> Outcome:
     """As `outcome_of`."""
-    steps = fetch_outcome(handle, expected_tables=expected_tables, job_url_template=client.config.job_url_template)
+    template = client.config.job_url_template
+    steps = fetch_outcome(handle, expected_tables=expected_tables, job_url_template=template, ended=ended)
     return await aperform(client, steps)
 
 

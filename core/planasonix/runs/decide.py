@@ -23,6 +23,11 @@ IfRunning = Literal["wait", "attach", "skip", "fail"]
 BAD_ENDS = ("failed", "cancelled")
 """Phases in which a run has ended and loaded nothing that counts."""
 
+_PAUSED_CODE = re.compile(r"(^|[^a-z])paused$")
+_PAUSED_TEXT = re.compile(r"\b(is|are|been)\s+paused(?![\w-])|^paused(?![\w-])")
+_SAYS_LITTLE = frozenset({"", "bad_request", "conflict", "forbidden", "invalid_request"})
+"""Codes that only repeat what the HTTP status says: beside one of them the text is read."""
+
 _CALL_SECONDS = 180.0
 """One call with all its tries lasts less: the client's deadline is two minutes."""
 
@@ -126,17 +131,22 @@ def by_reading(phase: str | None, *, again: bool, gone: bool = False, failed_for
     return Next.ATTACH
 
 
-def by_looking(phases: Sequence[str], *, ours: bool, again: bool) -> Next:
+def by_looking(phases: Sequence[str], *, ours: bool, again: bool, young: bool = False) -> Next:
     """A list of the runs that may be ours, by their phases; `ours`: one of them carries our token.
 
     `again`: asked for in an earlier try. A worker that was told to stop may have cancelled its job with its last
     breath, where the ledger took no note any more: such a run is nothing to wait for, whosoever it was.
+    `young`: asked for a moment ago, so that ours may not be listed yet. Then a run that failed may well be another's,
+    and a new key would make a second job of ours. One that was cancelled says why our worker is gone: it is taken
+    for ours.
     """
     if ours:
         return Next.READ
     alive = [phase for phase in phases if not (again and phase in BAD_ENDS)]
     if not alive:
-        return Next.NEXT_GENERATION if phases else Next.POST
+        if not phases:
+            return Next.POST
+        return Next.WAIT_FOR_OTHER if young and "cancelled" not in phases else Next.NEXT_GENERATION
     if len(alive) > 1:
         return Next.UNKNOWN
     return Next.WAIT_FOR_OTHER if again and alive == ["cancelling"] else Next.ADOPT
@@ -157,12 +167,17 @@ def classify(error: PlanasonixError) -> Answer:
 
 
 def is_paused(error: BaseException) -> bool:
-    """Whether a start was refused because its target is paused, which no wait ends. The API publishes no code for
-    that: the word counts, in the code where there is one, else in the text.
+    """Whether a start was refused because its target is paused, which no wait ends.
+
+    The API publishes no code for that: a code that ends with the word counts. Where the code tells no more than the
+    status does, the text must say that something *is paused*: the word alone may be part of a name.
     """
     if not isinstance(error, ConflictError | InvalidRequestError | PermissionDeniedError):
         return False
-    return re.search(r"(?<![a-z])paused(?![a-z])", (error.code or error.message).lower()) is not None
+    code = (error.code or "").lower()
+    if code not in _SAYS_LITTLE:
+        return _PAUSED_CODE.search(code) is not None
+    return _PAUSED_TEXT.search(error.message.strip().lower()) is not None
 
 
 def by_answer(answer: Answer, *, tries: int, in_doubt: bool, policy: Policy) -> Next:

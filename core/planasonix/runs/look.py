@@ -33,17 +33,19 @@ def look(
     """(the run that carries our token, if the API shows metadata; every run that may be ours).
 
     Left out are runs of other types, windows and tables, runs that had ended before we asked, this intent's earlier
-    jobs, what another slot of the ledger owns, and what carries another intent's token. `within_seconds` leaves out
-    what was created later than that after we asked, for a look that comes long after. `own_clock`: this process has
-    sent the request, so that what the API's clock is from its own tells of runs that had begun before, too. Two
-    machines of ours may differ by more, and leaving out our own run would start a second one.
+    jobs, what an earlier look passed over, what another slot of the ledger owns, and what carries another intent's
+    token. `within_seconds` leaves out what was created later than that after we asked, for a look that comes long
+    after. `own_clock`: this process has sent the request, so that what the API's clock is from its own tells of runs
+    that had begun before, too. Two machines of ours may differ by more, and leaving out our own run would start a
+    second one.
     """
     sent_at = record.sent_at or 0.0
     listed: Listed = yield ListSince(
         record.kind, record.target_id, request.job_type, sent_at - policy.clock_skew_seconds
     )
     asked = json.loads(record.body)
-    runs = [run for run in listed.runs if run.id not in record.earlier_ids and request.may_be(asked, run)]
+    known = (*record.earlier_ids, *record.passed_ids)
+    runs = [run for run in listed.runs if run.id not in known and request.may_be(asked, run)]
     if within_seconds is not None:
         until = sent_at + within_seconds
         runs = [run for run in runs if not _began_after(run, record.kind, until, listed.clock_offset_seconds)]

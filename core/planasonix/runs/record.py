@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from planasonix.runs.effects import RunView
 
 VERSION = 2
+_IDS = ("earlier_ids", "passed_ids")
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ class Record:
     `target_id` is the connection that a job or backfill loads, or the pipeline of a `run`.
     `sent_at` is the moment of the first POST of this key, or None when nothing may have been sent; `run_id` is known
     once an answer, a replay or a look named the job. `owned` is False for a job that somebody else may have started:
-    those are waited for, never cancelled. `earlier_ids` are this intent's jobs of earlier generations.
+    those are waited for, never cancelled. `earlier_ids` are this intent's jobs of earlier generations. `passed_ids` are
+    jobs that a look passed over, because they had ended badly: each may have been this intent's or anybody's, so that
+    no look takes one for a later job, and nobody claims it.
     `leave_running`: whoever finds the job without its owner leaves it alone. `ended_as` is the API's word for the end
     once the owner has read it; None while nobody did. `verdict` is what the owner made of it: a run that the API calls
     a success failed if one of its tables did. `named_at` is when we learned `run_id`.
@@ -46,6 +49,7 @@ class Record:
     owned: bool = True
     depth: int = 0
     earlier_ids: tuple[str, ...] = ()
+    passed_ids: tuple[str, ...] = ()
     leave_running: bool = False
     ended_as: str | None = None
     verdict: str | None = None
@@ -63,6 +67,7 @@ class Record:
         refusals: int = 0,
         depth: int = 0,
         earlier_ids: tuple[str, ...] = (),
+        passed_ids: tuple[str, ...] = (),
         leave_running: bool = False,
     ) -> Record:
         """The record of a job that has not been asked for yet; fixes the bytes and the key of its POST."""
@@ -77,6 +82,7 @@ class Record:
             refusals=refusals,
             depth=depth,
             earlier_ids=earlier_ids,
+            passed_ids=passed_ids,
             leave_running=leave_running,
         )
 
@@ -100,7 +106,8 @@ class Record:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; what the orchestrator's store keeps."""
         data = asdict(self)
-        data["earlier_ids"] = list(self.earlier_ids)
+        for name in _IDS:
+            data[name] = list(data[name])
         return data
 
     @classmethod
@@ -114,7 +121,7 @@ class Record:
         data = with_target_id(data)
         known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
         try:
-            known["earlier_ids"] = tuple(known.get("earlier_ids") or ())
+            known |= {name: tuple(known.get(name) or ()) for name in _IDS}
             record = cls(**known)
         except TypeError as error:
             raise damaged_entry(error) from error

@@ -53,6 +53,7 @@ one run that no ledger claims                                         adopt it, 
 several                                                               `OutcomeUnknownError` with the key
 asked for in an earlier try, and only runs that failed or were        next generation: were one of them ours it would be
 cancelled                                                             due, and were none ours nothing runs for us
+the same, asked for less than two minutes ago, and all of them failed  busy: ours may not be listed yet
 the same, and one is cancelling                                       busy: another look follows its end
 the list cannot be read now                                           busy: another look follows
 ====================================================================  ============================================
@@ -119,6 +120,9 @@ class Start:
     metadata: dict[str, object] | None = None
     _looks: int = 0
     _sent_here: bool = False
+    """The first POST of the record's key is this try's: its moment is by this machine's clock."""
+    _lost_here: bool = False
+    """A POST of this try may have had its effect: a bad end that is found may be the result of this try."""
 
     def steps(self, stored: Record | None) -> Steps[Started]:
         """Run the table from what the ledger holds. Raises what the table says."""
@@ -145,14 +149,17 @@ class Start:
                 run, gone = yield from self._read(record, run)
                 phase = None if run is None else run.phase
                 failed_for_us = record.verdict == "failed"
-                step = by_reading(phase, again=sent_before_this_try, gone=gone, failed_for_us=failed_for_us)
+                again = sent_before_this_try and not self._lost_here
+                step = by_reading(phase, again=again, gone=gone, failed_for_us=failed_for_us)
             elif step is Next.AWAIT_END and self.now() < give_up_at:
                 yield Sleep(_PAUSE_SECONDS)
                 step = Next.READ
             elif step is Next.AWAIT_END:
                 return Started("busy", busy_kind=record.kind, busy_run_id=record.run_id)
             elif step is Next.NEXT_GENERATION:
-                yield Say("info", f"{record.kind} {record.run_id} of the earlier try ended badly: starting a new one")
+                if record.run_id is not None:
+                    text = f"{record.kind} {record.run_id} of the earlier try ended badly: starting a new one"
+                    yield Say("info", text)
                 record = self._next_generation(record)
                 sent_before_this_try = False
                 step = Next.POST
@@ -214,6 +221,7 @@ class Start:
         tries = len(error.attempts)
         # The client says `unknown` when any of its tries may have had its effect, whatever the last answer was.
         in_doubt = sent_before or error.outcome == "unknown"
+        self._lost_here = self._lost_here or error.outcome not in ("refused", "not_sent")
         answer = classify(error)
         step = by_answer(answer, tries=tries, in_doubt=in_doubt, policy=self.policy)
         run: RunView | None = None
@@ -246,12 +254,17 @@ class Start:
             # Failing here would leave the job, if there is one, running with nobody to wait for it.
             yield Say("warning", f"whether it was started cannot be seen now, another look follows: {error}")
             return record, None, Next.WAIT_FOR_OTHER
-        step = by_looking([run.phase for run in candidates], ours=ours is not None, again=not self._sent_here)
+        again = not self._lost_here
+        young = self.now() - (record.sent_at or 0.0) < self.policy.missing_after_seconds
+        step = by_looking([run.phase for run in candidates], ours=ours is not None, again=again, young=young)
         if step is Next.NEXT_GENERATION:
-            *others, last = candidates
-            record = replace(record, earlier_ids=(*record.earlier_ids, *(run.id for run in others)))
-            return self._named(record, last), None, step
-        candidates = [run for run in candidates if self._sent_here or run.phase not in BAD_ENDS]
+            ids = tuple(run.id for run in candidates)
+            text = (
+                f"the {record.kind} of the earlier try may be {' or '.join(ids)}, which ended badly: starting a new one"
+            )
+            yield Say("info", text)
+            return replace(record, passed_ids=(*record.passed_ids, *ids)), None, step
+        candidates = [run for run in candidates if not again or run.phase not in BAD_ENDS]
         if step is Next.UNKNOWN:
             ids = ", ".join(run.id for run in candidates)
             raise self._unknown(record, f"{len(candidates)} {record.kind}s were started since: {ids}")
@@ -259,7 +272,9 @@ class Start:
             record = self._named(record, ours)
             yield Save(record)
             return record, ours, step
-        return record, candidates[0] if step in (Next.ADOPT, Next.WAIT_FOR_OTHER) else None, step
+        if step is Next.WAIT_FOR_OTHER and not candidates:
+            yield Say("info", f"the {record.kind} of the earlier try may not be listed yet: another look follows")
+        return record, candidates[0] if candidates and step in (Next.ADOPT, Next.WAIT_FOR_OTHER) else None, step
 
     def _adopt(self, record: Record, run: RunView | None) -> Steps[Started]:
         assert run is not None  # noqa: S101 - ADOPT always comes with the run to adopt
@@ -297,6 +312,7 @@ class Start:
             refusals=refusals,
             depth=self.provenance.depth,
             earlier_ids=() if like is None else like.earlier_ids,
+            passed_ids=() if like is None else like.passed_ids,
             leave_running=self.policy.leave_running,
         )
 

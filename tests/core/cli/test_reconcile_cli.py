@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_a_lost_answer_needs_a_human(planasonix_sandbox: Any, tmp_path: Path) ->
     assert job.created_at is not None
     record = Record.fresh("token", SyncRequest("conn_shop_orders"), {})
     sent_at = job.created_at.timestamp() - 1
-    SqliteLedger(path, "nightly").write(Record(**{**record.to_dict(), "earlier_ids": (), "sent_at": sent_at}))
+    SqliteLedger(path, "nightly").write(replace(record, sent_at=sent_at))
     done = call("--ledger", str(path), "--owner-ended", "nightly", "--apply")
     assert done.exit_code == 1
     assert f"{job.id} (queued)" in done.stdout

@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 
 from planasonix import AsyncPlanasonix, Planasonix
-from planasonix.runs import MemoryLedger, PipelineRunRequest, Provenance, astart_run, start_run
+from planasonix.runs import (
+    MemoryLedger,
+    Outcome,
+    PipelineRunRequest,
+    Provenance,
+    RunHandle,
+    aoutcome_of,
+    astart_run,
+    outcome_of,
+    start_run,
+)
 from planasonix.runs.cancel import cancel
 from planasonix.runs.drivers import aperform, perform
 from planasonix.runs.effects import Get, RunView, Steps
@@ -55,6 +65,22 @@ def carry_out(request: pytest.FixtureRequest, sandbox: Sandbox) -> Any:
             return await aperform(client, steps)
 
     return blocking if request.param == "sync" else lambda steps: asyncio.run(awaited(steps))
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_an_end_that_was_just_read_is_not_read_again(sandbox: Sandbox, way: str) -> None:
+    with Planasonix(DEFAULT_API_KEY, transport=sandbox.transport()) as client:
+        job = client.connections.sync(CONNECTION)
+        handle = RunHandle("job", job.id, CONNECTION, owned=True, created_at=0.0, deadline_at=1.0, intent="intent")
+        ended = job.model_copy(update={"status": "succeeded"})
+        blocking = outcome_of(client, handle, ended=ended) if way == "sync" else None
+
+    async def awaited() -> Outcome:
+        async with AsyncPlanasonix(DEFAULT_API_KEY, transport=sandbox.transport()) as client:
+            return await aoutcome_of(client, handle, ended=ended)
+
+    outcome = blocking or asyncio.run(awaited())
+    assert (outcome.id, outcome.status, sandbox.calls("jobs.get")) == (job.id, "succeeded", 0)
 
 
 @pytest.mark.parametrize("way", ["sync", "async"])

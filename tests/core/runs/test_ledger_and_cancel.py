@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from planasonix.watch import Kind
 
 def record(run_id: str | None = None, *, owned: bool = True) -> Record:
     made = Record.fresh("token", SyncRequest("conn_1"), Provenance("x", "x").metadata("token", 0))
-    return Record(**{**made.to_dict(), "earlier_ids": ("job_0",), "run_id": run_id, "owned": owned})
+    return replace(made, earlier_ids=("job_0",), passed_ids=("job_x",), run_id=run_id, owned=owned)
 
 
 def test_a_record_comes_back(tmp_path: Path) -> None:

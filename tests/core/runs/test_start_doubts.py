@@ -14,11 +14,12 @@ from planasonix.errors import (
     InvalidRequestError,
     NotFoundError,
     OutcomeUnknownError,
+    PermissionDeniedError,
     PlanasonixError,
     TransportError,
 )
-from planasonix.runs import MemoryLedger, effects, start_run
-from planasonix.runs.decide import Policy, classify, is_paused
+from planasonix.runs import MemoryLedger, effects, is_paused, start_run
+from planasonix.runs.decide import Policy, classify
 from planasonix.runs.provenance import Provenance
 from planasonix.runs.record import Record
 from planasonix.runs.requests import PipelineRunRequest, SyncRequest
@@ -243,8 +244,36 @@ def test_every_error_of_a_post_has_its_kind() -> None:
         (ConflictError("The connection is paused.", status_code=409), True),
         (InvalidRequestError("Paused connections cannot be synced.", status_code=422), True),
         (ConflictError("A sync is running.", status_code=409), False),
-        # Where there is a code, the text may be about anything.
+        # A code that repeats the status says nothing, and hides nothing.
+        *[
+            (kind(f"The connection {says}", status_code=status, code=code), True)
+            for kind, status, code in (
+                (ConflictError, 409, "conflict"),
+                (InvalidRequestError, 400, "invalid_request"),
+                (InvalidRequestError, 400, "bad_request"),
+                (PermissionDeniedError, 403, "forbidden"),
+            )
+            for says in ("is paused", "has been paused.")
+        ],
+        (ConflictError("no", status_code=409, code="PAUSED"), True),
+        # The word may be part of a name, in the text as in the code.
+        *[
+            (ConflictError(text, status_code=409, code=code), False)
+            for text in (
+                "A sync of connection paused_orders is in progress",
+                "A sync of connection paused is in progress",
+                "unpaused: another sync is running",
+                "paused-orders is busy",
+                "The connection is unpaused, and busy",
+                "This is paused_orders, busy",
+            )
+            for code in (None, "conflict")
+        ],
+        (ConflictError("no", status_code=409, code="paused_orders_in_progress"), False),
+        (ConflictError("no", status_code=409, code="connection_unpaused"), False),
+        # Where there is a code of its own, the text may be about anything.
         (ConflictError("shop_paused_orders is busy: paused", status_code=409, code="sync_in_progress"), False),
+        (ConflictError("The connection is paused", status_code=409, code="sync_in_progress"), False),
         (NotFoundError("no connection: paused", status_code=404), False),
         (TransportError("paused"), False),
     ],

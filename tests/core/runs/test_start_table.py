@@ -229,14 +229,21 @@ ROWS: list[Row] = [
             ),
             *[
                 (
-                    f"lost before, it {end}, key {keys}",
-                    lambda w, end=end: accepted_before(w, end),
+                    f"lost {ago:g} s ago, it {end}, key {keys}",
+                    lambda w, end=end, ago=ago: accepted_before(w, end, ago=ago),
                     "LIST GET SAVE POST SAVE",
                     "started",
                     2,
                 )
-                for end in ("failed", "cancelled")
+                for end, ago in (("failed", 130.0), ("cancelled", 130.0), ("cancelled", 10.0))
             ],
+            (
+                f"lost a moment ago, it or another's failed, key {keys}",
+                lambda w: accepted_before(w, "failed"),
+                "LIST GET",
+                "busy",
+                1,
+            ),
             (
                 f"lost before, it is cancelling, key {keys}",
                 lambda w: accepted_before(w, "canceling"),

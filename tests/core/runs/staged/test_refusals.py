@@ -9,6 +9,7 @@ import pytest
 from planasonix.errors import (
     APIError,
     ConflictError,
+    InvalidRequestError,
     PermissionDeniedError,
     PlanasonixError,
     RunFailedError,
@@ -84,9 +85,12 @@ def test_a_stage_that_cannot_be_started_fails_and_says_why(world: StagedWorld) -
 
 NO_RIGHT = PermissionDeniedError("not with this key", status_code=403, attempts=attempts(1))
 PAUSED = ConflictError("the connection is paused", status_code=409, code="connection_paused", attempts=attempts(1))
+IS_PAUSED = InvalidRequestError(
+    "The connection is paused", status_code=400, code="invalid_request", attempts=attempts(1)
+)
 
 
-@pytest.mark.parametrize("refusal", [NO_RIGHT, PAUSED])
+@pytest.mark.parametrize("refusal", [NO_RIGHT, PAUSED, IS_PAUSED])
 @pytest.mark.parametrize("running", [0, 1])
 def test_a_refusal_that_all_would_meet_is_raised_unless_one_runs(running: int, refusal: APIError) -> None:
     world = StagedWorld(parallel=10)
