@@ -189,9 +189,9 @@ def ended_backfill(*job_ids: str) -> tuple[RunHandle, Backfill]:
     return handle, Backfill.read({"id": "bf_1", "status": "completed", "job_ids": list(job_ids)})
 
 
-def fetched(handle: RunHandle, answers: dict[tuple[str, str], Any]) -> tuple[Any, list[str]]:
+def fetched(handle: RunHandle, answers: dict[tuple[str, str], Any], **options: Any) -> tuple[Any, list[str]]:
     """The outcome with these answers to what is read, None for a 404; and the jobs that were read."""
-    steps, answer, read = fetch_outcome(handle), None, []
+    steps, answer, read = fetch_outcome(handle, **options), None, []
     try:
         effect: Any = next(steps)
         while True:
@@ -202,6 +202,32 @@ def fetched(handle: RunHandle, answers: dict[tuple[str, str], Any]) -> tuple[Any
             effect = steps.throw(answer) if isinstance(answer, Exception) else steps.send(answer)
     except StopIteration as end:
         return end.value, read
+
+
+def test_past_its_time_a_call_reads_no_more_and_the_next_one_goes_on() -> None:
+    handle, backfill = ended_backfill("job_1", "job_2", "job_3")
+    answers: dict[tuple[str, str], Any] = {("results", f"job_{n}"): results(ORDERS) for n in (1, 2, 3)}
+    known: dict[str, Any] = {}
+    clock = iter([0.0, 4.0, 8.0, 12.0, 16.0, 20.0])
+    late, read = fetched(handle, answers, ended=backfill, seconds=10, read_before=known, now=lambda: next(clock))
+    assert [warning.code for warning in late.warnings] == ["results_not_read"]
+    assert "1 of 3 jobs: job_3" in late.warnings[0].message
+    assert (list(known), read) == (["job_1", "job_2"], []), "past its time it still asked"
+    for known_one in ("job_1", "job_2"):
+        del answers["results", known_one]
+    whole, _ = fetched(handle, answers, ended=backfill, seconds=10, read_before=known, now=lambda: 0.0)
+    assert whole.warnings == ()
+    assert whole.tables[0].rows_loaded == 3 * 44802
+
+
+def test_jobs_whose_end_there_is_no_time_to_read_leave_the_outcome_in_doubt() -> None:
+    handle, backfill = ended_backfill("job_1", "job_2")
+    silent = JobResults.read({"job_id": "job_1", "tables": [ORDERS]})
+    answers = {("results", "job_1"): silent, ("results", "job_2"): silent}
+    clock = iter([0.0, 1.0, 2.0, 11.0, 12.0])
+    outcome, read = fetched(handle, answers, ended=backfill, seconds=10, now=lambda: next(clock))
+    assert read == []
+    assert [warning.code for warning in outcome.warnings] == ["results_not_read"]
 
 
 @pytest.mark.parametrize("told_by", ["results", "job"])

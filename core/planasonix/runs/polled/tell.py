@@ -19,6 +19,7 @@ from planasonix.models.status import is_known_status
 from planasonix.runs.effects import RunView
 from planasonix.runs.polled.cursor import OpenRun, RunKey
 from planasonix.runs.polled.find import KINDS
+from planasonix.runs.polled.listener import NoRoomError
 from planasonix.runs.polled.lists import still_active
 from planasonix.runs.polled.look import Look
 from planasonix.runs.target import shown_target
@@ -34,13 +35,12 @@ def tell_all(look: Look) -> None:
     """Read what may have ended, and tell it, as far as the time goes."""
     waiting = _in_turns(_worth_a_read(look))
     for number, (connection_id, key) in enumerate(waiting):
-        if look.is_over():
+        if look.is_over() or not _took(look, connection_id, key):
             look.polled.left = len(waiting) - number
             if not look.lists_were_cut:
                 look.cursor.next_turn = connection_id
             look.log("info", f"{look.polled.left} runs are left to the next look")
             return
-        _tell(look, connection_id, key)
     if not look.lists_were_cut:
         look.cursor.next_turn = None
 
@@ -93,6 +93,15 @@ def _in_turns(worth: dict[str, list[RunKey]]) -> list[tuple[str, RunKey]]:
     ]
 
 
+def _took(look: Look, connection_id: str, key: RunKey) -> bool:
+    """Tell one run, well or not; False where the listener takes no more in this look."""
+    try:
+        _tell(look, connection_id, key)
+    except NoRoomError:
+        return False
+    return True
+
+
 def _tell(look: Look, connection_id: str, key: RunKey) -> None:
     kind, run_id = key
     place = look.cursor.places[connection_id]
@@ -114,6 +123,8 @@ def _tell(look: Look, connection_id: str, key: RunKey) -> None:
             place.deal_with(key, one.created_at)
             return
         look.listener.ended(connection_id, kind, run)
+    except NoRoomError:
+        raise
     except _AWAY as error:
         look.polled.failed += 1
         look.call_failed(error, f"{kind} {run_id} of connection {connection_id} could not be read")
