@@ -50,7 +50,7 @@ def build_planasonix_polling_sensor(
     :param first_look_back_seconds: how old a run may be that goes on at the first tick, and is told when it ends.
     :param data_version_from_checksum: a table's checksum becomes its data version.
 
-    A backfill of so many jobs that one tick cannot read all their results is told a few ticks later; after five with
+    A backfill of so many jobs that one tick cannot read all their results is told a few ticks later, in the end with
     what is known then. Of one with so many partitions that their events fit into no message, each asset is observed.
 
     Raises `ConfigurationError` for bad arguments. A tick fails where the API answers nothing, and its cursor stays.
