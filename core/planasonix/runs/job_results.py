@@ -31,18 +31,21 @@ def read_results(
 ) -> Steps[tuple[dict[str, Any], list[str]]]:
     """(the results by job id, the ids of the jobs whose results are missing). No error of the API comes through.
 
-    What `read_before` has is not read again; what is read now is added to it.
+    What `read_before` has is not read again; what is read now is added to it. One is asked for however late it is: else
+    a caller that is always late would never come to an end.
     """
     known: MutableMapping[str, Any] = {} if read_before is None else read_before
     parts: dict[str, Any] = {}
     unread: list[str] = []
+    has_asked = False
     for job_id in job_ids:
         if job_id in known:
             parts[job_id] = known[job_id]
             continue
-        if deadline.is_over or len(unread) > _UNREAD_BORNE or len(parts) >= _RESULTS_OF_AT_MOST:
+        if (has_asked and deadline.is_over) or len(unread) > _UNREAD_BORNE or len(parts) >= _RESULTS_OF_AT_MOST:
             unread.append(job_id)
             continue
+        has_asked = True
         try:
             results = yield Results(job_id)
         except PlanasonixError:

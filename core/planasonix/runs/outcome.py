@@ -115,7 +115,7 @@ def fetch_outcome(
 ) -> Steps[Outcome]:
     """Read the ended run and its results, and put them into one object. `ended`: the run as a GET has just shown it.
 
-    `seconds`: no further job is asked for its results or its end after so long, by the clock `now`; what is missing
+    `seconds`: no second job is asked for its results or its end after so long, by the clock `now`; what is missing
     then is told as a warning, `results_not_read`. `read_before`: results by job id that an earlier call has read. They
     are not read again, and what is read now is added: so calls with a time limit go on where the last one stopped.
 

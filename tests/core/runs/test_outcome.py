@@ -209,7 +209,7 @@ def test_past_its_time_a_call_reads_no_more_and_the_next_one_goes_on() -> None:
     answers: dict[tuple[str, str], Any] = {("results", f"job_{n}"): results(ORDERS) for n in (1, 2, 3)}
     known: dict[str, Any] = {}
     clock = iter([0.0, 4.0, 8.0, 12.0, 16.0, 20.0])
-    late, read = fetched(handle, answers, ended=backfill, seconds=10, read_before=known, now=lambda: next(clock))
+    late, read = fetched(handle, answers, ended=backfill, seconds=5, read_before=known, now=lambda: next(clock))
     assert [warning.code for warning in late.warnings] == ["results_not_read"]
     assert "1 of 3 jobs: job_3" in late.warnings[0].message
     assert (list(known), read) == (["job_1", "job_2"], []), "past its time it still asked"
@@ -220,11 +220,19 @@ def test_past_its_time_a_call_reads_no_more_and_the_next_one_goes_on() -> None:
     assert whole.tables[0].rows_loaded == 3 * 44802
 
 
+def test_a_call_that_is_always_late_reads_one_job_more_each_time() -> None:
+    handle, backfill = ended_backfill("job_1", "job_2")
+    answers: dict[tuple[str, str], Any] = {("results", f"job_{n}"): results(ORDERS) for n in (1, 2)}
+    known: dict[str, Any] = {}
+    late, whole = (fetched(handle, answers, ended=backfill, seconds=-1, read_before=known)[0] for _ in range(2))
+    assert ([each.code for each in late.warnings], whole.warnings) == (["results_not_read"], ())
+
+
 def test_jobs_whose_end_there_is_no_time_to_read_leave_the_outcome_in_doubt() -> None:
     handle, backfill = ended_backfill("job_1", "job_2")
     silent = JobResults.read({"job_id": "job_1", "tables": [ORDERS]})
     answers = {("results", "job_1"): silent, ("results", "job_2"): silent}
-    clock = iter([0.0, 1.0, 2.0, 11.0, 12.0])
+    clock = iter([0.0, 1.0, 11.0, 12.0])
     outcome, read = fetched(handle, answers, ended=backfill, seconds=10, now=lambda: next(clock))
     assert read == []
     assert [warning.code for warning in outcome.warnings] == ["results_not_read"]
