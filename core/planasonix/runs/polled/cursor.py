@@ -56,6 +56,11 @@ class Place:
         self.open.pop(key, None)
         self.seen[key] = created_at
 
+    def not_after(self, now: float) -> None:
+        """Mend what a clock that was wrong for once has set into the future: up to then nothing would be listed."""
+        self.began_at = min(self.began_at, now)
+        self.marks = {kind: min(at, now) for kind, at in self.marks.items()}
+
     def forget_before(self, overlap_seconds: float) -> None:
         """Drop the ids that no list shows any more."""
         kept = overlap_seconds + _BOUNDS_ARE_ROUNDED_SECONDS

@@ -61,7 +61,8 @@ def list_common(
         target = shown_target(row, kind)
         if target is None:
             return None
-        if target in listings:
+        # The list begins with the earliest; what another one has dealt with, and forgotten, is not told again.
+        if target in listings and not _is_older(row, since_by_connection[target]):
             listings[target].rows.append(row)
     return listings
 

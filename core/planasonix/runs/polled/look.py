@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from planasonix.errors import AuthenticationError, PermissionDeniedError, PlanasonixError
+from planasonix.errors import AuthenticationError, PlanasonixError, RateLimitError
 from planasonix.runs.drivers import Log
 from planasonix.runs.effects import RunView
 from planasonix.runs.polled.cursor import OpenRun, Place, PollCursor, RunKey
@@ -26,12 +26,14 @@ ERRORS_BORNE = 3
 class Polled:
     """What a look came to. `told` ends; `left` that it did not get to; `failed` that could not be told yet.
 
-    `calls_failed`: the errors of the API on the way, none if it went well.
+    `lists_left`: of so many connections nothing new was listed, as the time was over. `calls_failed`: the errors of the
+    API on the way, none if it went well.
     """
 
     told: int = 0
     left: int = 0
     failed: int = 0
+    lists_left: int = 0
     calls_failed: list[PlanasonixError] = field(default_factory=list[PlanasonixError])
 
 
@@ -50,17 +52,23 @@ class Look:
     began: float = field(default_factory=time.monotonic)
     polled: Polled = field(default_factory=Polled)
     rows: dict[tuple[str, RunKey], RunView] = field(default_factory=dict[tuple[str, RunKey], RunView])
+    new_places: set[str] = field(default_factory=set[str])
     errors_in_a_row: int = 0
+    is_refused: bool = False
     lists_were_cut: bool = False
 
-    def is_over(self, share: float = 1.0) -> bool:
-        """Whether this share of its time has passed, or the API is away."""
-        return time.monotonic() >= self.began + share * self.seconds or self.errors_in_a_row >= ERRORS_BORNE
+    def time_is_over(self, share: float = 1.0) -> bool:
+        """Whether this share of its time has passed."""
+        return time.monotonic() >= self.began + share * self.seconds
+
+    def is_over(self) -> bool:
+        """Whether its time has passed, or the API is away."""
+        return self.time_is_over() or self.is_refused or self.errors_in_a_row >= ERRORS_BORNE
 
     def call_failed(self, error: PlanasonixError, what: str) -> None:
-        """The API did not answer, or refused the key, which ends the look."""
-        refused = isinstance(error, AuthenticationError | PermissionDeniedError)
-        self.errors_in_a_row += ERRORS_BORNE if refused else 1
+        """The API did not answer, or refused the key or its rate, which ends the look."""
+        self.is_refused = self.is_refused or isinstance(error, AuthenticationError | RateLimitError)
+        self.errors_in_a_row += 1
         self.polled.calls_failed.append(error)
         self.log("warning", f"{what}: {error.headline()}")
 

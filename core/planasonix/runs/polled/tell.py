@@ -34,7 +34,7 @@ def tell_all(look: Look) -> None:
     """Read what may have ended, and tell it, as far as the time goes."""
     waiting = _in_turns(_worth_a_read(look))
     for number, (connection_id, key) in enumerate(waiting):
-        if look.is_over():
+        if look.is_over() and (number > 0 or not look.time_is_over()):  # one at least, however long the lists took
             look.polled.left = len(waiting) - number
             if not look.lists_were_cut:
                 look.cursor.next_turn = connection_id
