@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planasonix.errors import AuthenticationError, PagingError, PlanasonixError
 from planasonix.runs.effects import RunView
-from planasonix.runs.polled.cursor import OPEN_AT_MOST, OpenRun, Place, RunKey
+from planasonix.runs.polled.cursor import LONGEST_CHUNK_SECONDS, OPEN_AT_MOST, OpenRun, Place, RunKey
 from planasonix.runs.polled.lists import Listing, list_common, list_own
 from planasonix.runs.polled.look import Look
 from planasonix.watch import Kind
@@ -15,6 +15,7 @@ KINDS: tuple[Kind, ...] = ("job", "backfill")
 _SHARE_OF_THE_TIME = 0.6
 _LOOKS_AFTER_A_LONG_LIST = 20
 _LAGS_BEHIND_SECONDS = 3600.0
+_SHORTEST_CHUNK_SECONDS = 60.0
 
 
 def list_all(look: Look, connection_ids: list[str]) -> None:
@@ -102,17 +103,33 @@ def _list_together(look: Look, kind: Kind, now: float) -> frozenset[str]:
 
 
 def _list_alone(look: Look, connection_id: str, kind: Kind, now: float) -> bool:
-    mark = look.cursor.places[connection_id].marks[kind]
+    place = look.cursor.places[connection_id]
+    mark = place.marks[kind]
     since = mark - look.overlap_seconds
     try:
-        listing = list_own(look.client, kind, connection_id, since, mark=mark, now=now)
+        listing = list_own(
+            look.client, kind, connection_id, since, mark=mark, chunk_seconds=place.chunk_seconds, now=now
+        )
     except AuthenticationError:
         raise
+    except PagingError as error:
+        look.call_failed(error, f"the {kind}s of connection {connection_id} are too many for one list")
+        return kind == "job" and _takes_less(place, min(place.chunk_seconds, now - mark))
     except PlanasonixError as error:
         look.call_failed(error, f"the {kind}s of connection {connection_id} could not be listed")
         return False
     look.errors_in_a_row = 0
+    if kind == "job":
+        place.chunk_seconds = min(LONGEST_CHUNK_SECONDS, 2 * place.chunk_seconds)
     _note(look, connection_id, kind, listing)
+    return True
+
+
+def _takes_less(place: Place, asked_seconds: float) -> bool:
+    """The next look asks for half as much time; False where that would not help."""
+    if asked_seconds < 2 * _SHORTEST_CHUNK_SECONDS:
+        return False
+    place.chunk_seconds = asked_seconds / 2
     return True
 
 
@@ -122,14 +139,14 @@ def _note(look: Look, connection_id: str, kind: Kind, listing: Listing) -> None:
     for row in sorted(listing.rows, key=_created_at):
         key: RunKey = (kind, row.id)
         look.rows[connection_id, key] = row
-        if key in place.seen:
+        if key in place.seen or place.is_forgotten(key, _created_at(row)):
             continue
         if key not in place.open:
             created_at = _created_at(row) or listing.up_to
             if len(place.open) >= OPEN_AT_MOST:
                 look.log("warning", f"connection {connection_id} has over {OPEN_AT_MOST} runs to tell: more later")
                 # Those that were left out are within the overlap, or after the mark.
-                up_to = max(place.marks[kind], min(up_to, created_at))
+                up_to = max(place.marks[kind], min(up_to, _created_at(row)))
                 break
             place.open[key] = OpenRun(created_at, sure=False)
         one = place.open[key]

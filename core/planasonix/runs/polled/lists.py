@@ -23,13 +23,10 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 100
 PAGES_AT_MOST = 100
-"""Of one list: some ten thousand runs. What lies beyond them is read in the next look."""
+"""Of one list: some ten thousand runs. Where jobs go on after them, the next look asks for less time."""
 
 JOB_TYPE = "connection_sync"
 """The jobs of a backfill are told with it, and the run of a pipeline loads no connection."""
-
-_CHUNK_SECONDS = 86_400.0
-"""A connection's jobs are listed by the day: after a long pause no single list takes longer than a look."""
 
 
 @dataclass
@@ -67,9 +64,11 @@ def list_common(
     return listings
 
 
-def list_own(client: Planasonix, kind: Kind, connection_id: str, since: float, *, mark: float, now: float) -> Listing:
-    """The runs of one connection since then, up to a day after the mark. Raises what listing raises."""
-    up_to = now if kind == "backfill" else min(now, mark + _CHUNK_SECONDS)
+def list_own(
+    client: Planasonix, kind: Kind, connection_id: str, since: float, *, mark: float, chunk_seconds: float, now: float
+) -> Listing:
+    """The runs of one connection since then, jobs up to so long after the mark. Raises what listing raises."""
+    up_to = now if kind == "backfill" else min(now, mark + chunk_seconds)
     until = None if up_to >= now else up_to
     rows = _rows(client, kind, connection_id, since, until, PAGES_AT_MOST)
     return Listing(up_to, [row for row in rows if shown_target(row, kind) in (None, connection_id)])
@@ -129,7 +128,7 @@ def _newest_backfills(client: Planasonix, connection_id: str | None, since: floa
         page = client.backfills.list_page(connection_id=connection_id, limit=PAGE_SIZE, cursor=cursor)
         fresh = [row for row in page.rows if row.id not in rows]
         rows |= {row.id: row for row in fresh}
-        if newest_first.holds_for(fresh) and fresh and all(_is_older(row, since) for row in fresh):
+        if newest_first.is_shown_by(fresh) and fresh and all(_is_older(row, since) for row in fresh):
             break
         if page.cursor is None:
             break
@@ -146,7 +145,12 @@ class _NewestFirst:
 
     def __init__(self) -> None:
         self._holds = True
+        self._falls = False
         self._last: float | None = None
+
+    def is_shown_by(self, rows: Sequence[RunView]) -> bool:
+        """Whether that holds, and stamps have fallen: one row, or equal ones, come in any order."""
+        return self.holds_for(rows) and self._falls
 
     def holds_for(self, rows: Sequence[RunView]) -> bool:
         for row in rows:
@@ -155,6 +159,7 @@ class _NewestFirst:
                 continue
             at = row.created_at.timestamp()
             self._holds = self._holds and (self._last is None or at <= self._last)
+            self._falls = self._falls or (self._last is not None and at < self._last)
             self._last = at
         return self._holds
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from planasonix.client import Planasonix
 
 TRIES = 5
-"""In how many looks a run that cannot be told is tried."""
+"""In how many looks, at least, a run that cannot be told is tried."""
+TRIED_SECONDS = 120.0
+"""And for how long, at least: looks may follow each other at once."""
 ERRORS_BORNE = 3
 """Calls in a row without an answer: then the API is away, and the look ends."""
 
@@ -52,6 +54,8 @@ class Look:
     began: float = field(default_factory=time.monotonic)
     polled: Polled = field(default_factory=Polled)
     rows: dict[tuple[str, RunKey], RunView] = field(default_factory=dict[tuple[str, RunKey], RunView])
+    read: set[tuple[str, RunKey]] = field(default_factory=set[tuple[str, RunKey]])
+    tried: set[tuple[str, RunKey]] = field(default_factory=set[tuple[str, RunKey]])
     new_places: set[str] = field(default_factory=set[str])
     errors_in_a_row: int = 0
     is_refused: bool = False
@@ -86,16 +90,36 @@ class Look:
 
     def could_not(self, connection_id: str, place: Place, key: RunKey, one: OpenRun, error: Exception) -> None:
         """This run could not be told: later looks try again, a few times."""
-        kind, run_id = key
-        one.tries += 1
-        self.polled.failed += 1
-        name = f"{kind} {run_id} of connection {connection_id}"
-        if one.tries < TRIES:
-            self.log("warning", f"{name} is skipped in this look (try {one.tries} of {TRIES}): {error!r}")
+        if not self._was_last_try(connection_id, key, one, "is skipped in this look", error):
             return
-        self.log("error", f"{name} is given up after {TRIES} tries: {error!r}")
+        kind, run_id = key
         place.deal_with(key, one.created_at)
         try:
             self.listener.given_up(connection_id, kind, run_id, error)
         except Exception as second:
-            self.log("error", f"that {name} was given up could not be told either: {second!r}")
+            self.log("error", f"that {_name(connection_id, key)} was given up could not be told either: {second!r}")
+
+    def could_not_say_overdue(self, connection_id: str, key: RunKey, one: OpenRun, error: Exception) -> None:
+        """That it goes on past its time could not be told. It is tried a few times; its end is waited for as before."""
+        if self._was_last_try(connection_id, key, one, "is overdue, which could not be told", error):
+            one.due_at, one.tries, one.failing_since = None, 0, None
+
+    def _was_last_try(self, connection_id: str, key: RunKey, one: OpenRun, what: str, error: Exception) -> bool:
+        """Count a try, one in each look."""
+        if (connection_id, key) in self.tried:
+            return False
+        self.tried.add((connection_id, key))
+        self.polled.failed += 1
+        one.tries += 1
+        if one.failing_since is None:
+            one.failing_since = self.now()
+        name = _name(connection_id, key)
+        if one.tries < TRIES or self.now() - one.failing_since < TRIED_SECONDS:
+            self.log("warning", f"{name} {what} (try {one.tries}): {error!r}")
+            return False
+        self.log("error", f"{name} {what}, and is given up after {one.tries} tries: {error!r}")
+        return True
+
+
+def _name(connection_id: str, key: RunKey) -> str:
+    return f"{key[0]} {key[1]} of connection {connection_id}"

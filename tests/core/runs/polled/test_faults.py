@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from planasonix import Planasonix
-from planasonix.errors import ServerError
+from planasonix.engine import Page
+from planasonix.errors import PagingError, ServerError
 from planasonix.runs import Interest, PollCursor
-from planasonix.runs.polled import find
+from planasonix.runs.polled import cursor as cursors
+from planasonix.runs.polled import find, lists
 from tests.core.runs.polled.setting import INVENTORY, ORDERS, TICKETS, Setting, connections
 
 ALL = (ORDERS, INVENTORY, TICKETS)
@@ -153,3 +157,106 @@ def test_a_common_list_that_begins_earlier_for_another_one_tells_nothing_twice(
     monkeypatch.setattr(find, "_list_together", together)
     setting.look(*watched)
     assert setting.heard.ended_ids == started
+
+
+def test_more_jobs_than_one_list_holds_are_listed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "PAGES_AT_MOST", 2)
+    setting = Setting(busy="parallel")
+    setting.look()
+    started: set[str] = set()
+    for _ in range(5):
+        started |= {setting.sync() for _ in range(90)}
+        setting.sandbox.advance(2_000)
+    for _ in range(20):
+        setting.look()
+    assert set(setting.heard.ended_ids) == started
+    assert len(setting.heard.ended_ids) == len(started)
+    assert any("too many for one list" in line for line in setting.logged)
+    assert PollCursor.from_text(setting.text).places[ORDERS].chunk_seconds > 10_000
+
+
+def test_jobs_that_no_shorter_list_holds_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "PAGES_AT_MOST", 1)
+    setting = Setting(busy="parallel")
+    setting.look()
+    for _ in range(120):
+        setting.sync()
+    setting.sandbox.advance(60)
+    for _ in range(3):
+        assert [type(error) for error in setting.look().calls_failed] == [PagingError]
+    assert PollCursor.from_text(setting.text).places[ORDERS].chunk_seconds > 3_600  # less would not help
+
+
+@pytest.mark.parametrize("stamps", ["one row", "equal"])
+def test_backfills_that_come_oldest_first_are_read_to_the_end(stamps: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = Setting(busy="parallel")
+    end = datetime.now(UTC).replace(microsecond=0)
+    days = 1
+    for _ in range(1 if stamps == "one row" else 2):
+        setting.client.connections.backfill(ORDERS, start_at=end - timedelta(days=days), end_at=end)
+        days += 1
+    old = days - 1
+    setting.sandbox.advance(100_000)
+    setting.look()
+    new = setting.client.connections.backfill(ORDERS, start_at=end - timedelta(days=9), end_at=end)
+    setting.sandbox.advance(600)
+    backfills = type(setting.client.backfills)
+    list_page = backfills.list_page
+
+    def ascending(self: Any, *, cursor: str | None = None, **options: Any) -> Page[Any]:
+        rows = sorted(list_page(self, **options).rows, key=lambda row: row.created_at)
+        begin = int(cursor or 0)
+        stop = begin + old if begin == 0 else begin + 1
+        return Page(tuple(rows[begin:stop]), str(stop) if stop < len(rows) else None)
+
+    monkeypatch.setattr(backfills, "list_page", ascending)
+    setting.look()
+    assert setting.heard.ended_ids == [new.id]
+
+
+def test_an_overlap_that_was_raised_tells_nothing_twice() -> None:
+    setting = Setting(busy="parallel")
+    setting.look()
+    started: list[str] = []
+    for _ in range(8):
+        started.append(setting.synced())
+        setting.sandbox.advance(120)
+        setting.look()
+    setting.look(overlap_seconds=3_600.0)
+    assert setting.heard.ended_ids == started
+
+
+def test_more_ids_than_are_remembered_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cursors, "SEEN_AT_MOST", 5)
+    setting = Setting(busy="parallel")
+    setting.look()
+    started: list[str] = []
+    for _ in range(12):
+        started.append(setting.sync())
+        setting.sandbox.advance(1)
+    setting.sandbox.advance(60)
+    for _ in range(4):
+        setting.look()
+    assert setting.heard.ended_ids == started
+    assert len(PollCursor.from_text(setting.text).places[ORDERS].seen) == 5
+
+
+def test_rows_without_a_time_move_no_mark_over_those_that_are_left_out(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(find, "OPEN_AT_MOST", 2)
+    setting.look()
+    mark = PollCursor.from_text(setting.text).places[ORDERS].marks["job"]
+    for _ in range(4):
+        setting.synced()
+    setting.sandbox.advance(2_000)
+    own = find.list_own  # type: ignore[attr-defined]
+
+    def without_times(*given: Any, **options: Any) -> Any:
+        listing = own(*given, **options)
+        bare = [SimpleNamespace(id=row.id, status=row.status, phase=row.phase, created_at=None) for row in listing.rows]
+        return lists.Listing(listing.up_to, bare)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(find, "list_own", without_times)
+    setting.look()
+    assert PollCursor.from_text(setting.text).places[ORDERS].marks["job"] == mark
