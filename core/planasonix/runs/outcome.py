@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from planasonix.errors import PlanasonixError, WaitTimeoutError
-from planasonix.runs.backfill_jobs import bad_jobs as find_bad_jobs
-from planasonix.runs.backfill_jobs import not_whole, sentence_on
+from planasonix.runs.backfill_jobs import bad_ones, not_whole, read_silent_jobs, sentence_on
 from planasonix.runs.effects import Get, Results, RunView, Sleep, Steps
 from planasonix.runs.handle import RunHandle
 from planasonix.runs.identity import is_another, not_found
@@ -24,8 +23,6 @@ _RESULTS_OF_AT_MOST = 500
 _UNREAD_BORNE = 3
 _READS_AT_MOST = 15
 _PAUSE_SECONDS = 2.0
-
-
 _ONLY_OF_RUNS = ("pipeline_id", "nodes", "rows_read")
 _NOT_OF_RUNS = ("connection_id",)
 
@@ -139,9 +136,14 @@ def fetch_outcome(
             unread.append(job_id)
         else:
             parts[job_id] = results
-    bad = {}
-    if handle.kind == "backfill" and run.phase == "succeeded":
-        bad = yield from find_bad_jobs(job_ids, parts)
+    bad, incomplete = {}, {}
+    if handle.kind == "backfill":
+        shown: Mapping[str, Any] = parts
+        if run.phase == "succeeded":
+            shown = yield from read_silent_jobs(job_ids, parts)
+            bad = bad_ones(job_ids, shown)
+        if run.phase != "succeeded" or bad:
+            incomplete = not_whole(job_ids, parts, shown)
     outcome = build_outcome(
         handle,
         run,
@@ -151,6 +153,7 @@ def fetch_outcome(
         job_url_template=job_url_template,
         all_read=not unread,
         bad_jobs=bad,
+        incomplete=incomplete,
     )
     if not unread:
         return outcome
@@ -184,15 +187,16 @@ def build_outcome(
     job_url_template: str | None = None,
     all_read: bool = True,
     bad_jobs: Mapping[str, str] | None = None,
+    incomplete: Mapping[str, TableState] | None = None,
     nodes: tuple[NodeOutcome, ...] = (),
 ) -> Outcome:
     """The rules, without I/O.
 
     A table that the results list was loaded, unless its own status says otherwise. An expected table that they do not
     list failed if the run failed; else it had no change, or is unknown unless `all_read` results were there. A backfill
-    with `bad_jobs` (the status of each that did not succeed) failed; so did each table that only some of its jobs
-    loaded, whatever rows there are. Texts of the API are searched for anything that
-    looks like a credential. Nothing is invented beyond that.
+    with `bad_jobs` (the status of each that did not succeed) failed. `incomplete` are the states of tables that only
+    some of its jobs loaded, whatever rows there are. Texts of the API are searched for anything that looks like a
+    credential. Nothing is invented beyond that.
     """
     results = list(results)
     tables = _merged_tables(results)
@@ -211,9 +215,9 @@ def build_outcome(
     if status != "cancelled" and bad_jobs:
         status = "failed"
         message = sentence_on(bad_jobs, len(job_ids)) + (f"; {message}" if message else "")
-    if handle.kind == "backfill" and (run.phase != "succeeded" or bad_jobs):
-        for name in not_whole(results, len(job_ids)) & tables.keys():
-            tables[name] = replace(tables[name], state="failed")
+    for name, state in (incomplete or {}).items():
+        if tables[name].state != "failed":
+            tables[name] = replace(tables[name], state=state)
     target_id = shown_target(run, handle.kind) or handle.target_id
     return Outcome(
         kind=handle.kind,
