@@ -85,7 +85,7 @@ def _list_together(look: Look, kind: Kind, now: float) -> frozenset[str]:
         put_off[kind] = max(0, put_off.get(kind, 0) - 1)
         return frozenset()
     try:
-        listings = list_common(look.client, kind, near, now=now)
+        listings = list_common(look.client, kind, near, now=now, stop=lambda: look.time_is_over(_SHARE_OF_THE_TIME))
     except AuthenticationError:
         raise
     except PagingError:
@@ -108,7 +108,14 @@ def _list_alone(look: Look, connection_id: str, kind: Kind, now: float) -> bool:
     since = mark - look.overlap_seconds
     try:
         listing = list_own(
-            look.client, kind, connection_id, since, mark=mark, chunk_seconds=place.chunk_seconds, now=now
+            look.client,
+            kind,
+            connection_id,
+            since,
+            mark=mark,
+            chunk_seconds=place.chunk_seconds,
+            now=now,
+            stop=look.time_is_over,
         )
     except AuthenticationError:
         raise

@@ -98,7 +98,9 @@ def _active(look: Look, kind: Kind, runs: list[tuple[str, RunKey]]) -> frozenset
         return frozenset()
     oldest = min(look.cursor.places[connection_id].open[key].created_at for connection_id, key in runs)
     try:
-        return still_active(look.client, kind, [key[1] for _, key in runs], oldest - look.overlap_seconds)
+        return still_active(
+            look.client, kind, [key[1] for _, key in runs], oldest - look.overlap_seconds, look.time_is_over
+        )
     except PlanasonixError as error:
         look.call_failed(error, f"active {kind}s could not be listed")
         return frozenset()

@@ -187,15 +187,20 @@ def test_jobs_that_no_shorter_list_holds_are_an_error(monkeypatch: pytest.Monkey
     assert PollCursor.from_text(setting.text).places[ORDERS].chunk_seconds > 3_600  # less would not help
 
 
-@pytest.mark.parametrize("stamps", ["one row", "equal"])
-def test_backfills_that_come_oldest_first_are_read_to_the_end(stamps: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("old", "order"),
+    [(1, [0, 1]), (2, [0, 1, 2]), (3, [1, 0, 2, 3])],
+    ids=["a first page of one", "equal stamps", "no order"],
+)
+def test_backfills_that_do_not_come_newest_first_are_read_to_the_end(
+    old: int, order: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first page holds the old ones."""
     setting = Setting(busy="parallel")
     end = datetime.now(UTC).replace(microsecond=0)
-    days = 1
-    for _ in range(1 if stamps == "one row" else 2):
-        setting.client.connections.backfill(ORDERS, start_at=end - timedelta(days=days), end_at=end)
-        days += 1
-    old = days - 1
+    for days in range(old):
+        setting.client.connections.backfill(ORDERS, start_at=end - timedelta(days=days + 1), end_at=end)
+        setting.sandbox.advance(100.0 if old == 3 else 0.0)
     setting.sandbox.advance(100_000)
     setting.look()
     new = setting.client.connections.backfill(ORDERS, start_at=end - timedelta(days=9), end_at=end)
@@ -203,13 +208,12 @@ def test_backfills_that_come_oldest_first_are_read_to_the_end(stamps: str, monke
     backfills = type(setting.client.backfills)
     list_page = backfills.list_page
 
-    def ascending(self: Any, *, cursor: str | None = None, **options: Any) -> Page[Any]:
+    def in_this_order(self: Any, *, cursor: str | None = None, **options: Any) -> Page[Any]:
         rows = sorted(list_page(self, **options).rows, key=lambda row: row.created_at)
-        begin = int(cursor or 0)
-        stop = begin + old if begin == 0 else begin + 1
-        return Page(tuple(rows[begin:stop]), str(stop) if stop < len(rows) else None)
+        rows = [rows[number] for number in order]
+        return Page(tuple(rows[:old]), "2") if cursor is None else Page(tuple(rows[old:]), None)
 
-    monkeypatch.setattr(backfills, "list_page", ascending)
+    monkeypatch.setattr(backfills, "list_page", in_this_order)
     setting.look()
     assert setting.heard.ended_ids == [new.id]
 

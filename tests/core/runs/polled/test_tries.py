@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,10 +18,12 @@ from planasonix.errors import (
     ServerError,
 )
 from planasonix.runs import Interest, PollCursor
+from planasonix.runs.polled import find, lists, tell
 from planasonix.runs.polled.look import TRIES
 from tests.core.runs.polled.setting import INVENTORY, ORDERS, TICKETS, Setting
 
 ALL = (ORDERS, INVENTORY, TICKETS)
+FIELDS = ("id", "status", "phase", "connection_id", "created_at", "finished_at")
 FailingReads = Callable[[Setting, dict[str, PlanasonixError]], None]
 
 
@@ -168,4 +172,83 @@ def test_tries_are_kept_in_the_cursor(setting: Setting) -> None:
     began = setting.sandbox.clock.time()
     (one,) = PollCursor.from_text(setting.text).places[ORDERS].open.values()
     assert one.tries == 1
-    assert one.failing_since == pytest.approx(began)
+    assert one.failing_since == pytest.approx(began, abs=5)
+
+
+def test_three_reads_in_a_row_without_an_answer_end_the_look(reads_fail: FailingReads) -> None:
+    setting = Setting(busy="parallel")
+    setting.look()
+    started = [setting.synced() for _ in range(6)]
+    reads_fail(setting, {each: ServerError("odd", status_code=500) for each in started})
+    polled = setting.look()
+    assert (polled.failed, polled.left) == (3, 3)
+
+
+@pytest.mark.parametrize("shown", [{"id": "job_2"}, {"connection_id": INVENTORY}], ids=["id", "connection"])
+def test_a_read_that_shows_another_ones_run_is_not_told(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, shown: dict[str, str]
+) -> None:
+    setting.look()
+    setting.synced()
+    jobs = type(setting.client.jobs)
+    get = jobs.get
+    monkeypatch.setattr(jobs, "get", lambda self, job_id: SimpleNamespace(**(_fields(get(self, job_id)) | shown)))
+    assert setting.look().failed == 1
+    assert setting.heard.ended_ids == []
+
+
+def test_a_status_that_nobody_knows_is_read(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting.look()
+    job_id = setting.sync()
+    own = find.list_own  # type: ignore[attr-defined]
+
+    def with_an_odd_status(*given: Any, **options: Any) -> Any:
+        listing = own(*given, **options)
+        rows = [SimpleNamespace(**(_fields(row) | {"status": "resting", "phase": "running"})) for row in listing.rows]
+        return lists.Listing(listing.up_to, rows)  # type: ignore[arg-type]
+
+    setting.sandbox.advance(60)
+    monkeypatch.setattr(find, "list_own", with_an_odd_status)
+    setting.look()
+    assert setting.heard.ended_ids == [job_id]
+
+
+def test_one_that_ended_in_the_second_of_the_first_look_is_told(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stamp of its end has whole seconds, and shows it before the look."""
+    job_id = setting.sync()
+    setting.look()
+    began_at = PollCursor.from_text(setting.text).places[ORDERS].began_at
+    setting.sandbox.advance(60)
+    jobs = type(setting.client.jobs)
+    get = jobs.get
+    ended_at = {"finished_at": datetime.fromtimestamp(int(began_at), UTC)}
+    monkeypatch.setattr(jobs, "get", lambda self, job_id: SimpleNamespace(**(_fields(get(self, job_id)) | ended_at)))
+    setting.look()
+    assert setting.heard.ended_ids == [job_id]
+
+
+def test_active_runs_are_listed_from_the_overlap_before_the_oldest_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = Setting(busy="parallel")
+    setting.look()
+    for _ in range(5):
+        setting.sandbox.script(ORDERS, "succeeded", duration_seconds=7_200)
+        setting.sync()
+    setting.look()
+    setting.sandbox.advance(1_000)
+    asked: list[float] = []
+    still_active = tell.still_active  # type: ignore[attr-defined]
+
+    def noted(client: Any, kind: Any, run_ids: Any, since: float, stop: Any) -> Any:
+        asked.append(since)
+        return still_active(client, kind, run_ids, since, stop)
+
+    monkeypatch.setattr(tell, "still_active", noted)
+    setting.look()
+    oldest = min(one.created_at for one in PollCursor.from_text(setting.text).places[ORDERS].open.values())
+    assert asked == [pytest.approx(oldest - 300.0, abs=0.01)]
+
+
+def _fields(run: Any) -> dict[str, Any]:
+    return {name: getattr(run, name) for name in FIELDS}
