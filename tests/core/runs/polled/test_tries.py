@@ -237,6 +237,7 @@ def test_active_runs_are_listed_from_the_overlap_before_the_oldest_on(monkeypatc
         setting.sync()
     setting.look()
     setting.sandbox.advance(1_000)
+    setting.look()
     asked: list[float] = []
     still_active = tell.still_active  # type: ignore[attr-defined]
 
