@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from planasonix.errors import WaitTimeoutError
-from planasonix.runs.backfill_jobs import bad_jobs as find_bad_jobs
-from planasonix.runs.backfill_jobs import not_whole, sentence_on
+from planasonix.runs.backfill_jobs import bad_ones, not_whole, read_silent_jobs, sentence_on
 from planasonix.runs.effects import Get, RunView, Sleep, Steps
 from planasonix.runs.handle import RunHandle
 from planasonix.runs.identity import is_another, not_found
@@ -23,8 +22,6 @@ TableState = Literal["loaded", "no_change", "failed", "unknown"]
 _FAILED_TABLE_WORDS = frozenset({"failed", "error", "errored", "partial", "timeout", "cancelled", "canceled"})
 _READS_AT_MOST = 15
 _PAUSE_SECONDS = 2.0
-
-
 _ONLY_OF_RUNS = ("pipeline_id", "nodes", "rows_read")
 _NOT_OF_RUNS = ("connection_id",)
 
@@ -132,10 +129,15 @@ def fetch_outcome(
         return replace(outcome, warnings=(RunWarning("nodes_not_read", "the states of its nodes could not be read"),))
     job_ids = (handle.id,) if handle.kind == "job" else tuple(getattr(run, "job_ids", None) or ())
     parts, unread = yield from read_results(job_ids, deadline, read_before)
-    bad: dict[str, str] = {}
-    if handle.kind == "backfill" and run.phase == "succeeded":
-        bad, doubtful = yield from find_bad_jobs(job_ids, parts, deadline)
-        unread += [job_id for job_id in doubtful if job_id not in unread]
+    bad, incomplete = {}, {}
+    if handle.kind == "backfill":
+        shown: Mapping[str, Any] = parts
+        if run.phase == "succeeded":
+            shown, doubtful = yield from read_silent_jobs(job_ids, parts, deadline)
+            unread += [job_id for job_id in doubtful if job_id not in unread]
+            bad = bad_ones(job_ids, shown)
+        if run.phase != "succeeded" or bad:
+            incomplete = not_whole(job_ids, parts, shown)
     outcome = build_outcome(
         handle,
         run,
@@ -145,6 +147,7 @@ def fetch_outcome(
         job_url_template=job_url_template,
         all_read=not unread,
         bad_jobs=bad,
+        incomplete=incomplete,
     )
     if not unread:
         return outcome
@@ -178,15 +181,16 @@ def build_outcome(
     job_url_template: str | None = None,
     all_read: bool = True,
     bad_jobs: Mapping[str, str] | None = None,
+    incomplete: Mapping[str, TableState] | None = None,
     nodes: tuple[NodeOutcome, ...] = (),
 ) -> Outcome:
     """The rules, without I/O.
 
     A table that the results list was loaded, unless its own status says otherwise. An expected table that they do not
     list failed if the run failed; else it had no change, or is unknown unless `all_read` results were there. A backfill
-    with `bad_jobs` (the status of each that did not succeed) failed; so did each table that only some of its jobs
-    loaded, whatever rows there are. Texts of the API are searched for anything that
-    looks like a credential. Nothing is invented beyond that.
+    with `bad_jobs` (the status of each that did not succeed) failed. `incomplete` are the states of tables that only
+    some of its jobs loaded, whatever rows there are. Texts of the API are searched for anything that looks like a
+    credential. Nothing is invented beyond that.
     """
     results = list(results)
     tables = _merged_tables(results)
@@ -205,9 +209,9 @@ def build_outcome(
     if status != "cancelled" and bad_jobs:
         status = "failed"
         message = sentence_on(bad_jobs, len(job_ids)) + (f"; {message}" if message else "")
-    if handle.kind == "backfill" and (run.phase != "succeeded" or bad_jobs):
-        for name in not_whole(results, len(job_ids)) & tables.keys():
-            tables[name] = replace(tables[name], state="failed")
+    for name, state in (incomplete or {}).items():
+        if tables[name].state != "failed":
+            tables[name] = replace(tables[name], state=state)
     target_id = shown_target(run, handle.kind) or handle.target_id
     return Outcome(
         kind=handle.kind,

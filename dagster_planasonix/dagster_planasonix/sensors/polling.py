@@ -141,5 +141,7 @@ def _tick(
         lines.append(f"… and {len(listener.summary) - _SHOWN} more")
     if polled.failed or polled.left:
         lines.append(f"{polled.failed} could not be told yet, {polled.left} are left to the next tick.")
+    if polled.lists_left:
+        lines.append(f"The lists of {polled.lists_left} connections are left to the next tick.")
     story = "\n".join(lines) or "No run has ended that nobody waits for."
     return dg.SensorResult(skip_reason=story, cursor=packed(cursor.to_text()), asset_events=listener.events)

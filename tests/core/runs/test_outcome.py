@@ -12,7 +12,7 @@ import pytest
 
 from planasonix.errors import NotFoundError, RunCancelledError, RunFailedError, ServerError
 from planasonix.models import Backfill, Job, JobResults, PipelineRun, RunNodes
-from planasonix.runs import Outcome, RunHandle, effects, outcome_from_dict, raise_for_failure, report
+from planasonix.runs import Outcome, RunHandle, effects, job_results, outcome_from_dict, raise_for_failure, report
 from planasonix.runs.effects import Get, Nodes
 from planasonix.runs.outcome import build_outcome, fetch_outcome
 
@@ -278,7 +278,43 @@ def test_a_table_that_only_some_jobs_of_a_bad_backfill_loaded_is_not_loaded(stat
     answers["results", "job_3"] = None
     answers["get", "job_3"] = job("failed", id="job_3")
     outcome, _ = fetched(handle, answers)
-    assert {table.state for table in outcome.tables} == {"failed"}
+    # It is read only where the backfill itself is called a success.
+    assert {table.state for table in outcome.tables if table.name == "everywhere"} == {
+        "failed" if status == "completed" else "unknown"
+    }
+    assert {table.state for table in outcome.tables if table.name == "first_half"} == {"failed"}
+
+
+@pytest.mark.parametrize("silent", ["no results", "no status"])
+@pytest.mark.parametrize(("shown", "state"), [("succeeded", "loaded"), ("failed", "failed"), (None, "unknown")])
+def test_a_job_of_a_bad_backfill_without_results_is_what_a_read_shows(
+    silent: str, shown: str | None, state: str
+) -> None:
+    handle, backfill = ended_backfill("job_1", "job_2", "job_3")
+    tables = [{"name": "public.orders", "rows_loaded": 10}]
+    answers = {
+        ("get", "bf_1"): backfill,
+        ("results", "job_1"): JobResults.read({"job_id": "job_1", "status": "succeeded", "tables": tables}),
+        ("results", "job_2"): JobResults.read({"job_id": "job_2", "status": "failed", "tables": tables}),
+        ("results", "job_3"): None if silent == "no results" else JobResults.read({"job_id": "job_3", "tables": []}),
+        ("get", "job_3"): NotFoundError("gone", status_code=404) if shown is None else job(shown, id="job_3"),
+    }
+    outcome, _ = fetched(handle, answers)
+    assert outcome.status == "failed"
+    assert {table.name: table.state for table in outcome.tables} == {"public.orders": state}
+
+
+def test_where_too_many_jobs_of_a_bad_backfill_have_results_its_tables_are_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(job_results, "_RESULTS_OF_AT_MOST", 1)
+    handle = RunHandle("backfill", "bf_1", "conn_1", True, 0.0, 1.0, "token")
+    answers = {
+        ("get", "bf_1"): Backfill.read({"id": "bf_1", "status": "failed", "job_ids": ["job_1", "job_2"]}),
+        ("results", "job_1"): results(ORDERS),
+    }
+    outcome, _ = fetched(handle, answers)
+    assert [table.state for table in outcome.tables] == ["unknown"]
 
 
 def test_a_backfill_whose_jobs_all_succeeded_costs_no_call_more() -> None:
