@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -134,13 +134,28 @@ def _tell(
     apply: bool,
 ) -> list[AssetEvent]:
     from dagster_planasonix.closing import closing_entry
-    from dagster_planasonix.sensors.external import run_events
-    from dagster_planasonix.sensors.told import DAGSTER_RUN, TOLD_BY, Told
+    from dagster_planasonix.sensors.external import run_events, told_places
+    from dagster_planasonix.sensors.told import DAGSTER_RUN, TOLD_BY, Told, since_when
     from planasonix.runs import outcome_of
 
     entry: LedgerEntry = source.ledger_entry(finding.slot)
     handle, record, owner = entry.handle, entry.record, entry.owner
     if handle is None or record is None or handle.id != finding.run_id:
+        return []
+    selected = [dg.AssetKey.from_user_string(key) for key in owner.asset_keys] or None
+    asked: dict[str, Any] = json.loads(record.body)
+    began = since_when(handle.created_at, client.clock_offset_seconds, record)
+    told = Told(instance, handle.kind, handle.id, began)
+    if finding.kind == "settled" and told.has_all(
+        told_places(
+            watched,
+            handle.target_id,
+            window=(asked.get("start_at"), asked.get("end_at")),
+            asked_tables=asked.get("tables"),
+            selected=selected,
+        )
+    ):
+        # Most steps live to tell what they saw: nothing of the API is read for those.
         return []
     outcome = outcome_of(client, handle)
     if any(warning.code == "results_not_read" for warning in outcome.warnings):
@@ -148,11 +163,11 @@ def _tell(
     events = run_events(
         outcome,
         watched,
-        asked_tables=json.loads(record.body).get("tables"),
-        selected=[dg.AssetKey.from_user_string(key) for key in owner.asset_keys] or None,
+        asked_tables=asked.get("tables"),
+        selected=selected,
         metadata={TOLD_BY: NAME, DAGSTER_RUN: owner.run_id},
     )
-    untold = Told(instance, handle.kind, handle.id, handle.created_at).untold(events)
+    untold = told.untold(events)
     if apply:
         for event in untold:
             instance.report_runless_asset_event(event)

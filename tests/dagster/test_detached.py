@@ -173,6 +173,35 @@ def test_the_cancel_job_cancels_what_dagster_started_and_nothing_else(setting: S
     assert setting.sandbox.job(foreign)["status"] in ("queued", "running")
 
 
+def cancelled(setting: Setting, *ids: str) -> dg.ExecuteInProcessResult:
+    config = {"ops": {"planasonix_cancel_op": {"config": {"ids": list(ids)}}}}
+    job = build_planasonix_cancel_job(setting.workspace)
+    return job.execute_in_process(run_config=config, instance=setting.instance, raise_on_error=False)
+
+
+def test_a_cancel_that_the_api_refuses_fails_the_run(setting: Setting) -> None:
+    submitted(setting, assets_of(setting.workspace, execution="detached"))
+    [job] = setting.sandbox.jobs(ORDERS)
+    setting.sandbox.fault("jobs.cancel", status=403)
+    result = cancelled(setting, job["id"])
+    assert not result.success
+    assert "403" in str(result.failure_data_for_node("planasonix_cancel_op"))
+    assert setting.sandbox.job(job["id"])["status"] in ("queued", "running")
+    setting.sandbox.clear_faults()
+    assert cancelled(setting, job["id"]).success
+    assert setting.sandbox.job(job["id"])["status"] in ("cancelling", "cancelled")
+
+
+def test_the_cancel_job_leaves_what_a_run_only_waited_for_and_says_so(setting: Setting) -> None:
+    foreign = setting.running(ORDERS)
+    workspace = setting.workspace.model_copy(update={"if_running": "attach"})
+    assert dg.materialize([assets_of(workspace, execution="detached")], instance=setting.instance).success
+    result = cancelled(setting, foreign)
+    assert not result.success
+    assert "that a step of the last thirty days started" in str(result.failure_data_for_node("planasonix_cancel_op"))
+    assert setting.sandbox.counts()["cancels"] == 0
+
+
 def _tick_until_told(setting: Setting, sensor: dg.SensorDefinition) -> None:
     for _ in range(100):
         setting.tick(sensor)

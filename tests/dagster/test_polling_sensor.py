@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Iterator
@@ -11,9 +12,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from dagster_planasonix.sensors import cursor_text, external
 from dagster_planasonix.sensors import listener as listening
+from dagster_planasonix.sensors.cursor_text import packed, unpacked
 from dagster_planasonix.workspace import PlanasonixWorkspace
 from planasonix.errors import ConfigurationError, PlanasonixError
+from planasonix.runs import PollCursor
+from planasonix.runs.polled import look
+from planasonix.runs.polled.cursor import Place
 from planasonix.runs.polled.look import TRIES
 from planasonix.sandbox import DEFAULT_API_KEY
 from tests.dagster.sensing import INVENTORY, ORDERS, Setting, assets_of, setting_with
@@ -142,6 +148,7 @@ def test_an_odd_record_is_skipped_told_of_and_not_lost(setting: Setting, monkeyp
         return whole(client, handle, **options)
 
     monkeypatch.setattr(listening, "outcome_of", fails_for_one)
+    monkeypatch.setattr(look, "TRIED_SECONDS", 0.0)
     for _ in range(TRIES + 1):
         setting.tick(sensor)
     assert setting.job_ids("inventory.products") == [good]
@@ -208,6 +215,87 @@ def test_a_foreign_sync_of_partitioned_assets_is_only_observed(setting: Setting)
     assert "Which partitions" in str(seen.description)
 
 
+def test_a_backfill_too_big_for_one_tick_is_told_by_later_ones() -> None:
+    with setting_with(backfill_shard_days=1, speed=1_000) as setting:
+        sensor = setting.sensor([assets_of(setting.workspace)], seconds_per_tick=2)
+        setting.tick(sensor)
+        start = datetime(2026, 1, 5, tzinfo=UTC)
+        backfill = setting.client.connections.backfill(ORDERS, start_at=start, end_at=start + 10 * DAY)
+        _until_ended(setting, backfill.id)
+        setting.sandbox.fault("jobs.results", kind="latency", seconds=0.3, times=100)
+        cursor = setting.cursor
+        assert setting.tick(sensor) == [], "ten answers of 0.3 seconds were awaited in a tick of two seconds"
+        assert setting.cursor != cursor
+        for _ in range(TRIES - 1):
+            setting.tick(sensor)
+        [told] = setting.materializations("public.orders")
+        assert told.metadata["planasonix/backfill_id"].value == backfill.id
+        assert "planasonix/warnings" not in told.metadata
+        read = [entry for entry in setting.sandbox.journal if entry.operation == "jobs.results"]
+        assert len(read) == 10, "what one tick has read was read again"
+
+
+def test_a_tick_takes_no_more_runs_than_one_message_holds(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    sensor = setting.sensor([assets_of(setting.workspace), assets_of(setting.workspace, INVENTORY)])
+    setting.tick(sensor)
+    jobs = {"public.orders": setting.synced(ORDERS), "inventory.products": setting.synced(INVENTORY)}
+    monkeypatch.setattr(listening, "_EVENTS_OF_A_TICK", 1)
+    setting.tick(sensor)
+    assert "1 are left to the next tick" in setting.skip_message
+    assert sum(len(setting.materializations(table)) for table in jobs) == 1
+    setting.tick(sensor)
+    assert {table: setting.job_ids(table) for table in jobs} == {table: [job] for table, job in jobs.items()}
+
+
+def test_more_partitions_than_one_message_holds_are_observed(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    sensor = setting.sensor([assets_of(setting.workspace, partitions_def=DAILY)])
+    setting.tick(sensor)
+    monkeypatch.setattr(external, "EVENTS_AT_MOST", 5)  # of two assets: two partitions each
+    setting.sandbox.script(ORDERS, "succeeded", kind="backfill", duration_seconds=0.1)
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    for days in (2, 3):
+        ended = setting.client.connections.backfill(ORDERS, start_at=start, end_at=start + days * DAY)
+        _until_ended(setting, ended.id)
+        setting.tick(sensor)
+    assert [one.partition for one in setting.materializations("public.customers")] == ["2026-01-05", "2026-01-06"]
+    [seen] = setting.observations("public.customers")
+    assert "3 partitions lie within this window" in str(seen.description)
+
+
+def test_an_api_whose_clock_is_hours_ahead_is_told_once() -> None:
+    with setting_with() as setting:
+        setting.sandbox.advance(6 * 3_600)
+        sensor = setting.sensor([assets_of(setting.workspace)])
+        setting.tick(sensor)
+        job_id = setting.synced()
+        setting.tick(sensor, dies="late")
+        setting.tick(sensor)
+        assert setting.job_ids("public.orders") == [job_id]
+
+
+def test_the_cursor_of_many_connections_is_packed_and_read_again() -> None:
+    places = {f"conn_{hashlib.sha256(bytes([i % 256, i // 256])).hexdigest()[:26]}": i for i in range(500)}
+    whole = PollCursor({name: Place(1.7e9 + i, {"job": 1.7e9 + i, "backfill": 1.7e9}) for name, i in places.items()})
+    text = packed(whole.to_text())
+    assert len(text) < 32_000 < 64_000 < len(whole.to_text())
+    assert unpacked(text) == whole.to_text()
+    assert packed(PollCursor().to_text()) == PollCursor().to_text()
+    with pytest.raises(ConfigurationError, match="Reset the sensor's cursor"):
+        unpacked(text[:-20])
+
+
+def test_a_packed_cursor_is_what_the_sensor_stores_and_reads(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cursor_text, "_SHORT", 10)
+    sensor = setting.sensor([assets_of(setting.workspace)])
+    setting.tick(sensor)
+    assert setting.cursor is not None
+    assert setting.cursor.startswith("zlib:")
+    job_id = setting.synced()
+    setting.tick(sensor)
+    setting.tick(sensor)
+    assert setting.job_ids("public.orders") == [job_id]
+
+
 def test_downstream_is_triggered(setting: Setting) -> None:
     assets = assets_of(setting.workspace)
 
@@ -263,6 +351,14 @@ class _Only:
 
     def __init__(self, workspace: PlanasonixWorkspace) -> None:
         self.workspace = workspace
+
+
+def _until_ended(setting: Setting, backfill_id: str) -> None:
+    for _ in range(300):
+        if setting.client.backfills.get(backfill_id).phase == "succeeded":
+            return
+        time.sleep(0.1)
+    raise AssertionError("the backfill goes on")
 
 
 def _tick_until(setting: Setting, sensor: dg.SensorDefinition, table: str, number: int) -> None:

@@ -19,6 +19,9 @@ from planasonix.errors import ConfigurationError
 from planasonix.runs import SyncRequest
 from planasonix.sandbox import DEFAULT_API_KEY
 from tests.dagster.sensing import INVENTORY, ORDERS, Setting, assets_of, setting_with
+from tests.dagster.steps import days, shop
+
+DAILY = dg.DailyPartitionsDefinition("2026-01-01")
 
 
 @pytest.fixture
@@ -98,6 +101,25 @@ def test_what_was_told_in_part_is_completed(setting: Setting) -> None:
     assert reconciled(setting).counts["materializations"] == 1
     assert setting.job_ids("public.orders") == [job_id]
     assert setting.job_ids("public.customers") == [job_id]
+
+
+def test_stages_that_their_step_has_told_cost_no_call_and_are_not_told_again() -> None:
+    with setting_with(speed=500) as setting:
+        # The API's clock: what is asked for by our own must not be looked for in the future.
+        setting.sandbox.advance(6 * 3_600)
+        bad = {"outcome": "failed", "loaded_tables": []}
+        setting.sandbox.script(ORDERS, sequence=[{"outcome": "succeeded"}, {"outcome": "succeeded"}, bad])
+        workspace = setting.workspace
+        partitioned = shop(workspace, "public.orders", partitions_def=DAILY)
+        result = dg.materialize(
+            [partitioned], instance=setting.instance, tags=days("2026-01-02", "2026-01-04"), raise_on_error=False
+        )
+        assert not result.success
+        before = len(setting.sandbox.journal)
+        assert reconciled(setting, assets=[partitioned]).events == []
+        read = [entry.operation for entry in list(setting.sandbox.journal)[before:]]
+        assert "jobs.results" not in read
+        assert len(setting.materializations("orders")) == 2
 
 
 def test_an_unseen_bad_end_is_a_failed_check(setting: Setting) -> None:

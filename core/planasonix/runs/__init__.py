@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from planasonix.runs.partition_keys import window_of_key
     from planasonix.runs.pipeline_names import apipeline_id_of, pipeline_id_of
     from planasonix.runs.polled.cursor import PollCursor
-    from planasonix.runs.polled.listener import Interest, Listener
+    from planasonix.runs.polled.listener import Interest, Listener, NoRoomError
     from planasonix.runs.polled.look import Polled
     from planasonix.runs.polled.poll import poll_runs
     from planasonix.runs.provenance import Provenance
@@ -77,6 +77,7 @@ __all__ = [
     "Listener",
     "MemoryBook",
     "MemoryLedger",
+    "NoRoomError",
     "NodeOutcome",
     "Outcome",
     "PipelineRunRequest",
@@ -232,6 +233,7 @@ __getattr__ = lazy_names(
         "polled.listener": (
             "Interest",
             "Listener",
+            "NoRoomError",
         ),
         "polled.look": ("Polled",),
         "polled.poll": ("poll_runs",),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from planasonix.runs.cancel import cancel
 from planasonix.runs.decide import Policy
 from planasonix.runs.drivers import Log, aperform
+from planasonix.runs.effects import RunView
 from planasonix.runs.handle import RunHandle
 from planasonix.runs.ledger import Ledger
 from planasonix.runs.outcome import Outcome, fetch_outcome
@@ -66,11 +67,23 @@ async def await_run(
 
 
 async def aoutcome_of(
-    client: AsyncPlanasonix, handle: RunHandle, *, expected_tables: Iterable[str] = (), ended: RunView | None = None
+    client: AsyncPlanasonix,
+    handle: RunHandle,
+    *,
+    expected_tables: Iterable[str] = (),
+    ended: RunView | None = None,
+    seconds: float | None = None,
+    read_before: MutableMapping[str, Any] | None = None,
 ) -> Outcome:
     """As `outcome_of`."""
-    template = client.config.job_url_template
-    steps = fetch_outcome(handle, expected_tables=expected_tables, job_url_template=template, ended=ended)
+    steps = fetch_outcome(
+        handle,
+        expected_tables=expected_tables,
+        job_url_template=client.config.job_url_template,
+        ended=ended,
+        seconds=seconds,
+        read_before=read_before,
+    )
     return await aperform(client, steps)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from planasonix.errors import PlanasonixError, WaitTimeoutError
 from planasonix.runs.decide import Policy
@@ -79,11 +79,26 @@ def wait_while_busy(client: Planasonix, started: Started, *, since: float, until
 
 
 def outcome_of(
-    client: Planasonix, handle: RunHandle, *, expected_tables: Iterable[str] = (), ended: RunView | None = None
+    client: Planasonix,
+    handle: RunHandle,
+    *,
+    expected_tables: Iterable[str] = (),
+    ended: RunView | None = None,
+    seconds: float | None = None,
+    read_before: MutableMapping[str, Any] | None = None,
 ) -> Outcome:
-    """Read what became of an ended run. `ended`: the run as a GET has just shown it, which saves reading it again."""
-    template = client.config.job_url_template
-    steps = fetch_outcome(handle, expected_tables=expected_tables, job_url_template=template, ended=ended)
+    """Read what became of an ended run. `ended`: the run as a GET has just shown it, which saves reading it again.
+
+    `seconds`: a limit on reading the results, and `read_before`: those that are there already; see `fetch_outcome`.
+    """
+    steps = fetch_outcome(
+        handle,
+        expected_tables=expected_tables,
+        job_url_template=client.config.job_url_template,
+        ended=ended,
+        seconds=seconds,
+        read_before=read_before,
+    )
     return perform(client, steps)
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from planasonix.errors import PlanasonixError, WaitTimeoutError
-from planasonix.runs.backfill_jobs import bad_jobs as find_bad_jobs
-from planasonix.runs.backfill_jobs import not_whole, sentence_on
-from planasonix.runs.effects import Get, Results, RunView, Sleep, Steps
+from planasonix.errors import WaitTimeoutError
+from planasonix.runs.backfill_jobs import bad_ones, not_whole, read_silent_jobs, sentence_on
+from planasonix.runs.effects import Get, RunView, Sleep, Steps
 from planasonix.runs.handle import RunHandle
 from planasonix.runs.identity import is_another, not_found
+from planasonix.runs.job_results import Deadline, read_results
 from planasonix.runs.nodes import NodeOutcome, read_nodes
 from planasonix.runs.shown import duration_seconds, moment, plus, text
 from planasonix.runs.target import shown_target
@@ -19,13 +20,8 @@ from planasonix.watch.protocols import ENDED_PHASES
 
 TableState = Literal["loaded", "no_change", "failed", "unknown"]
 _FAILED_TABLE_WORDS = frozenset({"failed", "error", "errored", "partial", "timeout", "cancelled", "canceled"})
-_RESULTS_OF_AT_MOST = 500
-"""Jobs of one backfill whose results are read: a bound on calls, stated in the report when it is met."""
-_UNREAD_BORNE = 3
 _READS_AT_MOST = 15
 _PAUSE_SECONDS = 2.0
-
-
 _ONLY_OF_RUNS = ("pipeline_id", "nodes", "rows_read")
 _NOT_OF_RUNS = ("connection_id",)
 
@@ -110,12 +106,20 @@ def fetch_outcome(
     expected_tables: Iterable[str] = (),
     job_url_template: str | None = None,
     ended: RunView | None = None,
+    seconds: float | None = None,
+    read_before: MutableMapping[str, Any] | None = None,
+    now: Callable[[], float] = time.monotonic,
 ) -> Steps[Outcome]:
     """Read the ended run and its results, and put them into one object. `ended`: the run as a GET has just shown it.
+
+    `seconds`: no second job is asked for its results or its end after so long, by the clock `now`; what is missing
+    then is told as a warning, `results_not_read`. `read_before`: results by job id that an earlier call has read. They
+    are not read again, and what is read now is added: so calls with a time limit go on where the last one stopped.
 
     Raises what reading the run raises (`NotFoundError` also where its id is another connection's or pipeline's now),
     and `WaitTimeoutError` when the API goes on showing it as not ended.
     """
+    deadline = Deadline(seconds, now)
     run = (yield from _read_ended(handle)) if ended is None else ended
     if handle.kind == "run":
         nodes = yield from read_nodes(handle.id)
@@ -124,24 +128,16 @@ def fetch_outcome(
             return outcome
         return replace(outcome, warnings=(RunWarning("nodes_not_read", "the states of its nodes could not be read"),))
     job_ids = (handle.id,) if handle.kind == "job" else tuple(getattr(run, "job_ids", None) or ())
-    parts: dict[str, Any] = {}
-    unread: list[str] = []
-    for job_id in job_ids:
-        if len(unread) > _UNREAD_BORNE or len(parts) >= _RESULTS_OF_AT_MOST:
-            unread.append(job_id)
-            continue
-        try:
-            results = yield Results(job_id)
-        except PlanasonixError:
-            # The run itself told how it ended; what it loaded is worth a warning, not another ending.
-            results = None
-        if results is None:
-            unread.append(job_id)
-        else:
-            parts[job_id] = results
-    bad = {}
-    if handle.kind == "backfill" and run.phase == "succeeded":
-        bad = yield from find_bad_jobs(job_ids, parts)
+    parts, unread = yield from read_results(job_ids, deadline, read_before)
+    bad, incomplete = {}, {}
+    if handle.kind == "backfill":
+        shown: Mapping[str, Any] = parts
+        if run.phase == "succeeded":
+            shown, doubtful = yield from read_silent_jobs(job_ids, parts, deadline)
+            unread += [job_id for job_id in doubtful if job_id not in unread]
+            bad = bad_ones(job_ids, shown)
+        if run.phase != "succeeded" or bad:
+            incomplete = not_whole(job_ids, parts, shown)
     outcome = build_outcome(
         handle,
         run,
@@ -151,6 +147,7 @@ def fetch_outcome(
         job_url_template=job_url_template,
         all_read=not unread,
         bad_jobs=bad,
+        incomplete=incomplete,
     )
     if not unread:
         return outcome
@@ -184,15 +181,16 @@ def build_outcome(
     job_url_template: str | None = None,
     all_read: bool = True,
     bad_jobs: Mapping[str, str] | None = None,
+    incomplete: Mapping[str, TableState] | None = None,
     nodes: tuple[NodeOutcome, ...] = (),
 ) -> Outcome:
     """The rules, without I/O.
 
     A table that the results list was loaded, unless its own status says otherwise. An expected table that they do not
     list failed if the run failed; else it had no change, or is unknown unless `all_read` results were there. A backfill
-    with `bad_jobs` (the status of each that did not succeed) failed; so did each table that only some of its jobs
-    loaded, whatever rows there are. Texts of the API are searched for anything that
-    looks like a credential. Nothing is invented beyond that.
+    with `bad_jobs` (the status of each that did not succeed) failed. `incomplete` are the states of tables that only
+    some of its jobs loaded, whatever rows there are. Texts of the API are searched for anything that looks like a
+    credential. Nothing is invented beyond that.
     """
     results = list(results)
     tables = _merged_tables(results)
@@ -211,9 +209,9 @@ def build_outcome(
     if status != "cancelled" and bad_jobs:
         status = "failed"
         message = sentence_on(bad_jobs, len(job_ids)) + (f"; {message}" if message else "")
-    if handle.kind == "backfill" and (run.phase != "succeeded" or bad_jobs):
-        for name in not_whole(results, len(job_ids)) & tables.keys():
-            tables[name] = replace(tables[name], state="failed")
+    for name, state in (incomplete or {}).items():
+        if tables[name].state != "failed":
+            tables[name] = replace(tables[name], state=state)
     target_id = shown_target(run, handle.kind) or handle.target_id
     return Outcome(
         kind=handle.kind,

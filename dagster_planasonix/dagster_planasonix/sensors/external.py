@@ -8,6 +8,8 @@ with them, of a backfill    a materialization for each partition that lies withi
 that ended well             the window is exactly one partition, since the API tells none of a part of a window
 with them, otherwise        an observation: which partitions it is about, nobody told. Never a materialization without
                             a partition: a backfill of Dagster's that sees one fails
+with them, more than can    the same observation: in a run, each of its partitions is told
+go through one message
 not among the tables that   nothing
 a backfill names
 ==========================  ===========================================================================================
@@ -32,11 +34,15 @@ if TYPE_CHECKING:
     from planasonix.runs import Outcome
 
 PARTITIONS_AT_MOST = 1_000
-"""Of one asset and run: the events of a tick go through one message."""
+"""Of one asset and run."""
+EVENTS_AT_MOST = 5_000
+"""Of all partitioned assets and one run: the events of a tick go through one message, which Dagster limits to 100 MB,
+and each may have some kilobytes.
+"""
 
 _NO_WINDOW = "Which partitions this run loaded is not known: {} has no window."
 _NO_PARTITION = "No partition lies within this window as a whole."
-_TOO_MANY = "{} partitions lie within this window, more than a sensor reports: materialize them in a run."
+_TOO_MANY = "{} partitions lie within this window, more than are told of one run here: materialize them in a run."
 
 
 def run_events(
@@ -55,6 +61,7 @@ def run_events(
     """
     tables = watched.of_connection(outcome.connection_id or "")
     keys = _chosen(tables, asked_tables, selected)
+    at_most = _share(watched, keys)
     events: list[AssetEvent] = []
     for result in table_results(outcome, tables, keys):
         partitions_def = watched.partitions.get(result.asset.asset_key)
@@ -63,7 +70,7 @@ def run_events(
                 event_of(result, data_version_from_checksum=data_version_from_checksum, metadata=metadata)
             ]
         else:
-            told = _partitioned(result, partitions_def, metadata or {}, data_version_from_checksum)
+            told = _partitioned(result, partitions_def, metadata or {}, data_version_from_checksum, at_most)
         events += [*told, *evaluations_of([result], watched.checks)]
     return events
 
@@ -80,15 +87,50 @@ def _chosen(
     return keys & asked
 
 
+def told_places(
+    watched: Watched,
+    connection_id: str,
+    *,
+    window: tuple[str | None, str | None],
+    asked_tables: Collection[str] | None = None,
+    selected: Collection[dg.AssetKey] | None = None,
+) -> dict[dg.AssetKey, list[str | None]]:
+    """Of which partitions (None: an asset as a whole) `run_events` tells for a run that was asked for so."""
+    keys = _chosen(watched.of_connection(connection_id), asked_tables, selected)
+    places: dict[dg.AssetKey, list[str | None]] = {}
+    for key in keys:
+        partitions_def = watched.partitions.get(key)
+        covered = {} if partitions_def is None else _covered(partitions_def, *window)
+        places[key] = list(covered) if 0 < len(covered) <= _share(watched, keys) else [None]
+    return places
+
+
+def _covered(
+    partitions_def: dg.PartitionsDefinition, start_at: str | None, end_at: str | None
+) -> dict[str, tuple[datetime, datetime]]:
+    if start_at is None or end_at is None:
+        return {}
+    return covered_partitions(partitions_def, datetime.fromisoformat(start_at), datetime.fromisoformat(end_at))
+
+
+def _share(watched: Watched, keys: Collection[dg.AssetKey]) -> int:
+    """How many partitions of each of these assets are told of."""
+    return min(PARTITIONS_AT_MOST, EVENTS_AT_MOST // max(1, sum(key in watched.partitions for key in keys)))
+
+
 def _partitioned(
-    result: TableResult, partitions_def: dg.PartitionsDefinition, metadata: Mapping[str, Any], versions: bool
+    result: TableResult,
+    partitions_def: dg.PartitionsDefinition,
+    metadata: Mapping[str, Any],
+    versions: bool,
+    at_most: int,
 ) -> list[AssetEvent]:
     outcome = result.outcome
     if outcome.window_start is None or outcome.window_end is None:
         return [_observed(result, metadata, _NO_WINDOW.format(f"{outcome.kind} {outcome.id}"))]
     window = datetime.fromisoformat(outcome.window_start), datetime.fromisoformat(outcome.window_end)
-    covered = covered_partitions(partitions_def, *window)
-    if not covered or len(covered) > PARTITIONS_AT_MOST:
+    covered = _covered(partitions_def, outcome.window_start, outcome.window_end)
+    if not covered or len(covered) > at_most:
         why = _TOO_MANY.format(len(covered)) if covered else _NO_PARTITION
         return [_observed(result, metadata, why)]
     if list(covered.values()) == [window]:

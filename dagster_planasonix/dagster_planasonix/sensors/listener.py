@@ -13,10 +13,10 @@ from dagster_planasonix.events import AssetEvent
 from dagster_planasonix.ledger import LedgerEntry
 from dagster_planasonix.sensors.external import run_events
 from dagster_planasonix.sensors.owners import Owned, Owners
-from dagster_planasonix.sensors.told import DAGSTER_RUN, TOLD_BY, Told
+from dagster_planasonix.sensors.told import DAGSTER_RUN, TOLD_BY, Told, since_when
 from dagster_planasonix.sensors.watched import Watched
 from planasonix.errors import PlanasonixError
-from planasonix.runs import Interest, Outcome, RunHandle, give_up, headline, outcome_of
+from planasonix.runs import Interest, NoRoomError, Outcome, RunHandle, give_up, headline, outcome_of
 from planasonix.watch import Kind
 
 if TYPE_CHECKING:
@@ -25,20 +25,29 @@ if TYPE_CHECKING:
 
 AT_DEADLINE = "planasonix/cancelled_at_deadline"
 _CANCEL_SECONDS = 5.0
+_EVENTS_OF_A_TICK = 5_000
+"""With so many the tick takes no further run: they go through one message, see `external.EVENTS_AT_MOST`."""
+_RUNS_REMEMBERED = 20
+
+Read = dict[str, dict[str, Any]]
+"""Results that ticks have read, by the id of the run and of its job."""
 
 
 class ResultsNotReadError(PlanasonixError):
     """How the run ended is known, and not what it loaded. Later ticks read its results again."""
 
     def __init__(self, outcome: Outcome) -> None:
-        super().__init__(f"the results of {outcome.kind} {outcome.id} could not be read")
+        missing = [warning.message for warning in outcome.warnings if warning.code == "results_not_read"]
+        super().__init__(f"not all of {outcome.kind} {outcome.id} could be read: {'; '.join(missing)}")
         self.seen = outcome
 
 
 class TickListener:
     """Collects `events` for the tick's result. `summary` has a line for each end that was told.
 
-    `cancel_at_deadline`: whether a detached run that goes on past its deadline is cancelled.
+    `cancel_at_deadline`: whether a detached run that goes on past its deadline is cancelled. `seconds`: how long from
+    now results of jobs are read. `read` keeps those of a run for whose jobs one tick is too short: the same object
+    given to the next tick lets it go on there.
     """
 
     def __init__(
@@ -50,8 +59,12 @@ class TickListener:
         sensor_name: str,
         cancel_at_deadline: bool = True,
         data_version_from_checksum: bool = False,
+        seconds: float | None = None,
+        read: Read | None = None,
         log: Callable[[str, str], None],
     ) -> None:
+        self._until = None if seconds is None else time.monotonic() + seconds
+        self._read: Read = {} if read is None else read
         self.events: list[AssetEvent] = []
         self.summary: list[str] = []
         self._client = client
@@ -73,14 +86,24 @@ class TickListener:
         return Interest(sure=owned.whose == "other")
 
     def ended(self, connection_id: str, kind: Kind, run: RunView) -> None:
+        if len(self.events) >= _EVENTS_OF_A_TICK:
+            raise NoRoomError
         owned = self._whose(connection_id, kind, run)
         entry = owned.entry if owned.whose == "detached" else None
         handle = None if entry is None else entry.handle
-        outcome = outcome_of(self._client, handle or _handle(connection_id, kind, run), ended=run)
+        outcome = outcome_of(
+            self._client,
+            handle or _handle(connection_id, kind, run),
+            ended=run,
+            seconds=None if self._until is None else self._until - time.monotonic(),
+            read_before=self._read_of(run.id),
+        )
         if any(warning.code == "results_not_read" for warning in outcome.warnings):
             raise ResultsNotReadError(outcome)
+        self._read.pop(run.id, None)
         events = self._events(outcome, entry, getattr(run, "tables", None))
-        told = Told(self._instance, kind, run.id, _created_at(run))
+        began = since_when(_created_at(run), self._client.clock_offset_seconds, None if entry is None else entry.record)
+        told = Told(self._instance, kind, run.id, began)
         # Of a run that the ledger names, a step or reconcile may have told before.
         self._tell(outcome, told.untold(events, one_writer=owned.entry is None))
         if entry is not None:
@@ -100,6 +123,7 @@ class TickListener:
 
     def given_up(self, connection_id: str, kind: Kind, run_id: str, why: Exception) -> None:
         """Nothing may get lost without a word: what is known is told, or that nothing is."""
+        self._read.pop(run_id, None)
         if isinstance(why, ResultsNotReadError):
             self._tell(why.seen, self._events(why.seen, None, None))
             return
@@ -126,6 +150,11 @@ class TickListener:
             metadata=metadata,
             data_version_from_checksum=self._versions,
         )
+
+    def _read_of(self, run_id: str) -> dict[str, Any]:
+        while len(self._read) >= _RUNS_REMEMBERED and run_id not in self._read:
+            del self._read[next(iter(self._read))]
+        return self._read.setdefault(run_id, {})
 
     def _tell(self, outcome: Outcome, events: list[AssetEvent]) -> None:
         self.events += events

@@ -11,6 +11,7 @@ from dagster_planasonix.sensors.watched import Watched, WatchedAssets, watched_o
 from planasonix.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from dagster_planasonix.sensors.listener import Read
     from dagster_planasonix.workspace import PlanasonixWorkspace
 
 _SHOWN = 10
@@ -49,6 +50,9 @@ def build_planasonix_polling_sensor(
     :param first_look_back_seconds: how old a run may be that goes on at the first tick, and is told when it ends.
     :param data_version_from_checksum: a table's checksum becomes its data version.
 
+    A backfill of so many jobs that one tick cannot read all their results is told a few ticks later, in the end with
+    what is known then. Of one with so many partitions that their events fit into no message, each asset is observed.
+
     Raises `ConfigurationError` for bad arguments. A tick fails where the API answers nothing, and its cursor stays.
     Calls of a tick: one to three list pages for all connections, and two for each run that has ended.
 
@@ -66,6 +70,7 @@ def build_planasonix_polling_sensor(
             raise ConfigurationError(f"{field} must be a positive number of seconds, got {value!r}.", field=field)
     watched = watched_of(assets)
     sensor_name = unique_name(name)
+    read: Read = {}
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         return _tick(
@@ -77,6 +82,7 @@ def build_planasonix_polling_sensor(
             overlap_seconds,
             first_look_back_seconds,
             data_version_from_checksum,
+            read,
         )
 
     return dg.SensorDefinition(
@@ -98,14 +104,16 @@ def _tick(
     overlap_seconds: float,
     first_look_back_seconds: float,
     data_version_from_checksum: bool,
+    read: Read,
 ) -> dg.SensorResult:
+    from dagster_planasonix.sensors.cursor_text import packed, unpacked
     from dagster_planasonix.sensors.listener import TickListener
     from planasonix.runs import PollCursor, poll_runs
 
     def log(level: str, text: str) -> None:
         getattr(context.log, level)(text)
 
-    cursor = PollCursor.from_text(context.cursor)
+    cursor = PollCursor.from_text(unpacked(context.cursor))
     client = workspace.get_client().with_options(max_tries=2, deadline_seconds=15.0)
     listener = TickListener(
         client,
@@ -114,6 +122,8 @@ def _tick(
         sensor_name=sensor_name,
         cancel_at_deadline=workspace.cancel_on_termination,
         data_version_from_checksum=data_version_from_checksum,
+        seconds=seconds,
+        read=read,
         log=log,
     )
     polled = poll_runs(
@@ -131,5 +141,7 @@ def _tick(
         lines.append(f"… and {len(listener.summary) - _SHOWN} more")
     if polled.failed or polled.left:
         lines.append(f"{polled.failed} could not be told yet, {polled.left} are left to the next tick.")
+    if polled.lists_left:
+        lines.append(f"The lists of {polled.lists_left} connections are left to the next tick.")
     story = "\n".join(lines) or "No run has ended that nobody waits for."
-    return dg.SensorResult(skip_reason=story, cursor=cursor.to_text(), asset_events=listener.events)
+    return dg.SensorResult(skip_reason=story, cursor=packed(cursor.to_text()), asset_events=listener.events)

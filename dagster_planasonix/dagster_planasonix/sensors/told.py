@@ -7,11 +7,16 @@ knows what steps and reconcile have told.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from dagster_planasonix.events import AssetEvent
+
+if TYPE_CHECKING:
+    from planasonix.runs import Record
 
 TOLD_BY = "planasonix/told_by"
 DAGSTER_RUN = "planasonix/dagster_run_id"
@@ -22,8 +27,25 @@ _EVENTS_AT_MOST = 1_000
 """Of one asset since the run was created."""
 
 
+def since_when(created_at: float, clock_offset_seconds: float | None, record: Record | None = None) -> float:
+    """When a run began by our own clock, in seconds since the epoch, or a moment before that.
+
+    `created_at` is the API's stamp, `clock_offset_seconds` how far its clock is ahead of ours as far as that is known.
+    The ledger's `record` tells of a run that we asked for, and when we saw another one at the latest.
+    """
+    if record is not None and record.owned and record.sent_at is not None:
+        return record.sent_at
+    seen_at = time.time() if record is None or record.named_at is None else record.named_at
+    # A stamp in the future is one of a clock that nobody told us of.
+    return min(created_at - (clock_offset_seconds or 0.0), seen_at)
+
+
 class Told:
-    """What the event log has of one run. `created_at` is the run's, in seconds since the epoch."""
+    """What the event log has of one run.
+
+    `created_at`: when the run was asked for or created, in seconds since the epoch by our own clock. The API's may be
+    hours ahead, and would leave out what is there; see `since_when`.
+    """
 
     def __init__(self, instance: dg.DagsterInstance, kind: str, run_id: str, created_at: float) -> None:
         self._instance = instance
@@ -51,6 +73,10 @@ class Told:
             for event in events
             if (event.asset_key in keys if isinstance(event, dg.AssetCheckEvaluation) else id(event) in left)
         ]
+
+    def has_all(self, places: Mapping[dg.AssetKey, Collection[str | None]]) -> bool:
+        """Whether the log has an event of this run for each of these partitions (None: the asset as a whole)."""
+        return all(self._partitions(key).issuperset(partitions) for key, partitions in places.items())
 
     def _partitions(self, key: dg.AssetKey) -> frozenset[str | None]:
         """The partitions (None: as a whole) that an event of the asset names together with this run."""

@@ -12,7 +12,7 @@ import pytest
 
 from planasonix.errors import NotFoundError, RunCancelledError, RunFailedError, ServerError
 from planasonix.models import Backfill, Job, JobResults, PipelineRun, RunNodes
-from planasonix.runs import Outcome, RunHandle, effects, outcome_from_dict, raise_for_failure, report
+from planasonix.runs import Outcome, RunHandle, effects, job_results, outcome_from_dict, raise_for_failure, report
 from planasonix.runs.effects import Get, Nodes
 from planasonix.runs.outcome import build_outcome, fetch_outcome
 
@@ -189,9 +189,9 @@ def ended_backfill(*job_ids: str) -> tuple[RunHandle, Backfill]:
     return handle, Backfill.read({"id": "bf_1", "status": "completed", "job_ids": list(job_ids)})
 
 
-def fetched(handle: RunHandle, answers: dict[tuple[str, str], Any]) -> tuple[Any, list[str]]:
+def fetched(handle: RunHandle, answers: dict[tuple[str, str], Any], **options: Any) -> tuple[Any, list[str]]:
     """The outcome with these answers to what is read, None for a 404; and the jobs that were read."""
-    steps, answer, read = fetch_outcome(handle), None, []
+    steps, answer, read = fetch_outcome(handle, **options), None, []
     try:
         effect: Any = next(steps)
         while True:
@@ -202,6 +202,40 @@ def fetched(handle: RunHandle, answers: dict[tuple[str, str], Any]) -> tuple[Any
             effect = steps.throw(answer) if isinstance(answer, Exception) else steps.send(answer)
     except StopIteration as end:
         return end.value, read
+
+
+def test_past_its_time_a_call_reads_no_more_and_the_next_one_goes_on() -> None:
+    handle, backfill = ended_backfill("job_1", "job_2", "job_3")
+    answers: dict[tuple[str, str], Any] = {("results", f"job_{n}"): results(ORDERS) for n in (1, 2, 3)}
+    known: dict[str, Any] = {}
+    clock = iter([0.0, 4.0, 8.0, 12.0, 16.0, 20.0])
+    late, read = fetched(handle, answers, ended=backfill, seconds=5, read_before=known, now=lambda: next(clock))
+    assert [warning.code for warning in late.warnings] == ["results_not_read"]
+    assert "1 of 3 jobs: job_3" in late.warnings[0].message
+    assert (list(known), read) == (["job_1", "job_2"], []), "past its time it still asked"
+    for known_one in ("job_1", "job_2"):
+        del answers["results", known_one]
+    whole, _ = fetched(handle, answers, ended=backfill, seconds=10, read_before=known, now=lambda: 0.0)
+    assert whole.warnings == ()
+    assert whole.tables[0].rows_loaded == 3 * 44802
+
+
+def test_a_call_that_is_always_late_reads_one_job_more_each_time() -> None:
+    handle, backfill = ended_backfill("job_1", "job_2")
+    answers: dict[tuple[str, str], Any] = {("results", f"job_{n}"): results(ORDERS) for n in (1, 2)}
+    known: dict[str, Any] = {}
+    late, whole = (fetched(handle, answers, ended=backfill, seconds=-1, read_before=known)[0] for _ in range(2))
+    assert ([each.code for each in late.warnings], whole.warnings) == (["results_not_read"], ())
+
+
+def test_jobs_whose_end_there_is_no_time_to_read_leave_the_outcome_in_doubt() -> None:
+    handle, backfill = ended_backfill("job_1", "job_2")
+    silent = JobResults.read({"job_id": "job_1", "tables": [ORDERS]})
+    answers = {("results", "job_1"): silent, ("results", "job_2"): silent}
+    clock = iter([0.0, 1.0, 11.0, 12.0])
+    outcome, read = fetched(handle, answers, ended=backfill, seconds=10, now=lambda: next(clock))
+    assert read == []
+    assert [warning.code for warning in outcome.warnings] == ["results_not_read"]
 
 
 @pytest.mark.parametrize("told_by", ["results", "job"])
@@ -244,7 +278,43 @@ def test_a_table_that_only_some_jobs_of_a_bad_backfill_loaded_is_not_loaded(stat
     answers["results", "job_3"] = None
     answers["get", "job_3"] = job("failed", id="job_3")
     outcome, _ = fetched(handle, answers)
-    assert {table.state for table in outcome.tables} == {"failed"}
+    # It is read only where the backfill itself is called a success.
+    assert {table.state for table in outcome.tables if table.name == "everywhere"} == {
+        "failed" if status == "completed" else "unknown"
+    }
+    assert {table.state for table in outcome.tables if table.name == "first_half"} == {"failed"}
+
+
+@pytest.mark.parametrize("silent", ["no results", "no status"])
+@pytest.mark.parametrize(("shown", "state"), [("succeeded", "loaded"), ("failed", "failed"), (None, "unknown")])
+def test_a_job_of_a_bad_backfill_without_results_is_what_a_read_shows(
+    silent: str, shown: str | None, state: str
+) -> None:
+    handle, backfill = ended_backfill("job_1", "job_2", "job_3")
+    tables = [{"name": "public.orders", "rows_loaded": 10}]
+    answers = {
+        ("get", "bf_1"): backfill,
+        ("results", "job_1"): JobResults.read({"job_id": "job_1", "status": "succeeded", "tables": tables}),
+        ("results", "job_2"): JobResults.read({"job_id": "job_2", "status": "failed", "tables": tables}),
+        ("results", "job_3"): None if silent == "no results" else JobResults.read({"job_id": "job_3", "tables": []}),
+        ("get", "job_3"): NotFoundError("gone", status_code=404) if shown is None else job(shown, id="job_3"),
+    }
+    outcome, _ = fetched(handle, answers)
+    assert outcome.status == "failed"
+    assert {table.name: table.state for table in outcome.tables} == {"public.orders": state}
+
+
+def test_where_too_many_jobs_of_a_bad_backfill_have_results_its_tables_are_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(job_results, "_RESULTS_OF_AT_MOST", 1)
+    handle = RunHandle("backfill", "bf_1", "conn_1", True, 0.0, 1.0, "token")
+    answers = {
+        ("get", "bf_1"): Backfill.read({"id": "bf_1", "status": "failed", "job_ids": ["job_1", "job_2"]}),
+        ("results", "job_1"): results(ORDERS),
+    }
+    outcome, _ = fetched(handle, answers)
+    assert [table.state for table in outcome.tables] == ["unknown"]
 
 
 def test_a_backfill_whose_jobs_all_succeeded_costs_no_call_more() -> None:

@@ -20,6 +20,9 @@ OPEN_AT_MOST = 500
 SEEN_AT_MOST = 2_000
 """Of one connection, within the overlap of two looks."""
 
+LONGEST_CHUNK_SECONDS = 86_400.0
+"""A connection's jobs are listed by the day: after a long pause no single list takes longer than a look."""
+
 _BOUNDS_ARE_ROUNDED_SECONDS = 60.0
 
 RunKey = tuple[Kind, str]
@@ -30,38 +33,55 @@ class OpenRun:
     """A run that was seen and not told yet. Times are seconds since the epoch: `created_at` by the API's clock.
 
     `due_at`, by our own clock: when its owner is asked about it though it goes on. `sure`: False where it is to be
-    asked again whose run it is. `tries` counts the looks in which telling it failed.
+    asked again whose run it is. `tries` counts the looks in which telling it failed, `failing_since` is when, by our
+    own clock, that began.
     """
 
     created_at: float
     due_at: float | None = None
     sure: bool = True
     tries: int = 0
+    failing_since: float | None = None
 
 
 @dataclass
 class Place:
     """How far one connection was read. All times are the API's, in seconds since the epoch.
 
-    What had ended before `began_at` is history. `marks`: the lists of that kind were read up to then.
+    What had ended before `began_at` is history. `marks`: the lists of that kind were read up to then. `floors`: up to
+    then ids were forgotten; a list that reaches back further shows nothing new there. `chunk_seconds`: for how much
+    time one list of jobs is asked.
     """
 
     began_at: float
     marks: dict[Kind, float]
     open: dict[RunKey, OpenRun] = field(default_factory=dict[RunKey, OpenRun])
     seen: dict[RunKey, float] = field(default_factory=dict[RunKey, float])
+    floors: dict[Kind, float] = field(default_factory=dict[Kind, float])
+    chunk_seconds: float = LONGEST_CHUNK_SECONDS
 
     def deal_with(self, key: RunKey, created_at: float) -> None:
         """The run needs no further look."""
         self.open.pop(key, None)
         self.seen[key] = created_at
 
+    def not_after(self, now: float) -> None:
+        """Mend what a clock that was wrong for once has set into the future: up to then nothing would be listed."""
+        self.began_at = min(self.began_at, now)
+        self.marks = {kind: min(at, now) for kind, at in self.marks.items()}
+
     def forget_before(self, overlap_seconds: float) -> None:
         """Drop the ids that no list shows any more."""
         kept = overlap_seconds + _BOUNDS_ARE_ROUNDED_SECONDS
-        self.seen = {key: at for key, at in self.seen.items() if at >= self.marks[key[0]] - kept}
-        while len(self.seen) > SEEN_AT_MOST:
-            del self.seen[min(self.seen, key=self.seen.__getitem__)]
+        oldest_first = sorted(self.seen, key=self.seen.__getitem__)
+        too_many = len(oldest_first) - SEEN_AT_MOST
+        for number, key in enumerate(oldest_first):
+            if number < too_many or self.seen[key] < self.marks[key[0]] - kept:
+                self.floors[key[0]] = max(self.floors.get(key[0], 0.0), self.seen.pop(key))
+
+    def is_forgotten(self, key: RunKey, created_at: float) -> bool:
+        """Whether the run was dealt with so long ago that its id is not kept."""
+        return key not in self.open and 0.0 < round(created_at, 3) <= round(self.floors.get(key[0], 0.0), 3)
 
 
 @dataclass
@@ -85,8 +105,11 @@ class PollCursor:
                 "began_at": round(place.began_at, 3),
                 "marks": {kind: round(at, 3) for kind, at in place.marks.items()},
                 "open": [
-                    [*key, round(one.created_at, 3), one.due_at, one.sure, one.tries] for key, one in place.open.items()
+                    [*key, round(one.created_at, 3), one.due_at, one.sure, one.tries, one.failing_since]
+                    for key, one in place.open.items()
                 ],
+                "floors": {kind: round(at, 3) for kind, at in place.floors.items()},
+                "chunk_seconds": round(place.chunk_seconds, 3),
                 "seen": [[*key, round(at, 3)] for key, at in place.seen.items()],
             }
             for connection_id, place in self.places.items()
@@ -125,11 +148,17 @@ class PollCursor:
 def _place(data: dict[str, Any]) -> Place:
     marks: dict[Kind, float] = {kind: float(data["marks"][kind]) for kind in ("job", "backfill")}
     opened: dict[RunKey, OpenRun] = {}
-    for kind, run_id, created_at, due_at, sure, tries in data["open"]:
-        due = None if due_at is None else float(due_at)
-        opened[_key(kind, run_id)] = OpenRun(float(created_at), due, bool(sure), int(tries))
+    for kind, run_id, created_at, due_at, sure, tries, failing_since in data["open"]:
+        opened[_key(kind, run_id)] = OpenRun(
+            float(created_at), _moment(due_at), bool(sure), int(tries), _moment(failing_since)
+        )
     seen = {_key(kind, run_id): float(at) for kind, run_id, at in data["seen"]}
-    return Place(float(data["began_at"]), marks, opened, seen)
+    floors: dict[Kind, float] = {kind: float(at) for kind, at in data["floors"].items()}
+    return Place(float(data["began_at"]), marks, opened, seen, floors, float(data["chunk_seconds"]))
+
+
+def _moment(seconds: Any) -> float | None:
+    return None if seconds is None else float(seconds)
 
 
 def _key(kind: Any, run_id: Any) -> RunKey:

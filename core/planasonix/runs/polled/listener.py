@@ -24,6 +24,12 @@ class Interest:
     sure: bool = True
 
 
+class NoRoomError(Exception):
+    """Raised by `ended` of a listener that takes no more in this look. The look is over, and the next one begins with
+    this run; no try of it is used up.
+    """
+
+
 class Listener(Protocol):
     """Each method may raise: that concerns the one run, is logged, and is tried again in later looks."""
 

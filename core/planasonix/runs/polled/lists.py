@@ -6,7 +6,7 @@ than what is wanted, as long as its rows come newest first, an order that is not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 100
 PAGES_AT_MOST = 100
-"""Of one list: some ten thousand runs. What lies beyond them is read in the next look."""
+"""Of one list: some ten thousand runs. Where jobs go on after them, the next look asks for less time."""
 
 JOB_TYPE = "connection_sync"
 """The jobs of a backfill are told with it, and the run of a pipeline loads no connection."""
 
-_CHUNK_SECONDS = 86_400.0
-"""A connection's jobs are listed by the day: after a long pause no single list takes longer than a look."""
+
+Stop = Callable[[], bool]
+"""Says whether the time is over, so that no further page is read. The first one always is, and of jobs the second."""
 
 
 @dataclass
@@ -41,19 +42,19 @@ class Listing:
 
 
 def list_common(
-    client: Planasonix, kind: Kind, since_by_connection: Mapping[str, float], *, now: float
+    client: Planasonix, kind: Kind, since_by_connection: Mapping[str, float], *, now: float, stop: Stop
 ) -> dict[str, Listing] | None:
     """The runs of all these connections since then. None where the first page shows that there are too many, or rows
     do not tell whose they are: then each connection has a list of its own.
 
-    Half as many pages as there are connections are tried; raises `PagingError` where the list goes on after them, and
-    what listing raises otherwise.
+    Half as many pages as there are connections are tried; raises `PagingError` where the list goes on after them, or
+    after `stop` says that the time is over, and what listing raises otherwise.
     """
     listings = {connection_id: Listing(now) for connection_id in since_by_connection}
     pages = max(2, len(listings) // 2)
     since = min(since_by_connection.values())
     rows: list[RunView] = []
-    for row in _rows(client, kind, None, since, None, pages):
+    for row in _rows(client, kind, None, since, None, pages, stop):
         rows.append(row)
         if len(rows) == PAGE_SIZE and _pages_expected(rows, since) > pages:
             return None
@@ -61,23 +62,38 @@ def list_common(
         target = shown_target(row, kind)
         if target is None:
             return None
-        if target in listings:
+        # The list begins with the earliest; what another one has dealt with, and forgotten, is not told again.
+        if target in listings and not _is_older(row, since_by_connection[target]):
             listings[target].rows.append(row)
     return listings
 
 
-def list_own(client: Planasonix, kind: Kind, connection_id: str, since: float, *, mark: float, now: float) -> Listing:
-    """The runs of one connection since then, up to a day after the mark. Raises what listing raises."""
-    up_to = now if kind == "backfill" else min(now, mark + _CHUNK_SECONDS)
+def list_own(
+    client: Planasonix,
+    kind: Kind,
+    connection_id: str,
+    since: float,
+    *,
+    mark: float,
+    chunk_seconds: float,
+    now: float,
+    stop: Stop,
+) -> Listing:
+    """The runs of one connection since then, jobs up to so long after the mark.
+
+    Raises `PagingError` where there are more than one list holds, or than it can be read of in time, and what listing
+    raises otherwise.
+    """
+    up_to = now if kind == "backfill" else min(now, mark + chunk_seconds)
     until = None if up_to >= now else up_to
-    rows = _rows(client, kind, connection_id, since, until, PAGES_AT_MOST)
+    rows = _rows(client, kind, connection_id, since, until, PAGES_AT_MOST, stop)
     return Listing(up_to, [row for row in rows if shown_target(row, kind) in (None, connection_id)])
 
 
-def still_active(client: Planasonix, kind: Kind, run_ids: Iterable[str], since: float) -> frozenset[str]:
+def still_active(client: Planasonix, kind: Kind, run_ids: Iterable[str], since: float, stop: Stop) -> frozenset[str]:
     """Those of the runs that lists of active ones show: they need no read of their own.
 
-    At most half as many pages as there are runs are read. Raises what listing raises.
+    At most half as many pages as there are runs are read, and none after `stop`. Raises what listing raises.
     """
     wanted = frozenset(run_ids)
     active = ACTIVE_LISTS[kind]
@@ -89,7 +105,7 @@ def still_active(client: Planasonix, kind: Kind, run_ids: Iterable[str], since: 
         if status in active.since_of:
             filters["since"] = datetime.fromtimestamp(since, UTC)
         cursor: str | None = None
-        while pages > 0:
+        while pages > 0 and not stop():
             page: Page[RunView] = reader.list_page(cursor=cursor, **filters)
             pages -= 1
             found |= wanted & {row.id for row in page.rows}
@@ -100,16 +116,29 @@ def still_active(client: Planasonix, kind: Kind, run_ids: Iterable[str], since: 
 
 
 def _rows(
-    client: Planasonix, kind: Kind, connection_id: str | None, since: float, until: float | None, max_pages: int
+    client: Planasonix,
+    kind: Kind,
+    connection_id: str | None,
+    since: float,
+    until: float | None,
+    max_pages: int,
+    stop: Stop,
 ) -> Iterable[RunView]:
     if kind == "backfill":
-        return _newest_backfills(client, connection_id, since, max_pages)
+        return _newest_backfills(client, connection_id, since, max_pages, stop)
     filters: dict[str, Any] = {"type": JOB_TYPE, "limit": PAGE_SIZE, "max_pages": max_pages}
     if connection_id is not None:
         filters["connection_id"] = connection_id
     if until is not None:
         filters["until"] = datetime.fromtimestamp(until, UTC)
-    return client.jobs.list(since=datetime.fromtimestamp(since, UTC), **filters)
+    return _in_time(client.jobs.list(since=datetime.fromtimestamp(since, UTC), **filters), stop)
+
+
+def _in_time(rows: Iterable[RunView], stop: Stop) -> Iterator[RunView]:
+    for number, row in enumerate(rows):
+        if number and number % PAGE_SIZE == 0 and stop():
+            raise PagingError(f"the time of the look was over after {number} rows")
+        yield row
 
 
 def _pages_expected(first_page: Sequence[RunView], since: float) -> float:
@@ -120,7 +149,9 @@ def _pages_expected(first_page: Sequence[RunView], since: float) -> float:
     return (stamps[0] - since) / max(0.001, stamps[0] - stamps[-1])
 
 
-def _newest_backfills(client: Planasonix, connection_id: str | None, since: float, max_pages: int) -> list[RunView]:
+def _newest_backfills(
+    client: Planasonix, connection_id: str | None, since: float, max_pages: int, stop: Stop
+) -> list[RunView]:
     rows: dict[str, RunView] = {}
     cursor: str | None = None
     newest_first = _NewestFirst()
@@ -128,12 +159,14 @@ def _newest_backfills(client: Planasonix, connection_id: str | None, since: floa
         page = client.backfills.list_page(connection_id=connection_id, limit=PAGE_SIZE, cursor=cursor)
         fresh = [row for row in page.rows if row.id not in rows]
         rows |= {row.id: row for row in fresh}
-        if newest_first.holds_for(fresh) and fresh and all(_is_older(row, since) for row in fresh):
+        if newest_first.is_shown_by(fresh) and fresh and all(_is_older(row, since) for row in fresh):
             break
         if page.cursor is None:
             break
         if page.cursor == cursor:
             raise PagingError("the server repeats a cursor: the list of backfills would never end")
+        if stop():
+            raise PagingError(f"the time of the look was over after {len(rows)} rows")
         cursor = page.cursor
     else:
         raise PagingError(f"the list of backfills goes on after {max_pages} pages")
@@ -145,7 +178,12 @@ class _NewestFirst:
 
     def __init__(self) -> None:
         self._holds = True
+        self._falls = False
         self._last: float | None = None
+
+    def is_shown_by(self, rows: Sequence[RunView]) -> bool:
+        """Whether that holds, and stamps have fallen: one row, or equal ones, come in any order."""
+        return self.holds_for(rows) and self._falls
 
     def holds_for(self, rows: Sequence[RunView]) -> bool:
         for row in rows:
@@ -154,6 +192,7 @@ class _NewestFirst:
                 continue
             at = row.created_at.timestamp()
             self._holds = self._holds and (self._last is None or at <= self._last)
+            self._falls = self._falls or (self._last is not None and at < self._last)
             self._last = at
         return self._holds
 

@@ -45,8 +45,8 @@ def poll_runs(
     What had ended before a connection was first looked at is history, and not told. `overlap_seconds` is how late lists
     may show a run, `first_look_back_seconds` how far back the first look searches for runs that go on.
 
-    Raises the API's error where no list could be read, and `AuthenticationError` or `PermissionDeniedError` where one
-    was refused: nothing was told then. Later errors cut the look short, and are in `Polled.calls_failed`.
+    Raises the API's error where no list could be read, and `AuthenticationError` where one was refused: nothing was
+    told then. Other errors leave the rest to the next look, and are in `Polled.calls_failed`.
 
     >>> from planasonix import Planasonix
     >>> from planasonix.runs import Interest, PollCursor, poll_runs

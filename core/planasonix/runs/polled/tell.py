@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
 
@@ -19,6 +20,7 @@ from planasonix.models.status import is_known_status
 from planasonix.runs.effects import RunView
 from planasonix.runs.polled.cursor import OpenRun, RunKey
 from planasonix.runs.polled.find import KINDS
+from planasonix.runs.polled.listener import NoRoomError
 from planasonix.runs.polled.lists import still_active
 from planasonix.runs.polled.look import Look
 from planasonix.runs.target import shown_target
@@ -27,20 +29,42 @@ from planasonix.watch.protocols import ENDED_PHASES, reader_of
 from planasonix.watch.round import FEW
 
 _AWAY = (AuthenticationError, PermissionDeniedError, TransportError, ServerError, RateLimitError)
-"""What says nothing of the run that was asked for: no try of its own is used up."""
+"""What may say nothing of the run that was asked for: no try of its own is used up, unless others fare better."""
+_OF_ONE_RUN = (PermissionDeniedError, ServerError)
+_AWAY_AT_MOST_SECONDS = 86_400.0
+"""A run that fails alone for so long uses up its tries though no others are there to compare with."""
+
+
+@dataclass(frozen=True)
+class _Away:
+    """A run for which the API did not answer; `was_read`: what its listener asked for, then."""
+
+    connection_id: str
+    key: RunKey
+    error: PlanasonixError
+    was_read: bool
 
 
 def tell_all(look: Look) -> None:
     """Read what may have ended, and tell it, as far as the time goes."""
-    waiting = _in_turns(_worth_a_read(look))
+    # Those that failed before come last: some that fail for good would end each look before the others.
+    waiting = sorted(_in_turns(_worth_a_read(look)), key=lambda one: _has_failed(look, *one))
+    away: list[_Away] = []
+    _tell_in_turn(look, waiting, away)
+    for one in away:
+        _settle(look, one)
+
+
+def _tell_in_turn(look: Look, waiting: list[tuple[str, RunKey]], away: list[_Away]) -> None:
     for number, (connection_id, key) in enumerate(waiting):
-        if look.is_over():
+        # One at least, however long the lists took.
+        is_over = look.is_over() and (number > 0 or not look.time_is_over())
+        if is_over or not _took(look, connection_id, key, away):
             look.polled.left = len(waiting) - number
             if not look.lists_were_cut:
                 look.cursor.next_turn = connection_id
             look.log("info", f"{look.polled.left} runs are left to the next look")
             return
-        _tell(look, connection_id, key)
     if not look.lists_were_cut:
         look.cursor.next_turn = None
 
@@ -76,7 +100,9 @@ def _active(look: Look, kind: Kind, runs: list[tuple[str, RunKey]]) -> frozenset
         return frozenset()
     oldest = min(look.cursor.places[connection_id].open[key].created_at for connection_id, key in runs)
     try:
-        return still_active(look.client, kind, [key[1] for _, key in runs], oldest - look.overlap_seconds)
+        return still_active(
+            look.client, kind, [key[1] for _, key in runs], oldest - look.overlap_seconds, look.time_is_over
+        )
     except PlanasonixError as error:
         look.call_failed(error, f"active {kind}s could not be listed")
         return frozenset()
@@ -93,19 +119,47 @@ def _in_turns(worth: dict[str, list[RunKey]]) -> list[tuple[str, RunKey]]:
     ]
 
 
-def _tell(look: Look, connection_id: str, key: RunKey) -> None:
+def _has_failed(look: Look, connection_id: str, key: RunKey) -> bool:
+    return look.cursor.places[connection_id].open[key].failing_since is not None
+
+
+def _settle(look: Look, away: _Away) -> None:
+    """Whether it was the API or the run, after all runs were tried: that others fared better shows it."""
+    place = look.cursor.places[away.connection_id]
+    one = place.open[away.key]
+    one.failing_since = look.now() if one.failing_since is None else one.failing_since
+    others_fared_better = look.polled.told > 0 if away.was_read else bool(look.read)
+    for_long = look.now() - one.failing_since >= _AWAY_AT_MOST_SECONDS
+    if isinstance(away.error, _OF_ONE_RUN) and (others_fared_better or for_long):
+        look.could_not(away.connection_id, place, away.key, one, away.error)
+    else:
+        look.polled.failed += 1
+
+
+def _took(look: Look, connection_id: str, key: RunKey, away: list[_Away]) -> bool:
+    """Tell one run, well or not; False where the listener takes no more in this look."""
+    try:
+        _tell(look, connection_id, key, away)
+    except NoRoomError:
+        return False
+    return True
+
+
+def _tell(look: Look, connection_id: str, key: RunKey, away: list[_Away]) -> None:
     kind, run_id = key
     place = look.cursor.places[connection_id]
     one = place.open[key]
     try:
         run: RunView = reader_of(look.client, kind).get(run_id)
         look.errors_in_a_row = 0
+        look.read.add((connection_id, key))
         if run.id != run_id or shown_target(run, kind) not in (None, connection_id):
             raise NotFoundError(f"{kind} {run_id} is shown as another one's.", status_code=404)
         if run.phase not in ENDED_PHASES:
             if _is_due(look, one):
-                look.listener.overdue(connection_id, kind, run)
-                one.due_at = None
+                _say_overdue(look, connection_id, key, one, run)
+            else:
+                one.tries, one.failing_since = 0, None
             return
         interest = look.ask(connection_id, place, key, one, run)
         if interest is None or not one.sure or key not in place.open:
@@ -114,14 +168,27 @@ def _tell(look: Look, connection_id: str, key: RunKey) -> None:
             place.deal_with(key, one.created_at)
             return
         look.listener.ended(connection_id, kind, run)
+    except NoRoomError:
+        raise
     except _AWAY as error:
-        look.polled.failed += 1
+        away.append(_Away(connection_id, key, error, was_read=(connection_id, key) in look.read))
         look.call_failed(error, f"{kind} {run_id} of connection {connection_id} could not be read")
     except Exception as error:
         look.could_not(connection_id, place, key, one, error)
     else:
         place.deal_with(key, one.created_at)
         look.polled.told += 1
+
+
+def _say_overdue(look: Look, connection_id: str, key: RunKey, one: OpenRun, run: RunView) -> None:
+    try:
+        look.listener.overdue(connection_id, key[0], run)
+    except _AWAY:
+        raise
+    except Exception as error:
+        look.could_not_say_overdue(connection_id, key, one, error)
+    else:
+        one.due_at, one.tries, one.failing_since = None, 0, None
 
 
 def _is_due(look: Look, one: OpenRun) -> bool:

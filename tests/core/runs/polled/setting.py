@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from planasonix.runs import Interest, PollCursor, Polled, poll_runs
 from planasonix.sandbox import DEFAULT_API_KEY, Sandbox
 
 ORDERS, INVENTORY, TICKETS = "conn_shop_orders", "conn_shop_inventory", "conn_support_tickets"
+HEADERS = {"authorization": f"Bearer {DEFAULT_API_KEY}", "content-type": "application/json"}
 
 
 class Heard:
@@ -71,3 +73,18 @@ class Setting:
 
     def calls(self, operation: str | None = None) -> int:
         return sum(operation in (None, entry.operation) for entry in self.sandbox.journal)
+
+
+def connections(setting: Setting, number: int) -> list[str]:
+    made: list[str] = []
+    for n in range(number):
+        body = {"name": f"watched_{n}", "type": "postgres", "config": {"host": "db"}, "credentialId": "cred_1"}
+        reply = setting.sandbox.handle("POST", "/api/connections", (), HEADERS, json.dumps(body).encode())
+        made.append(json.loads(reply.body)["id"])
+    return made
+
+
+def foreign_jobs(setting: Setting, number: int, *, every_seconds: float) -> None:
+    for _ in range(number):
+        setting.sandbox.handle("POST", f"/api/v1/connections/{ORDERS}/sync", (), HEADERS, b"")
+        setting.sandbox.advance(every_seconds)

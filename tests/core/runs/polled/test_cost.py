@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from planasonix.runs import PollCursor
-from planasonix.sandbox import DEFAULT_API_KEY
-from tests.core.runs.polled.setting import ORDERS, Setting
-
-HEADERS = {"authorization": f"Bearer {DEFAULT_API_KEY}", "content-type": "application/json"}
-
-
-def connections(setting: Setting, number: int) -> list[str]:
-    made: list[str] = []
-    for n in range(number):
-        body = {"name": f"watched_{n}", "type": "postgres", "config": {"host": "db"}, "credentialId": "cred_1"}
-        reply = setting.sandbox.handle("POST", "/api/connections", (), HEADERS, json.dumps(body).encode())
-        made.append(json.loads(reply.body)["id"])
-    return made
-
-
-def foreign_jobs(setting: Setting, number: int, *, every_seconds: float) -> None:
-    for _ in range(number):
-        setting.sandbox.handle("POST", f"/api/v1/connections/{ORDERS}/sync", (), HEADERS, b"")
-        setting.sandbox.advance(every_seconds)
+from tests.core.runs.polled.setting import ORDERS, Setting, connections, foreign_jobs
 
 
 @pytest.mark.parametrize(("every_seconds", "at_most"), [(4.3, 5), (0.15, 30)])

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from planasonix.errors import AuthenticationError, ConfigurationError, PlanasonixError
-from planasonix.runs import Interest, PollCursor
+from planasonix.runs import Interest, NoRoomError, PollCursor
 from planasonix.runs.polled import cursor as cursors
 from planasonix.runs.polled import find
 from planasonix.runs.polled.look import TRIES
@@ -114,7 +114,9 @@ def test_an_odd_record_holds_up_no_other_and_is_told_of(setting: Setting) -> Non
     polled = setting.look(*ALL)
     assert (polled.told, polled.failed) == (2, 1)
     assert sorted(setting.heard.ended_ids) == sorted([good, later])
-    for _ in range(TRIES):
+    for _ in range(TRIES - 1):
+        assert setting.heard.given_up_ids == []
+        setting.sandbox.advance(30)
         setting.look(*ALL)
     assert setting.heard.given_up_ids == [odd]
     assert sum("an odd record" in line for line in setting.logged) == TRIES
@@ -280,3 +282,22 @@ def test_a_cursor_survives_its_text(setting: Setting) -> None:
     setting.look(*ALL)
     assert PollCursor.from_text(setting.text).to_text() == setting.text
     assert json.loads(setting.text or "")["version"] == cursors.VERSION
+
+
+def test_a_listener_without_room_ends_the_look_and_nothing_is_lost(setting: Setting) -> None:
+    setting.look(*ALL)
+    started = [setting.synced(each) for each in ALL for _ in range(2)]
+    taken = setting.heard.ended_ids
+
+    def is_full(run_id: str) -> bool:
+        if len(taken) == room:
+            raise NoRoomError
+        return False
+
+    setting.heard.fails = is_full
+    for room in (1, 2, 2, 3, 6):
+        before = len(taken)
+        polled = setting.look(*ALL)
+        assert (polled.told, polled.failed, polled.left) == (room - before, 0, 6 - room)
+    assert sorted(taken) == sorted(started)
+    assert setting.heard.given_up_ids == []
