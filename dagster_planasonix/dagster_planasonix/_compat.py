@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -10,6 +11,9 @@ import dagster as dg
 # What Dagster's own components resolve `translation:` with.
 from dagster.components.utils.translation import TranslationFn as TranslationFn
 from dagster.components.utils.translation import TranslationFnResolver as TranslationFnResolver
+
+# `dagster._cli.utils.TMP_DAGSTER_HOME_PREFIX`: importing that module would import the whole command line.
+_TEMPORARY_HOME = ".tmp_dagster_home_"
 
 
 def step_key_of(context: Any) -> str:
@@ -47,6 +51,19 @@ def was_asked_to_end(instance: dg.DagsterInstance, run_id: str) -> bool:
     """
     kinds = {dg.DagsterEventType.RUN_CANCELING, dg.DagsterEventType.RUN_CANCELED}
     return bool(instance.get_records_for_run(run_id, of_type=kinds, limit=1).records)
+
+
+def dies_with_process(instance: dg.DagsterInstance) -> bool:
+    """Whether nobody will have the instance's runs once the command that made it has ended.
+
+    In memory, or in the directory that `dg launch`, `dg dev` and `dagster asset materialize` make without DAGSTER_HOME
+    and delete as they end. Only its name, which Dagster keeps fixed, tells that one from any other. A dagster.yaml beside
+    it can keep the events elsewhere, and those last.
+    """
+    if instance.is_ephemeral:
+        return True
+    kept_in = getattr(instance.event_log_storage, "_base_dir", None)
+    return kept_in is not None and any(part.startswith(_TEMPORARY_HOME) for part in Path(kept_in).parts)
 
 
 def code_location_of(run: dg.DagsterRun) -> str | None:
