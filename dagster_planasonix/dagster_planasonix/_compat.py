@@ -29,6 +29,16 @@ def step_key_of(context: Any) -> str:
         return str(getattr(op_context, "alias", None) or "direct")
 
 
+def step_object_of(context: Any) -> object:
+    """One object for all contexts of the same try of a step: an asset's context and its op's are two. The context
+    itself where a test calls the function directly.
+    """
+    try:
+        return context.get_step_execution_context()
+    except (dg.DagsterError, AttributeError):
+        return context
+
+
 def run_of(context: Any) -> dg.DagsterRun:
     """The run of the step. A function that a test calls directly has none, and no later try of it either: it gets one
     that no instance knows, of its own at each call.

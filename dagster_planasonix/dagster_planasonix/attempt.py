@@ -11,6 +11,7 @@ import dagster as dg
 
 from dagster_planasonix._compat import code_location_of, run_of, step_key_of
 from dagster_planasonix.attempt_ledger import StepLedger
+from dagster_planasonix.calls import numbered_part
 from dagster_planasonix.intent import Slot
 from dagster_planasonix.ledger import Owner
 from dagster_planasonix.provenance import provenance_of, run_link
@@ -68,19 +69,22 @@ class Attempt:
     def run(self, request: RunRequest, *, part: str = "") -> Outcome | None:
         """Start the request's job, or find the one that runs already, and wait for its end, good or bad.
 
-        `part` tells several requests of one step for the same connection apart. Returns the outcome of any end, None
+        `part` tells several requests of one step for the same connection apart; those of one part are counted, so that
+        the second is not answered with the first one's job. Returns the outcome of any end, None
         where the connection was busy and `if_running` is `skip`. Raises `WaitTimeoutError` past the deadline, having
         cancelled the job; the client's errors; and `dagster.Failure` where the run is being terminated. An interrupt
         passes through: the job is cancelled if a user asked for the run's end, and goes on otherwise.
         """
-        return _Execution(self, request, part, waits=True).run()
+        with numbered_part(self.context, request.target_id, part) as own:
+            return _Execution(self, request, own, waits=True).run()
 
     def start(self, request: RunRequest, *, part: str = "") -> RunHandle | None:
         """Start the request's job, or find it, and do not wait for it; None where `run` would return it.
 
         Whoever finds the job later leaves it running. Raises as `run`.
         """
-        return _Execution(self, request, part, waits=False).start()
+        with numbered_part(self.context, request.target_id, part) as own:
+            return _Execution(self, request, own, waits=False).start()
 
     def run_stages(
         self, asked: StagedBackfill, *, part: str = "", ended: dict[str, Outcome] | None = None
@@ -93,7 +97,8 @@ class Attempt:
         """
         from dagster_planasonix.staged_attempt import StagedExecution
 
-        return StagedExecution(self, asked, part, ended).run()
+        with numbered_part(self.context, asked.request.target_id, part) as own:
+            return StagedExecution(self, asked, own, ended).run()
 
     def owner(self, part: str, *, waits: bool) -> Owner:
         """The step, as the ledger names it."""
