@@ -55,6 +55,12 @@ def has_step_succeeded(instance: dg.DagsterInstance, run_id: str, step_key: str)
     return any(str(getattr(each.status, "value", each.status)) == "SUCCESS" for each in stats)
 
 
+def is_run_retry(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether the daemon began the run to retry a failed one; a person's re-execution does not carry its tag."""
+    run = instance.get_run_by_id(run_id)
+    return run is not None and "dagster/retry_number" in run.tags
+
+
 def was_asked_to_end(instance: dg.DagsterInstance, run_id: str) -> bool:
     """Whether somebody asked for the run's termination, whatever status came after. There is no public question about
     the events of one run.
@@ -67,8 +73,8 @@ def dies_with_process(instance: dg.DagsterInstance) -> bool:
     """Whether nobody will have the instance's runs once the command that made it has ended.
 
     In memory, or in the directory that `dg launch`, `dg dev` and `dagster asset materialize` make without DAGSTER_HOME
-    and delete as they end. Only its name, which Dagster keeps fixed, tells that one from any other. A dagster.yaml beside
-    it can keep the events elsewhere, and those last.
+    and delete as they end. Only its name, which Dagster keeps fixed, tells that one from any other. A dagster.yaml
+    beside it can keep the events elsewhere, and those last.
     """
     if instance.is_ephemeral:
         return True

@@ -25,6 +25,8 @@ from planasonix.runs import Record, RunHandle
 
 LEDGER_KEY = dg.AssetKey(["planasonix", "started_jobs"])
 ENTRY = "planasonix/ledger"
+TOLD = "told"
+"""Stands in a request's last entry once the step has told all of its events."""
 VERSION = 1
 _PAGE = 200
 

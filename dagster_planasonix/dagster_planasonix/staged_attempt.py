@@ -69,6 +69,7 @@ class StagedExecution:
                     )
             finally:
                 self._ended.update(stage_ends(book, self._asked, intent=book.intent))
+            self._attempt.ledgers.append(book)
             return StagedRun(staged_outcome(book, self._asked, intent=book.intent), progress.skipped, self._ended)
 
     def _open_book(self) -> StepBook:

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from dagster_planasonix import attempt as attempt_module
 from dagster_planasonix.attempt import Attempt
 from dagster_planasonix.clients import close_clients
 from dagster_planasonix.ledger import LEDGER_KEY, LedgerEntry, all_entries, started_runs
@@ -302,11 +303,22 @@ def test_requests_of_one_step_one_after_the_other_get_a_job_each(
     assert told[1] == told[0]
 
 
-def test_a_request_after_an_error_goes_on_with_its_job(served: RunningSandbox, instance: dg.DagsterInstance) -> None:
+def test_a_request_after_an_error_goes_on_with_its_job(
+    served: RunningSandbox, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = attempt_module.outcome_of
+    errors = [PermissionDeniedError("no right to read", status_code=403)]
+
+    def outcome_of(*args: Any, **options: Any) -> Outcome:
+        if errors:
+            raise errors.pop()
+        return read(*args, **options)
+
+    monkeypatch.setattr(attempt_module, "outcome_of", outcome_of)
+
     @dg.op(name="load")
     def load(context: dg.OpExecutionContext) -> None:
         attempt = Attempt(context, workspace_of(served))
-        served.fault("jobs.results", "error", status=403, times=1)
         with pytest.raises(PermissionDeniedError):
             attempt.run(SYNC)
         assert attempt.run(SYNC) is not None
