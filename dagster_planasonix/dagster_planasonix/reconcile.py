@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from dagster_planasonix._compat import has_step_succeeded
+from dagster_planasonix.ledger import TOLD
 from dagster_planasonix.names import unique_name
 from dagster_planasonix.sensors.watched import Watched, WatchedAssets, watched_of
 from planasonix.errors import ConfigurationError, PlanasonixError
@@ -121,6 +122,8 @@ def _is_worth_telling(instance: dg.DagsterInstance, source: DagsterSource, findi
     entry = source.ledger_entry(finding.slot)
     if entry.record is None or entry.record.verdict != "succeeded" or finding.owner != "ended":
         return False
+    if TOLD in entry.entry:
+        return False
     return entry.owner.waits and not has_step_succeeded(instance, entry.owner.run_id, entry.owner.step_key)
 
 
@@ -134,6 +137,7 @@ def _tell(
     apply: bool,
 ) -> list[AssetEvent]:
     from dagster_planasonix.closing import closing_entry
+    from dagster_planasonix.sensors.expected import expected_events
     from dagster_planasonix.sensors.external import run_events
     from dagster_planasonix.sensors.told import DAGSTER_RUN, TOLD_BY, Told
     from planasonix.runs import outcome_of
@@ -141,6 +145,11 @@ def _tell(
     entry: LedgerEntry = source.ledger_entry(finding.slot)
     handle, record, owner = entry.handle, entry.record, entry.owner
     if handle is None or record is None or handle.id != finding.run_id:
+        return []
+    if finding.kind == "settled" and Told(instance, handle.kind, handle.id, handle.created_at).has_all(
+        expected_events(watched, handle.target_id, entry)
+    ):
+        # The good partitions of a range whose step failed over another one, each of them in each pass.
         return []
     outcome = outcome_of(client, handle)
     if any(warning.code == "results_not_read" for warning in outcome.warnings):

@@ -7,7 +7,7 @@ knows what steps and reconcile have told.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import dagster as dg
 
@@ -51,6 +51,10 @@ class Told:
             for event in events
             if (event.asset_key in keys if isinstance(event, dg.AssetCheckEvaluation) else id(event) in left)
         ]
+
+    def has_all(self, expected: Mapping[dg.AssetKey, Collection[str | None]]) -> bool:
+        """Whether the log has an event of this run for each of those partitions of each asset, and there is any."""
+        return bool(expected) and all(self._partitions(key).issuperset(each) for key, each in expected.items())
 
     def _partitions(self, key: dg.AssetKey) -> frozenset[str | None]:
         """The partitions (None: as a whole) that an event of the asset names together with this run."""
