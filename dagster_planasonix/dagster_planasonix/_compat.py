@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -10,6 +11,9 @@ import dagster as dg
 # What Dagster's own components resolve `translation:` with.
 from dagster.components.utils.translation import TranslationFn as TranslationFn
 from dagster.components.utils.translation import TranslationFnResolver as TranslationFnResolver
+
+# `dagster._cli.utils.TMP_DAGSTER_HOME_PREFIX`: importing that module would import the whole command line.
+_TEMPORARY_HOME = ".tmp_dagster_home_"
 
 
 def step_key_of(context: Any) -> str:
@@ -23,6 +27,16 @@ def step_key_of(context: Any) -> str:
     except (dg.DagsterError, AttributeError):
         op_context = getattr(context, "op_execution_context", context)
         return str(getattr(op_context, "alias", None) or "direct")
+
+
+def step_object_of(context: Any) -> object:
+    """One object for all contexts of the same try of a step: an asset's context and its op's are two. The context
+    itself where a test calls the function directly.
+    """
+    try:
+        return context.get_step_execution_context()
+    except (dg.DagsterError, AttributeError):
+        return context
 
 
 def run_of(context: Any) -> dg.DagsterRun:
@@ -41,12 +55,31 @@ def has_step_succeeded(instance: dg.DagsterInstance, run_id: str, step_key: str)
     return any(str(getattr(each.status, "value", each.status)) == "SUCCESS" for each in stats)
 
 
+def is_run_retry(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether the daemon began the run to retry a failed one; a person's re-execution does not carry its tag."""
+    run = instance.get_run_by_id(run_id)
+    return run is not None and "dagster/retry_number" in run.tags
+
+
 def was_asked_to_end(instance: dg.DagsterInstance, run_id: str) -> bool:
     """Whether somebody asked for the run's termination, whatever status came after. There is no public question about
     the events of one run.
     """
     kinds = {dg.DagsterEventType.RUN_CANCELING, dg.DagsterEventType.RUN_CANCELED}
     return bool(instance.get_records_for_run(run_id, of_type=kinds, limit=1).records)
+
+
+def dies_with_process(instance: dg.DagsterInstance) -> bool:
+    """Whether nobody will have the instance's runs once the command that made it has ended.
+
+    In memory, or in the directory that `dg launch`, `dg dev` and `dagster asset materialize` make without DAGSTER_HOME
+    and delete as they end. Only its name, which Dagster keeps fixed, tells that one from any other. A dagster.yaml
+    beside it can keep the events elsewhere, and those last.
+    """
+    if instance.is_ephemeral:
+        return True
+    kept_in = getattr(instance.event_log_storage, "_base_dir", None)
+    return kept_in is not None and any(part.startswith(_TEMPORARY_HOME) for part in Path(kept_in).parts)
 
 
 def code_location_of(run: dg.DagsterRun) -> str | None:

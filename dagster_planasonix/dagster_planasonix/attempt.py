@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from dagster_planasonix._compat import code_location_of, run_of, step_key_of
-from dagster_planasonix.attempt_ledger import StepLedger
+from dagster_planasonix.attempt_ledger import StepLedger, note_told
+from dagster_planasonix.calls import numbered_part
 from dagster_planasonix.intent import Slot
 from dagster_planasonix.ledger import Owner
+from dagster_planasonix.partitions import partitions_of
 from dagster_planasonix.provenance import provenance_of, run_link
 from dagster_planasonix.termination import CANCEL_SECONDS, Interrupts, refuse_to_start, verdict_on
 from dagster_planasonix.watching import ASK_SECONDS, Listener
@@ -37,6 +39,7 @@ from planasonix.runs.target import target_text
 from planasonix.watch import Interval
 
 if TYPE_CHECKING:
+    from dagster_planasonix.book import StepBook
     from dagster_planasonix.staged_attempt import StagedRun
     from dagster_planasonix.workspace import PlanasonixWorkspace
     from planasonix import Planasonix
@@ -64,23 +67,26 @@ class Attempt:
         self.workspace = workspace
         self._asset_keys = tuple(sorted(key.to_user_string() for key in asset_keys))
         self._connection_name = connection_name
+        self.ledgers: list[StepLedger | StepBook] = []  # of the requests that came to an end, good or bad
 
     def run(self, request: RunRequest, *, part: str = "") -> Outcome | None:
         """Start the request's job, or find the one that runs already, and wait for its end, good or bad.
 
-        `part` tells several requests of one step for the same connection apart. Returns the outcome of any end, None
-        where the connection was busy and `if_running` is `skip`. Raises `WaitTimeoutError` past the deadline, having
-        cancelled the job; the client's errors; and `dagster.Failure` where the run is being terminated. An interrupt
-        passes through: the job is cancelled if a user asked for the run's end, and goes on otherwise.
+        `part` tells several requests of one step for the same connection apart; those of one part are counted. Returns
+        the outcome of any end, None where the connection was busy and `if_running` is `skip`. Raises `WaitTimeoutError`
+        past the deadline, having cancelled the job; the client's errors; and `dagster.Failure` where the run is being
+        terminated. An interrupt passes through: the job is cancelled if a user asked for the run's end, else goes on.
         """
-        return _Execution(self, request, part, waits=True).run()
+        with numbered_part(self.context, request.target_id, part) as own:
+            return _Execution(self, request, own, waits=True).run()
 
     def start(self, request: RunRequest, *, part: str = "") -> RunHandle | None:
         """Start the request's job, or find it, and do not wait for it; None where `run` would return it.
 
         Whoever finds the job later leaves it running. Raises as `run`.
         """
-        return _Execution(self, request, part, waits=False).start()
+        with numbered_part(self.context, request.target_id, part) as own:
+            return _Execution(self, request, own, waits=False).start()
 
     def run_stages(
         self, asked: StagedBackfill, *, part: str = "", ended: dict[str, Outcome] | None = None
@@ -93,13 +99,18 @@ class Attempt:
         """
         from dagster_planasonix.staged_attempt import StagedExecution
 
-        return StagedExecution(self, asked, part, ended).run()
+        with numbered_part(self.context, asked.request.target_id, part) as own:
+            return StagedExecution(self, asked, own, ended).run()
+
+    def note_told(self) -> None:
+        """Call once all events are told: who re-executes the run then loads anew, though the step failed over them."""
+        note_told(self.ledgers, self.log)
 
     def owner(self, part: str, *, waits: bool) -> Owner:
         """The step, as the ledger names it."""
         context, workspace = self.context, self.workspace
         run = run_of(context)
-        start, end = _partitions_of(context)
+        start, end = partitions_of(context)
         return Owner(
             run_id=run.run_id,
             root_run_id=run.root_run_id or run.run_id,
@@ -240,6 +251,7 @@ class _Execution:
         record = None if ledger is None else ledger.read()
         if ledger is None or record is None or record.run_id != handle.id:
             return
+        self._attempt.ledgers.append(ledger)
         try:
             ledger.write(replace(record, ended_as=outcome.api_status, verdict=outcome.status))
         except Exception as error:
@@ -285,12 +297,3 @@ class _Execution:
             link = RunHandle.of(record, reattached=True).link(self._client.config.job_url_template)
             what = f"{record.kind} {record.run_id}" + (f", {link}" if link else "")
         self._attempt.log("warning", f"{why}; left running: {what}")
-
-
-def _partitions_of(context: Any) -> tuple[str | None, str | None]:
-    """The first and last partition key of the step, None without partitions."""
-    if context.has_partition_key:
-        return str(context.partition_key), str(context.partition_key)
-    if context.has_partition_key_range:
-        return str(context.partition_key_range.start), str(context.partition_key_range.end)
-    return None, None

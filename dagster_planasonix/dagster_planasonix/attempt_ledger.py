@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dagster_planasonix._compat import has_step_succeeded
+from dagster_planasonix._compat import has_step_succeeded, is_run_retry
 from dagster_planasonix.intent import Slot, Written, wish_of
-from dagster_planasonix.ledger import LedgerEntry, Owner, observation, owned_elsewhere, slot_entries
+from dagster_planasonix.ledger import TOLD, LedgerEntry, Owner, observation, owned_elsewhere, slot_entries
 from dagster_planasonix.shown import shown_of
 from planasonix.runs import Record
+
+if TYPE_CHECKING:
+    from dagster_planasonix.book import StepBook
 
 _SKEW_SECONDS = 3600.0
 """How much earlier than our first POST another step may have written what it owns: clocks of workers differ."""
@@ -58,6 +61,14 @@ class StepLedger:
         if not asks:
             self._settled()
 
+    def note_told(self) -> None:
+        """All events of the request were taken from the step: who re-executes its run wants new ones."""
+        record = self._record
+        if record is not None and record.intent == self.intent:
+            text, shown = shown_of(record, self.owner, self._job_url_template)
+            entry = {**record.to_dict(), TOLD: True}
+            self._context.log_event(observation(self.slot.name, self.owner, entry, description=text, shown=shown))
+
     def claimed(self, run_ids: Iterable[str]) -> frozenset[str]:
         """Those that other steps of this Dagster instance own."""
         since = None if self._record is None else self._record.sent_at
@@ -69,6 +80,15 @@ class StepLedger:
         )
 
 
+def note_told(ledgers: Iterable[StepLedger | StepBook], log: Callable[[str, str], None]) -> None:
+    """Note it in each. How the step ends does not hang on that note: raises nothing."""
+    for ledger in ledgers:
+        try:
+            ledger.note_told()
+        except Exception as error:
+            log("warning", f"that the events were told could not be noted: {error!r}")
+
+
 def wish_in(instance: Any, owner: Owner, slot: Slot, entries: list[LedgerEntry]) -> tuple[str, int | None]:
     """(the token of the wish that this execution serves, the number of the entry to go on from)."""
     lineage = [owner.run_id]
@@ -77,8 +97,9 @@ def wish_in(instance: Any, owner: Owner, slot: Slot, entries: list[LedgerEntry])
     return wish_of(
         slot,
         lineage,
-        [Written(entry.owner.run_id, entry.intent) for entry in entries],
+        [Written(entry.owner.run_id, entry.intent, TOLD in entry.entry) for entry in entries],
         lambda run_id: has_step_succeeded(instance, run_id, slot.step_key),
+        is_run_retry=len(lineage) > 1 and is_run_retry(instance, owner.run_id),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from dagster_planasonix.attempt_ledger import wish_in
 from dagster_planasonix.intent import Slot
-from dagster_planasonix.ledger import Owner, observation, owned_elsewhere, slot_entries
+from dagster_planasonix.ledger import TOLD, Owner, newest_entry, observation, owned_elsewhere, slot_entries
 from dagster_planasonix.shown import shown_of
 from planasonix.runs import Record
 
@@ -49,8 +49,8 @@ class StepBook:
 
     def read(self, name: str) -> dict[str, Any] | None:
         if name not in self._kept:
-            found = [] if self._is_new else slot_entries(self._context.instance, self._slot_of(name).name)
-            self._kept[name] = found[0].entry if found else None
+            found = None if self._is_new else newest_entry(self._context.instance, self._slot_of(name).name)
+            self._kept[name] = None if found is None else found.entry
         return self._kept[name]
 
     def write(self, name: str, entry: dict[str, Any]) -> None:
@@ -65,6 +65,12 @@ class StepBook:
         self._context.log_event(observation(self._slot_of(name).name, owner, entry, description=text, shown=shown))
         if is_stage and not asks:
             self._settled()
+
+    def note_told(self) -> None:
+        """All events of the backfill were taken from the step: who re-executes its run wants new ones."""
+        header = self.read(HEADER)
+        if header is not None and header.get("intent") == self.intent:
+            self.write(HEADER, {**header, TOLD: True})
 
     def claimed(self, run_ids: Iterable[str], *, besides: str) -> frozenset[str]:
         sent = [entry["sent_at"] for entry in self._kept.values() if entry and entry.get("sent_at")]

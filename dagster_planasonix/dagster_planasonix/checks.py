@@ -39,7 +39,8 @@ def check_specs(
     """The checks of one table's asset: `planasonix_status`, `planasonix_warnings`, and `planasonix_rows` if bounded.
 
     `min_rows` and `max_rows` bound what one run loads into the table, or one run into one partition; both count as
-    within. `blocking` lets a failed check keep downstream assets of the same run from starting; warnings never do.
+    within. `blocking` lets a failed check fail its step, and the run, once all of the step is told: no asset downstream
+    starts, and who re-executes the run loads anew. Warnings never do.
     Raises `ConfigurationError` for bounds that nothing can meet.
 
     >>> [spec.name for spec in check_specs("orders", min_rows=1)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from dagster_planasonix.ledger import LedgerEntry, observation, slot_entries
+from dagster_planasonix.ledger import LedgerEntry, newest_entry, observation
 from dagster_planasonix.shown import shown_of
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ def closing_entry(
     """
     if entry.record is None:
         return None
-    newest = slot_entries(instance, entry.slot)
-    if not newest or newest[0].record != entry.record or entry.record.ended_as is not None:
+    newest = newest_entry(instance, entry.slot)
+    if newest is None or newest.record != entry.record or entry.record.ended_as is not None:
         return None
     record = replace(entry.record, ended_as=outcome.api_status, verdict=outcome.status)
     text, shown = shown_of(record, entry.owner, job_url_template)

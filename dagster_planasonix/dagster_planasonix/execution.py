@@ -116,6 +116,7 @@ class _Step:
         self._priority = priority
         self._data_versions = data_version_from_checksum
         self._ended: dict[str, Outcome] = {}
+        self._attempts: list[Attempt] = []
 
     def events(self) -> Iterator[StepEvent]:
         with failing_for_good():
@@ -128,6 +129,8 @@ class _Step:
             for tables, window, partitions in loads:
                 yield from self._of_connection(tables, window, partitions)
         self._report.finish(key for tables, _, _ in loads for key in tables.selected)
+        for attempt in self._attempts:
+            attempt.note_told()
 
     def _loads(self) -> list[Load]:
         """What is to be loaded, all of it checked before anything is sent."""
@@ -161,6 +164,7 @@ class _Step:
             asset_keys=tables.selected,
             connection_name=tables.connection_name,
         )
+        self._attempts.append(attempt)
         connection_id, names, priority = tables.connection_id, tables.selected_tables, self._priority
         try:
             if window is not None:

@@ -38,10 +38,13 @@ class Slot:
 
 @dataclass(frozen=True)
 class Written:
-    """One entry of a slot, as far as this decision goes: who wrote it, for which wish."""
+    """One entry of a slot, as far as this decision goes: who wrote it, for which wish, and whether it says that the
+    run's events were all told.
+    """
 
     run_id: str
     intent: str
+    told: bool = False
 
 
 def wish_of(
@@ -49,11 +52,13 @@ def wish_of(
     lineage: Sequence[str],
     entries: Sequence[Written],
     has_succeeded: Callable[[str], bool],
+    *,
+    is_run_retry: bool = False,
 ) -> tuple[str, int | None]:
     """(the token of this run's wish, the number of the entry to go on from, None where there is none).
 
     `lineage` is this run, its parent, and so on up to the root; `entries` are the slot's, newest first;
-    `has_succeeded` tells whether the step ended well in a run.
+    `has_succeeded` tells whether the step ended well in a run, `is_run_retry` whether Dagster itself began this one.
 
     =============================================================  =================================================
     the newest entry of the lineage was written                    then
@@ -66,6 +71,9 @@ def wish_of(
                                                                    a sister re-execution
     the same, but the step ended well in a sister that served it   a new wish: somebody has had its result
     by an earlier run, in which the step ended well                a new wish: "re-execute all" of a good run
+    by an earlier run, in which the step failed after all of its   a new wish: its result was told, and then a blocking
+    events were told                                               check, or code of the user's, failed over it. A run
+                                                                   retry is the same wish: nobody has mended anything
     =============================================================  =================================================
 
     A new wish goes on from the newest entry of its own lineage, so that a job which an earlier wish left alive is put
@@ -79,6 +87,8 @@ def wish_of(
     if entries[before].run_id == this:
         return intent, _newest_of(intent, entries)
     served = dict.fromkeys(entry.run_id for entry in entries if entry.intent == intent)
+    if not is_run_retry and any(entry.told for entry in entries if entry.intent == intent):
+        return slot.token(this), before
     if any(has_succeeded(run_id) for run_id in served):
         return slot.token(this), before
     return intent, _newest_of(intent, entries)

@@ -25,10 +25,10 @@ from planasonix.runs import Record, RunHandle
 
 LEDGER_KEY = dg.AssetKey(["planasonix", "started_jobs"])
 ENTRY = "planasonix/ledger"
+TOLD = "told"
+"""Stands in a request's last entry once the step has told all of its events."""
 VERSION = 1
 _PAGE = 200
-_SLOT_ENTRIES = 500
-"""How many of a slot's newest entries are read: a job has three or four."""
 
 
 @dataclass(frozen=True)
@@ -118,13 +118,29 @@ def read_event(record: dg.EventLogRecord) -> LedgerEntry | None:
 
 
 def slot_entries(instance: dg.DagsterInstance, slot: str) -> list[LedgerEntry]:
-    """The newest entries of one slot, newest first. One question of the event log's index.
+    """All entries of one slot, newest first: questions of the event log's index.
 
-    Raises `ConfigurationError` for a damaged one: to start anew beside it could be a second job.
+    A job has three or four, the header of a range two for each partition and try. None is left out, because an older
+    one may be all that tells whose wish it is. Raises `ConfigurationError` for a damaged one: to start anew beside it
+    could be a second job.
     """
-    wanted = dg.AssetRecordsFilter(LEDGER_KEY, asset_partitions=[slot])
-    found = instance.fetch_observations(wanted, limit=_SLOT_ENTRIES).records
-    return [entry for entry in map(read_event, found) if entry is not None]
+    return list(_of_slot(instance, slot))
+
+
+def newest_entry(instance: dg.DagsterInstance, slot: str) -> LedgerEntry | None:
+    """The newest entry of one slot, None where it has none. Raises as `slot_entries`."""
+    return next(_of_slot(instance, slot), None)
+
+
+def _of_slot(instance: dg.DagsterInstance, slot: str) -> Iterator[LedgerEntry]:
+    before: int | None = None
+    while True:
+        wanted = dg.AssetRecordsFilter(LEDGER_KEY, asset_partitions=[slot], before_storage_id=before)
+        page = instance.fetch_observations(wanted, limit=_PAGE).records
+        yield from (entry for entry in map(read_event, page) if entry is not None)
+        if len(page) < _PAGE:
+            return
+        before = page[-1].storage_id
 
 
 def all_entries(

@@ -94,3 +94,12 @@ def _of_key(key: str) -> PartitionWindow:
 def _plain(moment: datetime) -> datetime:
     """Dagster's times are of its own kind of datetime; the instant is what counts."""
     return datetime.fromtimestamp(moment.timestamp(), UTC)
+
+
+def partitions_of(context: Any) -> tuple[str | None, str | None]:
+    """The first and last partition key of the step, None without partitions."""
+    if context.has_partition_key:
+        return str(context.partition_key), str(context.partition_key)
+    if context.has_partition_key_range:
+        return str(context.partition_key_range.start), str(context.partition_key_range.end)
+    return None, None

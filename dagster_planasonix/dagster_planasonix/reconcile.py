@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from dagster_planasonix._compat import has_step_succeeded
+from dagster_planasonix.ledger import TOLD
 from dagster_planasonix.names import unique_name
 from dagster_planasonix.sensors.watched import Watched, WatchedAssets, watched_of
 from planasonix.errors import ConfigurationError, PlanasonixError
@@ -120,6 +121,8 @@ def _is_worth_telling(instance: dg.DagsterInstance, source: DagsterSource, findi
         return finding.kind == "ended_unseen"
     entry = source.ledger_entry(finding.slot)
     if entry.record is None or entry.record.verdict != "succeeded" or finding.owner != "ended":
+        return False
+    if TOLD in entry.entry:
         return False
     return entry.owner.waits and not has_step_succeeded(instance, entry.owner.run_id, entry.owner.step_key)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_planasonix.ledger import LedgerEntry, Owner, all_entries, slot_entries
+from dagster_planasonix.ledger import LedgerEntry, Owner, all_entries, newest_entry
 from dagster_planasonix.provenance import run_link
 from planasonix.errors import ConfigurationError
 from planasonix.runs import Entry, Unreadable
@@ -71,10 +71,10 @@ class DagsterSource:
                     yield self._entry(name, found, self._state(found.owner, asked_anew=False))
 
     def refresh(self, slot: str) -> Entry | None:
-        newest = slot_entries(self._instance, self._found[slot].slot)
-        if not newest or newest[0].record is None:
+        newest = newest_entry(self._instance, self._found[slot].slot)
+        if newest is None or newest.record is None:
             return None
-        return self._entry(slot, newest[0], self._state(newest[0].owner, asked_anew=True))
+        return self._entry(slot, newest, self._state(newest.owner, asked_anew=True))
 
     def ledger_entry(self, slot: str) -> LedgerEntry:
         """What stands in the ledger under the slot of a finding."""

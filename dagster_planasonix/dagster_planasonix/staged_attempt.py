@@ -6,12 +6,14 @@ lies, which wish it is, and who may end it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dagster_planasonix.book import HEADER, StepBook
 from dagster_planasonix.intent import Slot
 from dagster_planasonix.termination import CANCEL_SECONDS, Interrupts, refuse_to_start, verdict_on
+from dagster_planasonix.watching import ASK_SECONDS, StillWanted, end_if_given_up
 from planasonix.runs import (
     Outcome,
     StagedBackfill,
@@ -59,11 +61,15 @@ class StagedExecution:
             refuse_to_start(self._attempt.context)
             book = self._book = self._open_book()
             pause = Interval(fixed_seconds=self._attempt.workspace.poll_interval_seconds)
+            still_wanted = StillWanted(self._attempt.context, ASK_SECONDS)
             try:
                 while not (progress := self._round(book)).ended:
-                    wait_for_progress(self._client, progress, self._asked, self._policy, interval=pause)
+                    wait_for_progress(
+                        self._client, progress, self._asked, self._policy, interval=pause, on_tick=still_wanted
+                    )
             finally:
                 self._ended.update(stage_ends(book, self._asked, intent=book.intent))
+            self._attempt.ledgers.append(book)
             return StagedRun(staged_outcome(book, self._asked, intent=book.intent), progress.skipped, self._ended)
 
     def _open_book(self) -> StepBook:
@@ -100,8 +106,15 @@ class StagedExecution:
     def _before_start(self) -> None:
         if self._interrupts.settles:
             return
+        if self._active():
+            # The run was given up meanwhile: an error would end the step and leave the stages that run to nobody.
+            end_if_given_up(self._attempt.context)
         refuse_to_start(self._attempt.context)
         self._interrupts.hold()
+
+    def _active(self) -> Sequence[str]:
+        header = None if self._book is None else self._book.read(HEADER)
+        return () if header is None else header.get("active") or ()
 
     def _settle(self) -> None:
         """Interrupted: cancel the stages that run if a user gave the run up, else say that they go on."""

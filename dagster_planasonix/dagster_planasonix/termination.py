@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from dagster_planasonix._compat import was_asked_to_end
+from dagster_planasonix._compat import dies_with_process, was_asked_to_end
 
 INTERRUPTS = (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)
 """What a signal becomes in a step. Neither is an `Exception`."""
@@ -30,13 +30,25 @@ _ONE_ACT_SECONDS = 2.0
 
 
 def verdict_on(context: Any) -> tuple[Verdict, str]:
+    """(what becomes of the job of a step that was interrupted, the reason in words).
+
+    As `state_of_run` says, but in an instance that ends with the process (`dies_with_process`) the job is given up: no
+    run could ever find it again.
+    """
+    try:
+        if dies_with_process(context.instance):
+            return "given up", "the process that holds the run was interrupted, and its instance ends with it"
+    except Exception as error:
+        return "going", f"the run's status could not be read ({type(error).__name__})"
+    return state_of_run(context)
+
+
+def state_of_run(context: Any) -> tuple[Verdict, str]:
     """(what Dagster thinks of the step's run now, the reason in words).
 
     ==================================================  ===========  ==================================================
     the run                                             verdict      because
     ==================================================  ===========  ==================================================
-    of an instance in memory                            given up     it is gone with the process: no run could ever
-                                                                     find the job again
     CANCELING, CANCELED                                 given up     a user pressed Terminate, or its maximum runtime
                                                                      is over
     FAILURE, after somebody had asked for its end       given up     the maximum runtime: Dagster marks the run as
@@ -50,8 +62,6 @@ def verdict_on(context: Any) -> tuple[Verdict, str]:
     """
     try:
         instance = context.instance
-        if instance.is_ephemeral:
-            return "given up", "the process that holds the run was interrupted"
         run_id = context.run.run_id
         run = instance.get_run_by_id(run_id)
         status = None if run is None else run.status
@@ -71,9 +81,7 @@ def refuse_to_start(context: Any) -> None:
 
     With a `RetryPolicy`, the in-process executor begins a terminated step again while its run is CANCELING.
     """
-    if context.instance.is_ephemeral:
-        return
-    verdict, why = verdict_on(context)
+    verdict, why = state_of_run(context)
     if verdict != "going":
         raise dg.Failure(f"Nothing is started in Planasonix: {why}.", allow_retries=False)
 

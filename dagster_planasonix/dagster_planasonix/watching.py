@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_planasonix.termination import verdict_on
+from dagster_planasonix.termination import state_of_run
 from planasonix.runs import REMIND_SECONDS
 from planasonix.watch import WatchedRun
 
@@ -37,6 +37,26 @@ class Listener:
             self._status, self._told_at = run.status, now
             self._tell(run)
             return
-        # In memory there is nobody else who could have ended it.
-        if not self._context.instance.is_ephemeral and verdict_on(self._context)[0] != "going":
-            raise dg.DagsterExecutionInterruptedError
+        end_if_given_up(self._context)
+
+
+def end_if_given_up(context: Any) -> None:
+    """Raise `DagsterExecutionInterruptedError` where Dagster has ended the step's run, or given it up."""
+    if state_of_run(context)[0] != "going":
+        raise dg.DagsterExecutionInterruptedError
+
+
+class StillWanted:
+    """The same question for a wait that has no reminders: asked at each call, but not again for `seconds`."""
+
+    def __init__(self, context: Any, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._context = context
+        self._seconds = seconds
+        self._now = now
+        self._asked_at = now()
+
+    def __call__(self) -> None:
+        now = self._now()
+        if now - self._asked_at >= self._seconds:
+            self._asked_at = now
+            end_if_given_up(self._context)

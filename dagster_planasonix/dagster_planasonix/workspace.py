@@ -20,7 +20,8 @@ class PlanasonixWorkspace(dg.ConfigurableResource):
     Give it to the definitions under the key `planasonix`, or use the object itself. Its `repr` and its page in the UI
     show no key. Times are in seconds.
 
-    - `api_key`: an API key; write `dg.EnvVar("PLANASONIX_API_KEY")`.
+    - `api_key`: an API key; write `dg.EnvVar("PLANASONIX_API_KEY")`. Of a resource in the definitions Dagster stores
+      the config with each run: a literal key would lie in its database.
     - `base_url`: the API's address; left out, `PLANASONIX_BASE_URL`, else https://api.planasonix.com.
     - `organization_id`, `environment`, `idempotency`, `idempotency_header`, `job_url_template`: as for
       `planasonix.Planasonix`.

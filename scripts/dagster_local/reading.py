@@ -14,6 +14,7 @@ from scripts.dagster_local.events import (
 )
 from scripts.dagster_local.graphql import GraphQL, path_of, tags_of
 from scripts.dagster_local.project import NAME
+from scripts.dagster_local.snapshots import snapshots_in
 
 FINAL = ("SUCCESS", "FAILURE", "CANCELED")
 
@@ -125,13 +126,17 @@ class Reading:
     # --- files -------------------------------------------------------------------------------------------------
 
     def files_with(self, text: str) -> list[Path]:
-        """Return every file of the home, databases included, that holds a text (to look for leaked secrets)."""
+        """Return every file of the home that holds a text (to look for leaked secrets): of databases also what Dagster
+        stores compressed, the snapshots of jobs and of execution plans.
+        """
         needle = text.encode()
 
         def holds(path: Path) -> bool:
             # A running Dagster makes and removes files meanwhile, and sockets cannot be read.
             try:
-                return path.is_file() and needle in path.read_bytes()
+                return path.is_file() and (
+                    needle in path.read_bytes() or any(needle in one for one in snapshots_in(path))
+                )
             except OSError:
                 return False
 

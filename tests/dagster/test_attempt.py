@@ -1,16 +1,18 @@
 """One step against a sandbox over HTTP: which job it starts, waits for, takes over, and what it leaves written."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from dagster_planasonix import attempt as attempt_module
 from dagster_planasonix.attempt import Attempt
 from dagster_planasonix.clients import close_clients
 from dagster_planasonix.ledger import LEDGER_KEY, LedgerEntry, all_entries, started_runs
-from planasonix.errors import WaitTimeoutError
-from planasonix.runs import Outcome, RunHandle
+from planasonix.errors import PermissionDeniedError, WaitTimeoutError
+from planasonix.runs import BackfillRequest, Outcome, RunHandle
 from planasonix.sandbox import RunningSandbox, Sandbox
 from tests.dagster.engine_parts import CONNECTION, KEY, SYNC, job_of, run, workspace_of
 
@@ -271,6 +273,62 @@ def test_two_requests_of_one_step_are_two_wishes(served: RunningSandbox, instanc
 
     assert nightly.execute_in_process(instance=instance).success
     assert served.jobs_started() == 2
+
+
+def test_requests_of_one_step_one_after_the_other_get_a_job_each(
+    served: RunningSandbox, instance: dg.DagsterInstance
+) -> None:
+    told: list[list[str]] = []
+    asked = [
+        BackfillRequest(CONNECTION, datetime(2026, 1, day, tzinfo=UTC), datetime(2026, 1, day + 1, tzinfo=UTC))
+        for day in (1, 5)
+    ]
+
+    @dg.op(name="load", retry_policy=dg.RetryPolicy(max_retries=1))
+    def load(context: dg.OpExecutionContext) -> None:
+        attempt = Attempt(context, workspace_of(served))
+        outcomes = [attempt.run(request) for request in (*asked, SYNC, SYNC)]
+        told.append([outcome.id for outcome in outcomes if outcome is not None])
+        if context.retry_number == 0:
+            raise RuntimeError("after they ended well")
+
+    @dg.job(executor_def=dg.in_process_executor)
+    def nightly() -> None:
+        load()
+
+    assert run(nightly, instance).success
+    assert (served.backfills_started(), served.jobs_started()) == (2, 2)
+    assert len(set(told[0])) == 4
+    # The retry finds each one's own job.
+    assert told[1] == told[0]
+
+
+def test_a_request_after_an_error_goes_on_with_its_job(
+    served: RunningSandbox, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = attempt_module.outcome_of
+    errors = [PermissionDeniedError("no right to read", status_code=403)]
+
+    def outcome_of(*args: Any, **options: Any) -> Outcome:
+        if errors:
+            raise errors.pop()
+        return read(*args, **options)
+
+    monkeypatch.setattr(attempt_module, "outcome_of", outcome_of)
+
+    @dg.op(name="load")
+    def load(context: dg.OpExecutionContext) -> None:
+        attempt = Attempt(context, workspace_of(served))
+        with pytest.raises(PermissionDeniedError):
+            attempt.run(SYNC)
+        assert attempt.run(SYNC) is not None
+
+    @dg.job(executor_def=dg.in_process_executor)
+    def nightly() -> None:
+        load()
+
+    assert run(nightly, instance).success
+    assert served.jobs_started() == 1
 
 
 def test_mapped_steps_are_wishes_of_their_own(served: RunningSandbox, instance: dg.DagsterInstance) -> None:

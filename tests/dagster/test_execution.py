@@ -6,9 +6,11 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
+from dagster_planasonix.checks import check_specs
 from dagster_planasonix.clients import close_clients
 from dagster_planasonix.workspace import PlanasonixWorkspace
 from planasonix.sandbox import RunningSandbox, Sandbox
+from tests.dagster.engine_parts import run, run_of
 from tests.dagster.steps import (
     CONNECTION,
     KEY,
@@ -123,6 +125,44 @@ def test_a_retried_step_yields_again(served: RunningSandbox) -> None:
     names = [event.materialization.asset_key.to_user_string() for event in result.get_asset_materialization_events()]
     assert names == ["orders", "orders", "order_items"]
     assert served.jobs_started() == 2
+
+
+@pytest.mark.parametrize("fails", ["a blocking check", "code after the events"])
+def test_who_re_executes_a_step_that_failed_over_its_result_gets_a_new_one(served: RunningSandbox, fails: str) -> None:
+    workspace, broken = workspace_of(served), [True] * 4
+    checks = check_specs("orders", min_rows=1000, blocking=True) if fails == "a blocking check" else None
+
+    @dg.multi_asset(
+        name="shop",
+        specs=[spec_of(ORDERS)],
+        check_specs=checks,
+        can_subset=True,
+        retry_policy=dg.RetryPolicy(max_retries=1),
+    )
+    def load(context: dg.AssetExecutionContext):
+        yield from workspace.sync_and_poll(context)
+        if checks is None and broken:
+            broken.pop()
+            raise RuntimeError("the code after it")
+
+    job = dg.Definitions([load], executor=dg.in_process_executor).resolve_implicit_global_asset_job_def()
+    served.script(CONNECTION, tables={ORDERS: 1})
+    with dg.instance_for_test() as instance:
+        first = run(job, instance)
+        assert not first.success
+        # A retry of the step, if the failure is one that Dagster retries, has the same job.
+        assert served.jobs_started() == 1
+        retried = instance.create_run_for_job(
+            job,
+            parent_run_id=first.run_id,
+            root_run_id=first.run_id,
+            tags={"dagster/retry_number": "1", "dagster/parent_run_id": first.run_id},
+        )
+        assert not run_of(job, retried, instance).success
+        assert served.jobs_started() == 1
+        served.script(CONNECTION, tables={ORDERS: 5000})
+        assert run(job, instance, parent=retried.run_id).success
+        assert served.jobs_started() == 2
 
 
 def test_assets_downstream_of_good_tables_run_in_the_same_run(served: RunningSandbox) -> None:

@@ -72,6 +72,20 @@ def test_the_table(
     assert wish_of(SLOT, lineage, written, lambda run_id: run_id in succeeded) == (SLOT.token(wish), goes_on_from)
 
 
+@pytest.mark.parametrize(
+    ("lineage", "is_run_retry", "wish"),
+    [
+        pytest.param(["root"], False, "root", id="a retry of the step"),
+        pytest.param(["again", "root"], False, "again", id="a re-execution"),
+        pytest.param(["again", "root"], True, "root", id="a run retry"),
+    ],
+)
+def test_a_step_that_failed_over_what_it_had_told(lineage: list[str], is_run_retry: bool, wish: str) -> None:
+    entries = [Written("root", FIRST), Written("root", FIRST, told=True), Written("root", FIRST)]
+    decided = wish_of(SLOT, lineage, entries, lambda run_id: False, is_run_retry=is_run_retry)
+    assert decided == (SLOT.token(wish), 0)
+
+
 def test_only_runs_that_served_the_wish_are_asked_for_their_end() -> None:
     asked: list[str] = []
 

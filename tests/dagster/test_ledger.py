@@ -12,6 +12,8 @@ import dagster as dg
 import pytest
 
 from dagster_planasonix import ledger
+from dagster_planasonix.attempt_ledger import wish_in
+from dagster_planasonix.intent import Slot
 from dagster_planasonix.ledger import (
     ENTRY,
     LEDGER_KEY,
@@ -19,6 +21,7 @@ from dagster_planasonix.ledger import (
     Owner,
     all_entries,
     latest_entries,
+    newest_entry,
     observation,
     owned_elsewhere,
     slot_entries,
@@ -83,6 +86,25 @@ def test_what_other_steps_own(instance: dg.DagsterInstance) -> None:
     assert owned_elsewhere(instance, wanted, slot="conn_1/a", since=None) == {"job_2"}
     assert owned_elsewhere(instance, wanted, slot="conn_1/a", since=time.time() + 60.0) == frozenset()
     assert owned_elsewhere(instance, [], slot="conn_1/a", since=None) == frozenset()
+
+
+def test_a_slot_of_many_entries_hides_no_lineage(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "_PAGE", 5)
+    root = instance.add_run(dg.DagsterRun("nightly"))
+    sister = instance.add_run(dg.DagsterRun("nightly", root_run_id=root.run_id, parent_run_id=root.run_id))
+    third = instance.add_run(dg.DagsterRun("nightly", root_run_id=root.run_id, parent_run_id=root.run_id))
+    slot = Slot(root.run_id, "load", "conn_1", "wish")
+    for run, entries in ((root, 3), (sister, 22)):
+        owner = replace(OWNER, run_id=run.run_id, root_run_id=root.run_id)
+        for _ in range(entries):
+            write(instance, slot.name, {"intent": slot.token(root.run_id)}, owner)
+    entries = slot_entries(instance, slot.name)
+    assert len(entries) == 25
+    owner = replace(OWNER, run_id=third.run_id, root_run_id=root.run_id)
+    assert wish_in(instance, owner, slot, entries) == (slot.token(root.run_id), 0)
+    newest = newest_entry(instance, slot.name)
+    assert newest == entries[0]
+    assert newest_entry(instance, "conn_1/none") is None
 
 
 def test_pages_lose_nothing(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:

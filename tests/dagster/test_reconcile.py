@@ -93,6 +93,32 @@ def test_a_step_that_saw_the_end_and_died_before_it_told_is_completed(setting: S
     assert setting.job_ids("public.customers") == [job["id"]]
 
 
+def test_the_told_partitions_of_a_range_that_failed_are_not_read_again(setting: Setting) -> None:
+    daily = dg.DailyPartitionsDefinition("2026-01-01")
+    assets = assets_of(setting.workspace, partitions_def=daily)
+    setting.sandbox.script(
+        ORDERS,
+        sequence=[
+            *[{"duration_seconds": 0.1}] * 3,
+            {"outcome": "failed", "loaded_tables": [], "duration_seconds": 0.1},
+        ],
+    )
+    days = {"dagster/asset_partition_range_start": "2026-01-02", "dagster/asset_partition_range_end": "2026-01-05"}
+    ended = dg.materialize([assets], tags=days, instance=setting.instance, raise_on_error=False)
+    assert not ended.success
+    assert len(setting.materializations("public.orders")) == 3
+    before = setting.sandbox.calls()
+    assert reconciled(setting, assets=[assets]).events == []
+    assert setting.sandbox.calls() == before
+    # What is missing is read, and told.
+    setting.instance.wipe_assets([dg.AssetKey("orders")])
+    again = [
+        event for event in reconciled(setting, assets=[assets]).events if isinstance(event, dg.AssetMaterialization)
+    ]
+    assert {event.asset_key.to_user_string() for event in again} == {"orders"}
+    assert {event.partition for event in again} == {"2026-01-02", "2026-01-03", "2026-01-04"}
+
+
 def test_what_was_told_in_part_is_completed(setting: Setting) -> None:
     job_id = lost_by_its_step(setting)
     setting.sandbox.finish(job_id, "succeeded")

@@ -10,10 +10,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from dagster_planasonix import staged_attempt
 from dagster_planasonix.attempt import Attempt
 from dagster_planasonix.clients import close_clients
 from dagster_planasonix.ledger import LEDGER_KEY, started_runs
-from dagster_planasonix.staged_attempt import StagedRun
+from dagster_planasonix.staged_attempt import StagedExecution, StagedRun
 from dagster_planasonix.workspace import PlanasonixWorkspace
 from planasonix.runs import BackfillRequest, StagedBackfill, plan_stages, raise_for_stages
 from planasonix.sandbox import RunningSandbox, Sandbox
@@ -132,6 +133,53 @@ def test_an_interrupt_while_two_stages_run(
         assert served.backfills_started() == 3
 
 
+@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize(("how", "cancels"), [("CANCELED", True), ("FAILURE", False)])
+def test_an_end_of_the_run_of_which_no_signal_tells(
+    served: RunningSandbox,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+    cancels: bool,
+    at_once: int,
+) -> None:
+    monkeypatch.setattr(staged_attempt, "ASK_SECONDS", 0.1)
+    served.switch(busy="parallel")
+    served.script(CONNECTION, "stuck")
+    asked = StagedBackfill(ASKED.request, ASKED.stages, max_active_stages=at_once)
+    job = job_in_stages(workspace_of(served), [], asked=asked)
+    made = instance.create_run_for_job(job)
+    _while_running(
+        job,
+        instance,
+        made,
+        lambda: served.backfills_started() == at_once and served.calls("backfills.get") > 1,
+        lambda: _end(instance, made, how),
+    )
+    assert (served.backfills_started(), served.cancels()) == (at_once, at_once if cancels else 0)
+
+
+def test_a_run_given_up_before_the_next_start_takes_the_others_with_it(
+    served: RunningSandbox, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.switch(busy="parallel")
+    served.script(CONNECTION, "stuck")
+    job = job_in_stages(
+        workspace_of(served), [], asked=StagedBackfill(ASKED.request, ASKED.stages, max_active_stages=2)
+    )
+    made = instance.create_run_for_job(job)
+    began = StagedExecution._before_start
+
+    def before_start(self: StagedExecution) -> None:
+        if served.backfills_started() == 1:
+            _end(instance, made, "CANCELED")
+        began(self)
+
+    monkeypatch.setattr(StagedExecution, "_before_start", before_start)
+    _while_running(job, instance, made, lambda: True, lambda: None)
+    assert (served.backfills_started(), served.cancels()) == (1, 1)
+
+
 def test_a_start_under_way_is_awaited(served: RunningSandbox, instance: dg.DagsterInstance) -> None:
     served.script(CONNECTION, "stuck")
     late = served.fault("connections.backfill", "latency", seconds=1.0)
@@ -151,18 +199,28 @@ def test_skip_when_busy(served: RunningSandbox, instance: dg.DagsterInstance) ->
     assert served.backfills_started() == 1
 
 
-def _interrupted(job: dg.JobDefinition, instance: dg.DagsterInstance, when: Callable[[], Any], status: str) -> Any:
-    made = instance.create_run_for_job(job)
+def _end(instance: dg.DagsterInstance, made: dg.DagsterRun, how: str) -> None:
+    if how == "FAILURE":
+        instance.report_run_failed(made)
+    else:
+        instance.report_run_canceling(made)
+        instance.report_run_canceled(made)
 
-    def interrupt() -> None:
+
+def _while_running(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    made: dg.DagsterRun,
+    when: Callable[[], Any],
+    act: Callable[[], None],
+) -> None:
+    def later() -> None:
         give_up = time.monotonic() + 60.0
         while not when() and time.monotonic() < give_up:
             time.sleep(0.01)
-        if status == "CANCELING":
-            instance.report_run_canceling(made)
-        os.kill(os.getpid(), signal.SIGINT)
+        act()
 
-    thread = threading.Thread(target=interrupt)
+    thread = threading.Thread(target=later)
     thread.start()
     try:
         run_of(job, made, instance)
@@ -170,4 +228,15 @@ def _interrupted(job: dg.JobDefinition, instance: dg.DagsterInstance, when: Call
         pass
     finally:
         thread.join()
+
+
+def _interrupted(job: dg.JobDefinition, instance: dg.DagsterInstance, when: Callable[[], Any], status: str) -> Any:
+    made = instance.create_run_for_job(job)
+
+    def interrupt() -> None:
+        if status == "CANCELING":
+            instance.report_run_canceling(made)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    _while_running(job, instance, made, when, interrupt)
     return made

@@ -5,12 +5,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from dagster_planasonix import attempt
+from dagster_planasonix._compat import dies_with_process
 from dagster_planasonix.clients import close_clients
 from dagster_planasonix.ledger import LEDGER_KEY, started_runs
 from dagster_planasonix.termination import Interrupts, refuse_to_start, verdict_on
@@ -206,6 +208,46 @@ def test_in_memory_nobody_could_find_it_again(served: RunningSandbox) -> None:
     assert served.cancels() == 1
 
 
+def test_without_dagster_home_nobody_could_find_it_again(served: RunningSandbox, tmp_path: Path) -> None:
+    home = tmp_path / ".tmp_dagster_home_x1"
+    home.mkdir()
+    with dg.instance_for_test(temp_dir=str(home)) as fleeting:
+        interrupted(job_of(workspace_of(served)), fleeting, has_begun(served), status="STARTED")
+    assert served.cancels() == 1
+
+
+def test_in_an_instance_that_ends_with_the_process_a_step_may_start() -> None:
+    context = _Context(_Instance(dg.DagsterRunStatus.STARTED))
+    context.instance.is_ephemeral = True
+    refuse_to_start(context)
+    assert verdict_on(context)[0] == "given up"
+    terminated = _Context(_Instance(dg.DagsterRunStatus.CANCELING))
+    terminated.instance.is_ephemeral = True
+    with pytest.raises(dg.Failure):
+        refuse_to_start(terminated)
+
+
+@pytest.mark.parametrize(
+    ("home", "dies"),
+    [
+        (".tmp_dagster_home_x1", True),
+        ("dagster_home", False),
+    ],
+)
+def test_which_instance_ends_with_the_process(tmp_path: Path, home: str, dies: bool) -> None:
+    (tmp_path / home).mkdir()
+    with dg.instance_for_test(temp_dir=str(tmp_path / home)) as made:
+        assert dies_with_process(made) is dies
+
+
+def test_events_that_are_kept_elsewhere_last(tmp_path: Path) -> None:
+    home = tmp_path / ".tmp_dagster_home_x1"
+    home.mkdir()
+    kept = {"sqlite": {"base_dir": str(tmp_path / "kept")}}
+    with dg.instance_for_test(temp_dir=str(home), overrides={"storage": kept}) as made:
+        assert not dies_with_process(made)
+
+
 @pytest.mark.parametrize(("how", "cancels"), [("CANCELED", 1), ("FAILURE", 0)])
 def test_an_end_of_the_run_of_which_no_signal_tells(
     served: RunningSandbox,
@@ -243,6 +285,7 @@ class _Run:
 
 class _Instance:
     is_ephemeral = False
+    event_log_storage = None
 
     def __init__(self, status: dg.DagsterRunStatus | None, asked_to_end: bool = False) -> None:
         self._status = status

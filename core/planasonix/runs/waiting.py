@@ -6,7 +6,7 @@ import heapq
 import random
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -52,11 +52,13 @@ def wait_for_any(
     *,
     interval: Interval | None = None,
     stop: threading.Event | None = None,
+    on_tick: Callable[[], None] = lambda: None,
 ) -> None:
     """Block until one of the runs has ended, is missing for good, or has passed its deadline: a look tells which.
 
     Each is looked at by the rules of every wait (`watch.blocking`). Raises `AuthenticationError` or
     `PermissionDeniedError` when the key is refused for five minutes, and `KeyboardInterrupt` once `stop` is set.
+    `on_tick` is called before each look; what it raises ends the wait.
     """
     # (when it is its turn, its number, its loop, what that asked for)
     turns: list[tuple[float, int, _Loop, Look | Pause]] = []
@@ -67,6 +69,7 @@ def wait_for_any(
     while turns:
         due, number, loop, effect = heapq.heappop(turns)
         pause(max(0.0, due - time.monotonic()), stop)
+        on_tick()
         try:
             if isinstance(effect, Look):
                 effect = _look(client, handles[number], loop, effect)
@@ -87,11 +90,12 @@ def wait_while_taken(
     until: float,
     interval: Interval | None = None,
     stop: threading.Event | None = None,
+    on_tick: Callable[[], None] = lambda: None,
 ) -> None:
     """Block until the run that keeps the connection busy has ended, or for a while; at most until `until`.
 
     `since` is when the connection was first found busy; both are seconds since the epoch. Raises nothing of the API:
-    whatever became of somebody else's run, the next start asks the API itself.
+    whatever became of somebody else's run, the next start asks the API itself. `on_tick` as in `wait_for_any`.
     """
     now = time.time()
     if run_id is None:
@@ -99,7 +103,7 @@ def wait_while_taken(
         return
     other = RunHandle(kind, run_id, "", owned=False, created_at=since, deadline_at=until, intent="")
     try:
-        wait_for_any(client, [other], interval=interval, stop=stop)
+        wait_for_any(client, [other], interval=interval, stop=stop, on_tick=on_tick)
     except PlanasonixError:
         pause(max(0.0, min(until - time.time(), busy_pause_seconds(0.0))), stop)
 

@@ -92,22 +92,25 @@ def wait_for_progress(
     *,
     interval: Interval | None = None,
     stop: threading.Event | None = None,
+    on_tick: Callable[[], None] = lambda: None,
 ) -> None:
     """Block until another round may come to something: what a caller does between two rounds that did not end it.
 
     Raises what `wait_for_any` and `busy_until` raise, and `KeyboardInterrupt` once `stop` is set.
+    `on_tick` is called first, and before each look at a run: it may raise where nobody wants the stages any more.
     """
+    on_tick()
     if progress.stalled:
         ages = [handle.age_seconds(time.time()) for handle in progress.active]
         pause((interval or Interval()).pause(min(ages, default=0.0), random.Random()), stop)
     elif progress.active:
         with leaves_it_running():
-            wait_for_any(client, progress.active, interval=interval, stop=stop)
+            wait_for_any(client, progress.active, interval=interval, stop=stop, on_tick=on_tick)
     else:
         until = busy_until(progress, policy, asked.request.connection_id)
         since = progress.busy_since or time.time()
         busy = (progress.busy_kind, progress.busy_run_id)
-        wait_while_taken(client, *busy, since=since, until=until, interval=interval, stop=stop)
+        wait_while_taken(client, *busy, since=since, until=until, interval=interval, stop=stop, on_tick=on_tick)
 
 
 def run_stages_to_end(

@@ -176,6 +176,28 @@ def test_a_stalled_round_is_not_taken_again_at_once(monkeypatch: pytest.MonkeyPa
     assert 4 <= pauses[0] <= 5
 
 
+@pytest.mark.parametrize("waits_for", ["stages", "somebody else's run"])
+def test_who_is_asked_before_each_look_can_end_the_wait(waits_for: str) -> None:
+    sandbox = Sandbox(speed=1)
+    sandbox.script(CONNECTION, "stuck")
+    client = Planasonix("plnx_live_sandbox", transport=sandbox.transport())
+    first = client.connections.backfill(CONNECTION, start_at=STAGES[0].start_at, end_at=STAGES[0].end_at)
+    progress = StagedProgress((handle_of(first.id),), 0, (), 3, False)
+    if waits_for != "stages":
+        progress = StagedProgress((), 0, (), 4, False, busy_kind="backfill", busy_run_id=first.id)
+    asked_at: list[int] = []
+
+    def nobody_wants_it() -> None:
+        asked_at.append(sandbox.calls("backfills.get"))
+        if len(asked_at) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        wait_for_progress(client, progress, asked(), Policy(), interval=FAST, on_tick=nobody_wants_it)
+    assert asked_at[:2] == [0, 0]
+    assert asked_at[-1] > 0
+
+
 def test_a_connection_that_stays_busy_is_told_with_what_can_be_done() -> None:
     long_ago = StagedProgress((), 0, (), 4, False, busy_since=time.time() - 100)
     with pytest.raises(Exception, match="was busy for 60 s"):
