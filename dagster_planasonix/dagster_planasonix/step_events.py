@@ -3,7 +3,8 @@
 An asset of which all is loaded gets one `MaterializeResult`: only that lets assets downstream of it start in the same
 run. Of its partitions each gets an event of its own out of it, with what `add_asset_metadata` said of that partition.
 Where some of its partitions are missing, those that are there get an `AssetMaterialization` each, and nothing starts
-downstream.
+downstream. So it is with data versions, of which a result has one for all partitions: only where a step of the run
+waits for the asset, or Dagster wants its output, there is a result besides, told before them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from dagster_planasonix._compat import is_awaited
 from dagster_planasonix.checks import evaluations_of
 from dagster_planasonix.event_metadata import WINDOW_ROWS, names_shown, run_metadata
 from dagster_planasonix.events import DATA_VERSION_TAG, event_of
@@ -106,13 +108,21 @@ class StepReport:
         whole = len(events) == partitions and all(result.is_loaded for result in results)
         if whole:
             self._materialized.add(results[0].asset.asset_key)
-        if not whole or self._data_versions:
-            # Only an event of its own can have a data version of its own.
+        key = results[0].asset.asset_key
+        of_its_own = not whole or self._data_versions
+        if not of_its_own or (whole and (requires_output(self._context, key) or is_awaited(self._context, key))):
+            yield self._whole_result(key, events)
+        if of_its_own:
+            # Only an event of its own can have a data version of its own; it comes last, so that it is what counts.
             yield from events
-            return
+
+    def _whole_result(
+        self, key: dg.AssetKey, events: Iterable[dg.AssetMaterialization | dg.AssetObservation]
+    ) -> dg.MaterializeResult:
+        """Of all partitions; Dagster makes an event of each out of it, with the metadata put here."""
         for event in events:
             self._context.add_asset_metadata(event.metadata, asset_key=event.asset_key, partition_key=event.partition)
-        yield dg.MaterializeResult(asset_key=results[0].asset.asset_key)
+        return dg.MaterializeResult(asset_key=key)
 
     def _event(self, result: TableResult, *, rows: str | None = None) -> dg.AssetMaterialization | dg.AssetObservation:
         return event_of(result, data_version_from_checksum=self._data_versions, rows=rows)
@@ -151,6 +161,10 @@ class StepReport:
         if outcome.succeeded:
             if outcome.warnings:
                 self._context.log.warning(report(outcome))
+            return
+        if outcome.kind == "job" and outcome.status != "cancelled" and all(result.is_loaded for result in results):
+            # A sync loads the whole connection: what failed is none of the tables that this step was to load.
+            self._context.log.warning(f"All selected tables are loaded, though not all is well:\n{report(outcome)}")
             return
         failed = [result.table.name for result in results if result.table.state == "failed"]
         self._failed(

@@ -1,6 +1,7 @@
 """`sync_and_poll` of assets without partitions, against a sandbox over HTTP."""
 
 import json
+import logging
 from collections.abc import Iterator
 
 import dagster as dg
@@ -89,6 +90,22 @@ def test_good_tables_are_materialized_before_the_one_failure(served: RunningSand
     metadata = {name: value.value for name, value in failure.user_failure_data.metadata.items()}
     assert metadata["planasonix/failed_tables"] == [ITEMS]
     assert metadata["planasonix/job_url"] == f"{served.url}/#/jobs/{job['id']}"
+
+
+def test_a_table_that_nobody_selected_fails_no_step(served: RunningSandbox) -> None:
+    served.script(CONNECTION, "failed", loaded_tables=[ORDERS])
+
+    @dg.asset(deps=["orders"])
+    def after() -> None: ...
+
+    with dg.instance_for_test() as instance:
+        load = shop(workspace_of(served), ORDERS, ITEMS)
+        result = materialize(load, after, selection=["orders", "after"], instance=instance)
+        said = [each.user_message for each in instance.all_logs(result.run_id) if each.level == logging.WARNING]
+    assert result.success
+    assert materialized(result).keys() == {"orders", "after"}
+    assert checked(result)["orders", "planasonix_status"]
+    assert any("source_unavailable" in text and "All selected tables are loaded" in text for text in said)
 
 
 def test_a_failed_table_may_only_warn(served: RunningSandbox) -> None:
@@ -302,7 +319,7 @@ def test_the_checksum_is_the_data_version_by_wish(served: RunningSandbox) -> Non
 
 
 def test_the_key_stands_nowhere(served: RunningSandbox, capfd: pytest.CaptureFixture[str]) -> None:
-    served.script(CONNECTION, "failed")
+    served.script(CONNECTION, "failed", loaded_tables=[])
     result = materialize(shop(workspace_of(served), ORDERS, ITEMS))
     assert not result.success
     text = "".join(map(str, result.all_events))
