@@ -71,6 +71,21 @@ def not_reported(
     return [name for name, asset in assets.items() if asset is None or asset.asset_key not in selected]
 
 
+def not_loaded(
+    outcome: Outcome, tables: Mapping[dg.AssetKey, TableAsset], selected: Collection[dg.AssetKey]
+) -> list[str]:
+    """The tables that the run did not load and no selected asset is: other assets of `tables`, or what the results
+    name as failed.
+    """
+    match = table_matcher(asset for asset in tables.values() if asset.connection_id == outcome.connection_id)
+    others = {key: asset for key, asset in tables.items() if key not in selected}
+    names = [result.asset.table for result in table_results(outcome, others) if not result.is_loaded]
+    for table in outcome.tables:
+        if table.state == "failed" and match(table.name) is None:
+            names.append(table.name)
+    return names
+
+
 def _of_absent(outcome: Outcome) -> TableState:
     if not outcome.succeeded:
         return "failed"

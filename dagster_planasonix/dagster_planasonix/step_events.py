@@ -20,7 +20,7 @@ from dagster_planasonix.checks import evaluations_of
 from dagster_planasonix.event_metadata import WINDOW_ROWS, names_shown, run_metadata
 from dagster_planasonix.events import DATA_VERSION_TAG, event_of
 from dagster_planasonix.partitions import PartitionWindow
-from dagster_planasonix.results import TableResult, not_reported, table_results
+from dagster_planasonix.results import TableResult, not_loaded, not_reported, table_results
 from dagster_planasonix.step_tables import StepTables, requires_output, selected_checks
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class StepReport:
             yield from self._checks([replace(result, partition=window.key) for window in windows] or [result])
         if others := not_reported(outcome, tables.tables, tables.selected):
             self._context.log.info("the run also loaded what is not selected: %s", ", ".join(names_shown(others)))
-        self._judge(outcome, results)
+        self._judge(outcome, results, lacking=not_loaded(outcome, tables.tables, tables.selected))
 
     def of_partitions(
         self,
@@ -155,16 +155,20 @@ class StepReport:
 
     # --- the verdict -----------------------------------------------------------------------------------------------
 
-    def _judge(self, outcome: Outcome, results: Sequence[TableResult]) -> None:
+    def _judge(self, outcome: Outcome, results: Sequence[TableResult], *, lacking: Sequence[str]) -> None:
+        """`lacking` are the tables beside the selected ones that the run did not load."""
         from planasonix.runs import report
 
         if outcome.succeeded:
             if outcome.warnings:
                 self._context.log.warning(report(outcome))
             return
-        if outcome.kind == "job" and outcome.status != "cancelled" and all(result.is_loaded for result in results):
-            # A sync loads the whole connection: what failed is none of the tables that this step was to load.
-            self._context.log.warning(f"All selected tables are loaded, though not all is well:\n{report(outcome)}")
+        not_cancelled_sync = outcome.kind == "job" and outcome.status != "cancelled"
+        if lacking and not_cancelled_sync and all(result.is_loaded for result in results):
+            # A sync loads the whole connection: what failed is a table that this step was not to load.
+            self._context.log.warning(
+                f"All selected tables are loaded; not loaded is {', '.join(names_shown(lacking))}.\n{report(outcome)}"
+            )
             return
         failed = [result.table.name for result in results if result.table.state == "failed"]
         self._failed(

@@ -105,7 +105,15 @@ def test_a_table_that_nobody_selected_fails_no_step(served: RunningSandbox) -> N
     assert result.success
     assert materialized(result).keys() == {"orders", "after"}
     assert checked(result)["orders", "planasonix_status"]
-    assert any("source_unavailable" in text and "All selected tables are loaded" in text for text in said)
+    assert any("source_unavailable" in text and "not loaded is public.order_items" in text for text in said)
+
+
+@pytest.mark.parametrize("word", ["failed", "evaporated"])
+def test_a_job_that_ended_badly_though_its_tables_are_loaded_fails(served: RunningSandbox, word: str) -> None:
+    served.script(CONNECTION, word, loaded_tables=[ORDERS])
+    result = materialize(shop(workspace_of(served), ORDERS))
+    assert materialized(result).keys() == {"orders"}
+    assert not result.success
 
 
 def test_a_failed_table_may_only_warn(served: RunningSandbox) -> None:
@@ -319,7 +327,7 @@ def test_the_checksum_is_the_data_version_by_wish(served: RunningSandbox) -> Non
 
 
 def test_the_key_stands_nowhere(served: RunningSandbox, capfd: pytest.CaptureFixture[str]) -> None:
-    served.script(CONNECTION, "failed", loaded_tables=[])
+    served.script(CONNECTION, "failed")
     result = materialize(shop(workspace_of(served), ORDERS, ITEMS))
     assert not result.success
     text = "".join(map(str, result.all_events))
