@@ -134,7 +134,7 @@ def _tell(
     apply: bool,
 ) -> list[AssetEvent]:
     from dagster_planasonix.closing import closing_entry
-    from dagster_planasonix.sensors.external import run_events
+    from dagster_planasonix.sensors.external import expected_tables, run_events
     from dagster_planasonix.sensors.told import DAGSTER_RUN, TOLD_BY, Told
     from planasonix.runs import outcome_of
 
@@ -142,14 +142,17 @@ def _tell(
     handle, record, owner = entry.handle, entry.record, entry.owner
     if handle is None or record is None or handle.id != finding.run_id:
         return []
-    outcome = outcome_of(client, handle)
+    asked_tables = json.loads(record.body).get("tables")
+    selected = [dg.AssetKey.from_user_string(key) for key in owner.asset_keys] or None
+    expected = expected_tables(watched, handle.target_id, asked_tables=asked_tables, selected=selected)
+    outcome = outcome_of(client, handle, expected_tables=expected)
     if any(warning.code == "results_not_read" for warning in outcome.warnings):
         raise ConfigurationError("not all of its results could be read: run reconcile again.", field="results")
     events = run_events(
         outcome,
         watched,
-        asked_tables=json.loads(record.body).get("tables"),
-        selected=[dg.AssetKey.from_user_string(key) for key in owner.asset_keys] or None,
+        asked_tables=asked_tables,
+        selected=selected,
         metadata={TOLD_BY: NAME, DAGSTER_RUN: owner.run_id},
     )
     untold = Told(instance, handle.kind, handle.id, handle.created_at).untold(events)

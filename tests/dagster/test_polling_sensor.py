@@ -16,7 +16,7 @@ from dagster_planasonix.workspace import PlanasonixWorkspace
 from planasonix.errors import ConfigurationError, PlanasonixError
 from planasonix.runs.polled.look import TRIES
 from planasonix.sandbox import DEFAULT_API_KEY
-from tests.dagster.sensing import INVENTORY, ORDERS, Setting, assets_of, setting_with
+from tests.dagster.sensing import INVENTORY, ORDERS, ORDERS_FAILED, Setting, assets_of, setting_with
 
 DAY = timedelta(days=1)
 DAILY = dg.DailyPartitionsDefinition("2026-01-01")
@@ -67,6 +67,19 @@ def test_one_that_ended_badly_gives_observations_and_a_failed_check(setting: Set
     assert setting.materializations("core.policies") == []
     assert len(setting.observations("core.policies")) == 1
     assert setting.status_check("core.policies") is False
+
+
+def test_a_table_that_the_results_leave_out_is_what_it_is_to_a_step(setting: Setting) -> None:
+    """A failed table makes the job a failed one, and says nothing of a table that had no change."""
+    sensor = setting.sensor([assets_of(setting.workspace)])
+    setting.tick(sensor)
+    setting.results_name(ORDERS_FAILED)
+    job_id = setting.synced()
+    setting.tick(sensor)
+    assert setting.materializations("public.orders") == []
+    [told] = setting.materializations("public.customers")
+    assert told.metadata["planasonix/job_id"].value == job_id
+    assert told.metadata["planasonix/table_state"].value == "no_change"
 
 
 def test_what_a_step_waits_for_is_left_to_the_step(setting: Setting) -> None:
