@@ -21,14 +21,13 @@ from dagster_planasonix.event_metadata import WINDOW_ROWS, names_shown, run_meta
 from dagster_planasonix.events import DATA_VERSION_TAG, event_of
 from dagster_planasonix.partitions import PartitionWindow
 from dagster_planasonix.results import TableResult, not_loaded, not_reported, table_results
+from dagster_planasonix.skips import skip_observations
 from dagster_planasonix.step_tables import StepTables, requires_output, selected_checks
 
 if TYPE_CHECKING:
     from dagster_planasonix.iterator import StepEvent
     from dagster_planasonix.staged_attempt import StagedRun
     from planasonix.runs import Outcome
-
-SKIPPED = "planasonix/skipped"
 
 
 class StepReport:
@@ -99,9 +98,7 @@ class StepReport:
     ) -> Iterator[dg.AssetObservation]:
         """Nothing was started: the assets stay as they are, and the run says so."""
         self._context.log.warning(text)
-        for key in tables.selected:
-            event = dg.AssetObservation(key, description=text, metadata={SKIPPED: why})
-            yield from _for_each(event, windows)
+        yield from skip_observations(tables.selected, why, text, [window.key for window in windows])
 
     def _of_asset(self, results: Sequence[TableResult], partitions: int) -> Iterator[StepEvent]:
         events = [self._event(result) for result in results if result.outcome.id]
