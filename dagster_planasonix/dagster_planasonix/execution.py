@@ -222,4 +222,5 @@ class _Step:
                 self._context.log_event(event)
             raise
         ends = {keys[name]: end for name, end in run.ended.items()}
-        yield from self._report.of_partitions(tables, ends, partitions, run)
+        before = {keys[name] for name in run.loaded_before}
+        yield from self._report.of_partitions(tables, ends, partitions, run, loaded_before=before)

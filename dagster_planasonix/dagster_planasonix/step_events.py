@@ -9,7 +9,7 @@ waits for the asset, or Dagster wants its output, there is a result besides, tol
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ import dagster as dg
 
 from dagster_planasonix._compat import is_awaited
 from dagster_planasonix.checks import evaluations_of
-from dagster_planasonix.event_metadata import WINDOW_ROWS, names_shown, run_metadata
+from dagster_planasonix.event_metadata import LOADED_BEFORE, WINDOW_ROWS, names_shown, run_metadata
 from dagster_planasonix.events import DATA_VERSION_TAG, event_of
 from dagster_planasonix.partitions import PartitionWindow
 from dagster_planasonix.results import TableResult, not_loaded, not_reported, table_results
@@ -71,15 +71,19 @@ class StepReport:
         outcomes: Mapping[str, Outcome],
         windows: Sequence[PartitionWindow],
         run: StagedRun,
+        *,
+        loaded_before: Collection[str] = (),
     ) -> Iterator[StepEvent]:
-        """Of one run for each partition. `outcomes` are those that came to an end, by partition key."""
+        """Of one run for each partition. `outcomes` are those that came to an end, by partition key; `loaded_before`
+        are the keys of those that an earlier try of the step, or run, had loaded.
+        """
         skipped = [window for window in windows if window.key not in outcomes]
         if run.skipped and skipped:
             text = f"The connection {tables.connection_id} was busy: {len(skipped)} partitions were not started."
             yield from self.of_skip(tables, "busy", text, skipped)
         results = _by_asset(tables, outcomes, windows, with_missing=not run.skipped)
         for of_asset in results.values():
-            yield from self._of_asset(of_asset, len(windows))
+            yield from self._of_asset(of_asset, len(windows), loaded_before)
             yield from self._checks(of_asset)
         self._judge_partitions(run, outcomes, [each for of_asset in results.values() for each in of_asset])
 
@@ -100,8 +104,14 @@ class StepReport:
         self._context.log.warning(text)
         yield from skip_observations(tables.selected, why, text, [window.key for window in windows])
 
-    def _of_asset(self, results: Sequence[TableResult], partitions: int) -> Iterator[StepEvent]:
-        events = [self._event(result) for result in results if result.outcome.id]
+    def _of_asset(
+        self, results: Sequence[TableResult], partitions: int, loaded_before: Collection[str]
+    ) -> Iterator[StepEvent]:
+        events = [
+            self._event(result, metadata={LOADED_BEFORE: True} if result.partition in loaded_before else None)
+            for result in results
+            if result.outcome.id
+        ]
         whole = len(events) == partitions and all(result.is_loaded for result in results)
         if whole:
             self._materialized.add(results[0].asset.asset_key)
@@ -121,8 +131,10 @@ class StepReport:
             self._context.add_asset_metadata(event.metadata, asset_key=event.asset_key, partition_key=event.partition)
         return dg.MaterializeResult(asset_key=key)
 
-    def _event(self, result: TableResult, *, rows: str | None = None) -> dg.AssetMaterialization | dg.AssetObservation:
-        return event_of(result, data_version_from_checksum=self._data_versions, rows=rows)
+    def _event(
+        self, result: TableResult, *, rows: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> dg.AssetMaterialization | dg.AssetObservation:
+        return event_of(result, data_version_from_checksum=self._data_versions, rows=rows, metadata=metadata)
 
     def _result_of(self, event: dg.AssetMaterialization) -> dg.MaterializeResult:
         self._materialized.add(event.asset_key)

@@ -159,6 +159,11 @@ def test_a_retried_step_loads_only_what_is_missing_and_yields_all(served: Runnin
         for event in result.get_asset_materialization_events()
     ]
     assert rows == [("2026-01-02", 1), ("2026-01-04", 3), ("2026-01-02", 1), ("2026-01-03", 2), ("2026-01-04", 3)]
+    again = [
+        "planasonix/loaded_in_an_earlier_try" in event.materialization.metadata
+        for event in result.get_asset_materialization_events()
+    ]
+    assert again == [False, False, True, False, True], "told again, and not marked so"
 
 
 def test_assets_downstream_of_whole_ranges_run_in_the_same_run(served: RunningSandbox) -> None:
