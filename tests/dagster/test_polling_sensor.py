@@ -185,6 +185,18 @@ def test_an_api_that_answers_nothing_fails_the_tick_and_keeps_the_cursor(setting
     assert setting.cursor == cursor
 
 
+def test_a_refusal_that_names_a_time_is_obeyed_within_the_tick(setting: Setting) -> None:
+    sensor = setting.sensor([assets_of(setting.workspace)])
+    setting.tick(sensor)
+    job_id = setting.synced()
+    setting.sandbox.fault("*", "rate_limit", retry_after=1, times=2)
+    began = time.monotonic()
+    setting.tick(sensor)
+    assert time.monotonic() - began >= 1.0
+    setting.tick(sensor)
+    assert setting.job_ids("public.orders") == [job_id]
+
+
 def test_a_foreign_backfill_loads_the_partitions_within_its_window(setting: Setting) -> None:
     sensor = setting.sensor([assets_of(setting.workspace, partitions_def=DAILY)])
     setting.tick(sensor)
