@@ -39,6 +39,16 @@ def step_object_of(context: Any) -> object:
         return context
 
 
+def is_awaited(context: Any, key: dg.AssetKey) -> bool:
+    """Whether another step of this run, an asset's or a check's, starts only with the asset's output. Only the job's
+    asset graph, which is no public type, tells it.
+    """
+    graph = context.job_def.asset_layer.asset_graph
+    ours = {*context.assets_def.keys, *context.assets_def.check_keys}
+    present = {*graph.executable_asset_keys, *graph.asset_check_keys}
+    return not present.isdisjoint(graph.get(key).child_entity_keys - ours)
+
+
 def run_of(context: Any) -> dg.DagsterRun:
     """The run of the step. A function that a test calls directly has none, and no later try of it either: it gets one
     that no instance knows, of its own at each call.

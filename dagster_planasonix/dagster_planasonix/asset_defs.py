@@ -13,6 +13,7 @@ import dagster as dg
 
 from dagster_planasonix.asset_decorator import POOL, multi_asset_of
 from dagster_planasonix.names import unique_name
+from dagster_planasonix.partitions import check_counts, check_mode
 from dagster_planasonix.run_config import PlanasonixRunConfig
 from dagster_planasonix.selection import ConnectionSelector
 from dagster_planasonix.specs import connection_specs
@@ -134,7 +135,9 @@ def check_execution(execution: object) -> None:
 
 
 def check_options(execution: Execution, options: Mapping[str, Any]) -> None:
-    """Raises `ConfigurationError` for an option that the run would not know: it would fail only at night."""
+    """Raises `ConfigurationError` for an option that the run would not know, or would refuse: it would fail only at
+    night.
+    """
     if not options:
         return
     if execution == "wait":
@@ -150,6 +153,9 @@ def check_options(execution: Execution, options: Mapping[str, Any]) -> None:
                 field="sync_options",
                 hint=f"It knows {', '.join(known) or 'none'}.",
             )
+    check_mode(options.get("partition_mode", "each"))
+    counts = ("max_active_partitions", "stop_after_failures")
+    check_counts(**{name: options[name] for name in counts if name in options})
 
 
 def taking_config(load: Callable[[Any, PlanasonixRunConfig | None], Iterator[Any]]) -> OpBody:

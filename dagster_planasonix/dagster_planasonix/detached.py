@@ -23,6 +23,7 @@ from dagster_planasonix.attempt import Attempt
 from dagster_planasonix.partitions import PartitionWindow, partition_windows
 from dagster_planasonix.refusals import failing_for_good
 from dagster_planasonix.run_config import PlanasonixRunConfig, window_asked_for
+from dagster_planasonix.skips import busy_text, paused_text, skip_observations
 from dagster_planasonix.step_tables import StepTables, only_tables, step_tables
 from planasonix.errors import ConfigurationError, PlanasonixError
 
@@ -55,34 +56,42 @@ def submit(
         def shop(context: dg.AssetExecutionContext):
             yield from workspace.submit(context)
     """
-    for tables, request in _requests(context, config, priority):
+    for tables, request, partitions in _requests(context, config, priority):
         attempt = Attempt(context, workspace, asset_keys=tables.selected, connection_name=tables.connection_name)
-        _start(context, workspace, attempt, request)
+        with failing_for_good():
+            _start(context, workspace, attempt, tables, request, partitions)
     return iter(())
 
 
-def _start(context: Any, workspace: PlanasonixWorkspace, attempt: Attempt, request: RunRequest) -> None:
-    from planasonix.runs import is_paused
-
+def _start(
+    context: Any,
+    workspace: PlanasonixWorkspace,
+    attempt: Attempt,
+    tables: StepTables,
+    request: RunRequest,
+    partitions: list[str],
+) -> None:
     try:
-        with failing_for_good():
-            handle = attempt.start(request)
-    except dg.Failure as failure:
-        error = failure.__cause__
-        if not (isinstance(error, PlanasonixError) and is_paused(error) and workspace.on_paused == "skip"):
-            raise
-        context.log.warning(f"The connection {request.target_id} is paused in Planasonix: nothing was started.")
-        return
+        handle = attempt.start(request)
+        why, text = "busy", busy_text(tables.connection_id)
+    except PlanasonixError as error:
+        handle = None
+        why, text = "paused", paused_text(error, tables.connection_id, on_paused=workspace.on_paused)
     if handle is not None:
         context.log.info(
             f"Planasonix {handle.kind} {handle.id} goes on without this run: the polling sensor tells of its end."
         )
+        return
+    context.log.warning(text)
+    # Stored at once: nobody has to take it from the iterator.
+    for event in skip_observations(tables.selected, why, text, partitions):
+        context.log_event(event)
 
 
 def _requests(
     context: Any, config: PlanasonixRunConfig | None, priority: str | None
-) -> list[tuple[StepTables, RunRequest]]:
-    """What is to be started, all of it checked before anything is sent."""
+) -> list[tuple[StepTables, RunRequest, list[str]]]:
+    """What is to be started, with the partitions that it loads, all of it checked before anything is sent."""
     from planasonix.runs import BackfillRequest, SyncRequest
 
     connections = step_tables(context)
@@ -97,13 +106,14 @@ def _requests(
         window = _of(partitions[0])
     elif config is not None and config.tables is not None:
         connections = only_tables(connections, config.tables)
-    requests: list[tuple[StepTables, RunRequest]] = []
+    keys = [partition.key for partition in partitions or ()]
+    requests: list[tuple[StepTables, RunRequest, list[str]]] = []
     for each in connections:
         names = each.selected_tables
         if window is None:
-            requests.append((each, SyncRequest(each.connection_id, priority=priority, expected_tables=names)))
+            requests.append((each, SyncRequest(each.connection_id, priority=priority, expected_tables=names), keys))
         else:
-            requests.append((each, BackfillRequest(each.connection_id, *window, tables=names, priority=priority)))
+            requests.append((each, BackfillRequest(each.connection_id, *window, tables=names, priority=priority), keys))
     return requests
 
 

@@ -17,6 +17,9 @@ PARTITION_ROW_COUNT = "dagster/partition_row_count"
 WINDOW_ROWS = "planasonix/rows_loaded_in_window"
 STATE = "planasonix/table_state"
 CHECKSUM = "planasonix/checksum"
+LOADED_BEFORE = "planasonix/loaded_in_an_earlier_try"
+"""On what a retry or re-execution tells again: the job is the one of before, and nothing was loaded for this event."""
+
 _SHOWN = 50
 """How many job ids, warnings or tables one event names: Dagster stores it again for each table and partition."""
 

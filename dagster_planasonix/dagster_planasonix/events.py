@@ -45,7 +45,8 @@ def events_of(
     """The events of one ended run, for all `selected` assets of its connection (None: all of `tables`).
 
     `tables` are assets as `targets.tables_of` reads them; `partition` the key that the run loaded, for a partitioned
-    asset. `check_specs` are the checks to evaluate (see `checks.evaluations_of`), `data_version_from_checksum` makes
+    asset. The outcome is one that was read with the tables among its `expected_tables`.
+    `check_specs` are the checks to evaluate (see `checks.evaluations_of`), `data_version_from_checksum` makes
     the checksum of a table its data version, `metadata` is added to every materialization and observation. Returns,
     for each asset, a materialization or an observation, then its checks. Raises nothing.
     """

@@ -25,14 +25,21 @@ import dagster as dg
 
 from dagster_planasonix.attempt import Attempt
 from dagster_planasonix.iterator import PlanasonixEventIterator, StepEvent
-from dagster_planasonix.partitions import PartitionMode, PartitionWindow, check_mode, partition_windows, whole_window
+from dagster_planasonix.partitions import (
+    PartitionMode,
+    PartitionWindow,
+    check_counts,
+    check_mode,
+    partition_windows,
+    whole_window,
+)
 from dagster_planasonix.refusals import failing_for_good
 from dagster_planasonix.run_config import PlanasonixRunConfig, window_asked_for
+from dagster_planasonix.skips import busy_text, paused_text
 from dagster_planasonix.step_events import StepReport
 from dagster_planasonix.step_tables import StepTables, only_tables, step_tables
 from dagster_planasonix.targets import tables_of
 from planasonix.errors import ConfigurationError, PlanasonixError
-from planasonix.runs import is_paused
 
 if TYPE_CHECKING:
     from dagster_planasonix.workspace import PlanasonixWorkspace
@@ -75,6 +82,7 @@ def sync_and_poll(
             yield from planasonix.sync_and_poll(context)
     """
     check_mode(partition_mode)
+    check_counts(max_active_partitions=max_active_partitions, stop_after_failures=stop_after_failures)
     step = _Step(
         context,
         workspace,
@@ -176,12 +184,7 @@ class _Step:
             else:
                 yield from self._of_stages(attempt, tables, partitions)
         except PlanasonixError as error:
-            if not is_paused(error):
-                raise
-            text = f"The connection {connection_id} is paused in Planasonix: nothing was started."
-            if self._workspace.on_paused == "fail":
-                hint = "Resume it there, or set on_paused of the workspace to 'skip'."
-                raise dg.Failure(f"{text}\n{hint}", allow_retries=False) from error
+            text = paused_text(error, connection_id, on_paused=self._workspace.on_paused)
             left = [each for each in partitions if each.key not in self._ended]
             yield from self._report.of_skip(tables, "paused", text, left)
 
@@ -195,8 +198,7 @@ class _Step:
             yield from self._report.of_run(tables, outcome, partitions)
 
     def _of_busy(self, tables: StepTables, partitions: list[PartitionWindow]) -> Iterator[StepEvent]:
-        text = f"The connection {tables.connection_id} was busy, and if_running is 'skip': nothing was started."
-        yield from self._report.of_skip(tables, "busy", text, partitions)
+        yield from self._report.of_skip(tables, "busy", busy_text(tables.connection_id), partitions)
 
     def _of_stages(
         self, attempt: Attempt, tables: StepTables, partitions: list[PartitionWindow]
@@ -224,4 +226,5 @@ class _Step:
                 self._context.log_event(event)
             raise
         ends = {keys[name]: end for name, end in run.ended.items()}
-        yield from self._report.of_partitions(tables, ends, partitions, run)
+        before = {keys[name] for name in run.loaded_before}
+        yield from self._report.of_partitions(tables, ends, partitions, run, loaded_before=before)

@@ -34,16 +34,34 @@ def check_mode(mode: object) -> None:
         raise ConfigurationError(f"partition_mode must be one of {words}, got {mode!r}.", field="partition_mode")
 
 
+def check_counts(*, max_active_partitions: object = 1, stop_after_failures: object = None) -> None:
+    """Raises `ConfigurationError` for numbers below 1, or what is none; `stop_after_failures` may be None."""
+    counts = {"max_active_partitions": max_active_partitions}
+    if stop_after_failures is not None:
+        counts["stop_after_failures"] = stop_after_failures
+    for field, value in counts.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ConfigurationError(f"{field} must be a whole number of at least 1, got {value!r}.", field=field)
+
+
 def partition_windows(context: Any, selected: Sequence[dg.AssetKey]) -> list[PartitionWindow] | None:
     """The windows of the partitions that a step is to load, in the order of the keys; None without partitions.
 
     The keys of `TimeWindowPartitionsDefinition` and its kin are its windows. Keys of any other definition must say
     of which period they are, as `2026-01-05`, `2026-W02` or `2026-01` do, in UTC: see `planasonix.runs.window_of_key`.
-    Raises `ConfigurationError` for keys that do not, and where only some of the assets have partitions.
+    Raises `ConfigurationError` for keys that do not, for partitions of several dimensions, and where only some of the
+    assets have partitions.
     """
     partitions_def = _partitions_def(context, selected)
     if partitions_def is None:
         return None
+    if isinstance(partitions_def, dg.MultiPartitionsDefinition):
+        raise ConfigurationError(
+            "Partitions of several dimensions are not supported: a backfill of Planasonix loads a window of time, and "
+            "no part of one.",
+            field="partitions_def",
+            hint="Give the assets partitions of time alone.",
+        )
     keys = context.partition_keys
     if isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
         return [_of_time(partitions_def, key) for key in keys]
@@ -88,7 +106,15 @@ def _of_time(partitions_def: dg.TimeWindowPartitionsDefinition, key: str) -> Par
 def _of_key(key: str) -> PartitionWindow:
     from planasonix.runs import window_of_key
 
-    return PartitionWindow(key, *window_of_key(str(key)))
+    try:
+        return PartitionWindow(key, *window_of_key(str(key)))
+    except ConfigurationError as error:
+        # The core's hint is to give both ends of the window, which nobody can do for a partition.
+        raise ConfigurationError(
+            f"The partition key {str(key)!r} names no period of time.",
+            field="partition_key",
+            hint="Use time windows, or keys such as 2026-01-05, 2026-W02 or 2026-01.",
+        ) from error
 
 
 def _plain(moment: datetime) -> datetime:

@@ -137,7 +137,7 @@ def _tell(
     apply: bool,
 ) -> list[AssetEvent]:
     from dagster_planasonix.closing import closing_entry
-    from dagster_planasonix.sensors.external import run_events, told_places
+    from dagster_planasonix.sensors.external import expected_tables, run_events, told_places
     from dagster_planasonix.sensors.told import DAGSTER_RUN, TOLD_BY, Told, since_when
     from planasonix.runs import outcome_of
 
@@ -160,7 +160,8 @@ def _tell(
     ):
         # Most steps live to tell what they saw: nothing of the API is read for those.
         return []
-    outcome = outcome_of(client, handle)
+    expected = expected_tables(watched, handle.target_id, asked_tables=asked.get("tables"), selected=selected)
+    outcome = outcome_of(client, handle, expected_tables=expected)
     if any(warning.code == "results_not_read" for warning in outcome.warnings):
         raise ConfigurationError("not all of its results could be read: run reconcile again.", field="results")
     events = run_events(

@@ -39,8 +39,8 @@ def table_results(
 ) -> list[TableResult]:
     """One result for each selected asset of the outcome's connection, in the order of `tables`; None selects all.
 
-    Names are put to assets by `targets.match_table`. A table of which the results say nothing had no change if the
-    run succeeded, is unknown if not all results could be read, and failed if the run did.
+    Names are put to assets by `targets.match_table`. What a table is of which the results say nothing, the outcome
+    tells if it was read with that table among its `expected_tables`; else it is unknown, or failed if the run did.
     """
     from planasonix.runs import TableOutcome
 
@@ -55,7 +55,8 @@ def table_results(
         if table.name != asset.table or asset.asset_key not in found:
             found[asset.asset_key] = replace(table, name=asset.table)
     chosen = [asset for key, asset in ours.items() if selected is None or key in selected]
-    absent = _of_absent(outcome)
+    # Of a run that never began, or of which nothing could be read, the outcome lists nothing.
+    absent: TableState = "unknown" if outcome.succeeded else "failed"
     return [
         TableResult(asset, found.get(asset.asset_key) or TableOutcome(asset.table, absent), outcome, partition)
         for asset in chosen
@@ -71,8 +72,14 @@ def not_reported(
     return [name for name, asset in assets.items() if asset is None or asset.asset_key not in selected]
 
 
-def _of_absent(outcome: Outcome) -> TableState:
-    if not outcome.succeeded:
-        return "failed"
-    unread = any(warning.code == "results_not_read" for warning in outcome.warnings)
-    return "unknown" if unread else "no_change"
+def not_loaded(
+    outcome: Outcome, tables: Mapping[dg.AssetKey, TableAsset], selected: Collection[dg.AssetKey]
+) -> list[str]:
+    """The tables that the run did not load and no selected asset is: other assets of `tables`, or what the results
+    name as failed.
+    """
+    match = table_matcher(asset for asset in tables.values() if asset.connection_id == outcome.connection_id)
+    others = {key: asset for key, asset in tables.items() if key not in selected}
+    names = [result.asset.table for result in table_results(outcome, others) if not result.is_loaded]
+    unknown = [table.name for table in outcome.tables if table.state == "failed" and match(table.name) is None]
+    return [*names, *unknown]

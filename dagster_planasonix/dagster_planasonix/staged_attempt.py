@@ -34,12 +34,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class StagedRun:
     """How the stages ended. `skipped`: the connection was busy and `if_running` is `skip`, so that some never began.
-    `ended` is the outcome of each that came to an end, by its name.
+    `ended` is the outcome of each that came to an end, by its name; `loaded_before` are the names of those that an
+    earlier try had loaded.
     """
 
     outcome: StagedOutcome
     skipped: bool = False
     ended: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
+    loaded_before: frozenset[str] = frozenset()
 
 
 class StagedExecution:
@@ -60,6 +62,8 @@ class StagedExecution:
         with self._interrupts.settling(self._settle, self._attempt.log):
             refuse_to_start(self._attempt.context)
             book = self._book = self._open_book()
+            earlier = stage_ends(book, self._asked, intent=book.intent)
+            before = frozenset(name for name, outcome in earlier.items() if outcome.succeeded)
             pause = Interval(fixed_seconds=self._attempt.workspace.poll_interval_seconds)
             still_wanted = StillWanted(self._attempt.context, ASK_SECONDS)
             try:
@@ -70,7 +74,8 @@ class StagedExecution:
             finally:
                 self._ended.update(stage_ends(book, self._asked, intent=book.intent))
             self._attempt.ledgers.append(book)
-            return StagedRun(staged_outcome(book, self._asked, intent=book.intent), progress.skipped, self._ended)
+            outcome = staged_outcome(book, self._asked, intent=book.intent)
+            return StagedRun(outcome, progress.skipped, self._ended, before)
 
     def _open_book(self) -> StepBook:
         owner = self._owner

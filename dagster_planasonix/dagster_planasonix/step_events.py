@@ -3,30 +3,31 @@
 An asset of which all is loaded gets one `MaterializeResult`: only that lets assets downstream of it start in the same
 run. Of its partitions each gets an event of its own out of it, with what `add_asset_metadata` said of that partition.
 Where some of its partitions are missing, those that are there get an `AssetMaterialization` each, and nothing starts
-downstream.
+downstream. So it is with data versions, of which a result has one for all partitions: only where a step of the run
+waits for the asset, or Dagster wants its output, there is a result besides, told before them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from dagster_planasonix._compat import is_awaited
 from dagster_planasonix.checks import evaluations_of
-from dagster_planasonix.event_metadata import WINDOW_ROWS, names_shown, run_metadata
+from dagster_planasonix.event_metadata import LOADED_BEFORE, WINDOW_ROWS, names_shown, run_metadata
 from dagster_planasonix.events import DATA_VERSION_TAG, event_of
 from dagster_planasonix.partitions import PartitionWindow
-from dagster_planasonix.results import TableResult, not_reported, table_results
+from dagster_planasonix.results import TableResult, not_loaded, not_reported, table_results
+from dagster_planasonix.skips import skip_observations
 from dagster_planasonix.step_tables import StepTables, requires_output, selected_checks
 
 if TYPE_CHECKING:
     from dagster_planasonix.iterator import StepEvent
     from dagster_planasonix.staged_attempt import StagedRun
     from planasonix.runs import Outcome
-
-SKIPPED = "planasonix/skipped"
 
 
 class StepReport:
@@ -62,7 +63,7 @@ class StepReport:
             yield from self._checks([replace(result, partition=window.key) for window in windows] or [result])
         if others := not_reported(outcome, tables.tables, tables.selected):
             self._context.log.info("the run also loaded what is not selected: %s", ", ".join(names_shown(others)))
-        self._judge(outcome, results)
+        self._judge(outcome, results, lacking=not_loaded(outcome, tables.tables, tables.selected))
 
     def of_partitions(
         self,
@@ -70,15 +71,19 @@ class StepReport:
         outcomes: Mapping[str, Outcome],
         windows: Sequence[PartitionWindow],
         run: StagedRun,
+        *,
+        loaded_before: Collection[str] = (),
     ) -> Iterator[StepEvent]:
-        """Of one run for each partition. `outcomes` are those that came to an end, by partition key."""
+        """Of one run for each partition. `outcomes` are those that came to an end, by partition key; `loaded_before`
+        are the keys of those that an earlier try of the step, or run, had loaded.
+        """
         skipped = [window for window in windows if window.key not in outcomes]
         if run.skipped and skipped:
             text = f"The connection {tables.connection_id} was busy: {len(skipped)} partitions were not started."
             yield from self.of_skip(tables, "busy", text, skipped)
         results = _by_asset(tables, outcomes, windows, with_missing=not run.skipped)
         for of_asset in results.values():
-            yield from self._of_asset(of_asset, len(windows))
+            yield from self._of_asset(of_asset, len(windows), loaded_before)
             yield from self._checks(of_asset)
         self._judge_partitions(run, outcomes, [each for of_asset in results.values() for each in of_asset])
 
@@ -97,25 +102,39 @@ class StepReport:
     ) -> Iterator[dg.AssetObservation]:
         """Nothing was started: the assets stay as they are, and the run says so."""
         self._context.log.warning(text)
-        for key in tables.selected:
-            event = dg.AssetObservation(key, description=text, metadata={SKIPPED: why})
-            yield from _for_each(event, windows)
+        yield from skip_observations(tables.selected, why, text, [window.key for window in windows])
 
-    def _of_asset(self, results: Sequence[TableResult], partitions: int) -> Iterator[StepEvent]:
-        events = [self._event(result) for result in results if result.outcome.id]
+    def _of_asset(
+        self, results: Sequence[TableResult], partitions: int, loaded_before: Collection[str]
+    ) -> Iterator[StepEvent]:
+        events = [
+            self._event(result, metadata={LOADED_BEFORE: True} if result.partition in loaded_before else None)
+            for result in results
+            if result.outcome.id
+        ]
         whole = len(events) == partitions and all(result.is_loaded for result in results)
         if whole:
             self._materialized.add(results[0].asset.asset_key)
-        if not whole or self._data_versions:
-            # Only an event of its own can have a data version of its own.
+        key = results[0].asset.asset_key
+        of_its_own = not whole or self._data_versions
+        if not of_its_own or (whole and (requires_output(self._context, key) or is_awaited(self._context, key))):
+            yield self._whole_result(key, events)
+        if of_its_own:
+            # Only an event of its own can have a data version of its own; it comes last, so that it is what counts.
             yield from events
-            return
+
+    def _whole_result(
+        self, key: dg.AssetKey, events: Iterable[dg.AssetMaterialization | dg.AssetObservation]
+    ) -> dg.MaterializeResult:
+        """Of all partitions; Dagster makes an event of each out of it, with the metadata put here."""
         for event in events:
             self._context.add_asset_metadata(event.metadata, asset_key=event.asset_key, partition_key=event.partition)
-        yield dg.MaterializeResult(asset_key=results[0].asset.asset_key)
+        return dg.MaterializeResult(asset_key=key)
 
-    def _event(self, result: TableResult, *, rows: str | None = None) -> dg.AssetMaterialization | dg.AssetObservation:
-        return event_of(result, data_version_from_checksum=self._data_versions, rows=rows)
+    def _event(
+        self, result: TableResult, *, rows: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> dg.AssetMaterialization | dg.AssetObservation:
+        return event_of(result, data_version_from_checksum=self._data_versions, rows=rows, metadata=metadata)
 
     def _result_of(self, event: dg.AssetMaterialization) -> dg.MaterializeResult:
         self._materialized.add(event.asset_key)
@@ -145,12 +164,20 @@ class StepReport:
 
     # --- the verdict -----------------------------------------------------------------------------------------------
 
-    def _judge(self, outcome: Outcome, results: Sequence[TableResult]) -> None:
+    def _judge(self, outcome: Outcome, results: Sequence[TableResult], *, lacking: Sequence[str]) -> None:
+        """`lacking` are the tables beside the selected ones that the run did not load."""
         from planasonix.runs import report
 
         if outcome.succeeded:
             if outcome.warnings:
                 self._context.log.warning(report(outcome))
+            return
+        not_cancelled_sync = outcome.kind == "job" and outcome.status != "cancelled"
+        if lacking and not_cancelled_sync and all(result.is_loaded for result in results):
+            # A sync loads the whole connection: what failed is a table that this step was not to load.
+            self._context.log.warning(
+                f"All selected tables are loaded; not loaded is {', '.join(names_shown(lacking))}.\n{report(outcome)}"
+            )
             return
         failed = [result.table.name for result in results if result.table.state == "failed"]
         self._failed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,9 @@ from planasonix import Planasonix
 from planasonix.sandbox import DEFAULT_API_KEY, Sandbox
 
 ORDERS, INVENTORY = "conn_shop_orders", "conn_shop_inventory"
+ORDERS_FAILED = {"name": "public.orders", "rows_loaded": 0, "checksum": None, "status": "failed"}
+"""What the results of a job say of a table."""
+
 TABLES = {
     ORDERS: ("public.orders", "public.customers"),
     INVENTORY: ("inventory.products",),
@@ -97,6 +101,11 @@ class Setting:
     def running(self, connection_id: str = ORDERS) -> str:
         self.sandbox.script(connection_id, "stuck")
         return self.client.connections.sync(connection_id).id
+
+    def results_name(self, *tables: dict[str, Any]) -> None:
+        """From now on each job's results are these, and name no other table."""
+        body = json.dumps({"data": {"status": "succeeded", "warnings": [], "tables": tables}})
+        self.sandbox.fault("jobs.results", "error", status=200, body=body, times=None)
 
     # --- what the event log has -----------------------------------------------------------------------------------
 

@@ -111,8 +111,10 @@ def test_rows_within_bounds(rows: int | None, bounds: dict[str, int], passed: bo
 
 def test_no_row_and_a_table_without_changes_are_the_same_to_bounds() -> None:
     specs = check_specs("orders", min_rows=1)
-    assert not evaluated(specs=specs)["planasonix_rows"].passed
-    assert evaluated(specs=specs)["planasonix_rows"].description == "Loaded 0 rows; expected at least 1."
+    for same in (loaded("public.orders", 0), TableOutcome("public.orders", "no_change")):
+        found = evaluated(same, specs=specs)["planasonix_rows"]
+        assert not found.passed
+        assert found.description == "Loaded 0 rows; expected at least 1."
 
 
 def test_a_table_that_was_not_loaded_has_no_rows_to_judge() -> None:

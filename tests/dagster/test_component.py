@@ -186,6 +186,7 @@ def test_the_key_is_its_usual_variable_where_none_is_named(served: Any, monkeypa
         ({"execution": "detached"}, "there is no polling_sensor"),
         ({"polling_sensor": {"default_status": "ON"}}, "default_status"),
         ({"sync_options": {"partition_mod": "window"}}, "sync_options has 'partition_mod'"),
+        ({"sync_options": {"partition_mode": "windw"}}, "partition_mode must be one of"),
         ({"max_workers": 0}, "max_workers must be above zero"),
         ({"op": {"pools": "x"}}, "pools"),
         ({"op": {"retry_policy": {"backoff": "SLOWLY"}}}, "backoff"),

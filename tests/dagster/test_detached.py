@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -82,6 +83,45 @@ def test_a_partition_is_backfilled_and_told_as_that_partition(setting: Setting) 
     [told] = setting.materializations("public.orders")
     assert told.partition == "2026-01-05"
     assert "dagster/partition_row_count" in told.metadata
+
+
+PAUSED = json.dumps({"error": {"code": "connection_paused", "message": "The connection is paused."}})
+
+
+@pytest.mark.parametrize("status", [403, 409, 422])
+@pytest.mark.parametrize("on_paused", ["fail", "skip"])
+def test_a_paused_connection_is_the_same_outcome_as_where_the_run_waits(status: int, on_paused: str) -> None:
+    with setting_with({"on_paused": on_paused}) as setting:
+        setting.sandbox.fault("connections.sync", "error", status=status, body=PAUSED, times=None)
+        assets = assets_of(setting.workspace, execution="detached")
+        result = dg.materialize([assets], instance=setting.instance, raise_on_error=False)
+        assert setting.sandbox.calls("connections.sync") == 1
+        if on_paused == "skip":
+            assert result.success
+            [seen] = setting.observations("public.orders")
+            assert seen.metadata["planasonix/skipped"].value == "paused"
+        else:
+            [event] = [event for event in result.all_events if event.is_step_failure]
+            assert "is paused in Planasonix" in event.step_failure_data.user_failure_data.description
+            assert setting.observations("public.orders") == []
+
+
+def test_a_paused_connection_is_skipped_for_the_partition() -> None:
+    with setting_with({"on_paused": "skip"}) as setting:
+        setting.sandbox.fault("connections.backfill", "error", status=409, body=PAUSED, times=None)
+        assets = assets_of(setting.workspace, execution="detached", partitions_def=DAILY)
+        assert dg.materialize([assets], instance=setting.instance, partition_key="2026-01-05").success
+        [seen] = setting.observations("public.orders")
+        assert seen.partition == "2026-01-05"
+
+
+def test_a_busy_connection_is_skipped_with_an_observation() -> None:
+    with setting_with({"if_running": "skip"}) as setting:
+        setting.running()
+        assets = assets_of(setting.workspace, execution="detached")
+        assert dg.materialize([assets], instance=setting.instance).success
+        [seen] = setting.observations("public.orders")
+        assert seen.metadata["planasonix/skipped"].value == "busy"
 
 
 @pytest.mark.parametrize("ended", ["failed", "cancelled"])

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from dagster.components.testing import create_defs_folder_sandbox
 
-from dagster_planasonix import PlanasonixWorkspace, PlanasonixWorkspaceComponent
+from dagster_planasonix import ConnectionSelection, PlanasonixWorkspace, PlanasonixWorkspaceComponent
 from planasonix.sandbox import RunningSandbox
 from tests.pages import ROOT, blocks, broken_links, missing_scenarios, missing_tests
 
@@ -46,7 +46,7 @@ def test_its_python_loads_a_table(
     if isinstance(defs := names.get("defs"), dg.Definitions):
         dg.Definitions.validate_loadable(defs)
     started = 0
-    for definition in assets_of(names):
+    for definition in assets_of(names, tmp_path):
         key = min(definition.keys)
         day = "2026-01-02" if definition.partitions_def else None
         resources = {"planasonix": PlanasonixWorkspace(api_key=dg.EnvVar("PLANASONIX_API_KEY"))}
@@ -63,12 +63,23 @@ def test_its_python_loads_a_table(
     assert sum(entry.operation in ("connections.sync", "connections.backfill") for entry in entries) == started
 
 
-def assets_of(names: dict[str, Any]) -> Iterator[dg.AssetsDefinition]:
+def assets_of(names: dict[str, Any], folder: Path) -> Iterator[dg.AssetsDefinition]:
     for value in names.values():
-        if isinstance(value, dg.AssetsDefinition):
+        if isinstance(value, type) and issubclass(value, PlanasonixWorkspaceComponent):
+            if value is not PlanasonixWorkspaceComponent:
+                yield from assets_of_component(value, folder)
+        elif isinstance(value, dg.AssetsDefinition):
             yield value
         elif isinstance(value, list):
             yield from (one for one in value if isinstance(one, dg.AssetsDefinition))
+
+
+def assets_of_component(kind: type[PlanasonixWorkspaceComponent], folder: Path) -> list[Any]:
+    """Of a subclass that a page shows, for one connection."""
+    component = kind(connections=ConnectionSelection(by_id=("conn_shop_orders",)))
+    component.write_state_to_path(folder / "state")
+    context: Any = None
+    return list(component.build_defs_from_state(context, folder / "state").assets or ())
 
 
 @pytest.mark.planasonix_sandbox(speed=200)

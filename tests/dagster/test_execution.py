@@ -1,6 +1,7 @@
 """`sync_and_poll` of assets without partitions, against a sandbox over HTTP."""
 
 import json
+import logging
 from collections.abc import Iterator
 
 import dagster as dg
@@ -91,6 +92,30 @@ def test_good_tables_are_materialized_before_the_one_failure(served: RunningSand
     metadata = {name: value.value for name, value in failure.user_failure_data.metadata.items()}
     assert metadata["planasonix/failed_tables"] == [ITEMS]
     assert metadata["planasonix/job_url"] == f"{served.url}/#/jobs/{job['id']}"
+
+
+def test_a_table_that_nobody_selected_fails_no_step(served: RunningSandbox) -> None:
+    served.script(CONNECTION, "failed", loaded_tables=[ORDERS])
+
+    @dg.asset(deps=["orders"])
+    def after() -> None: ...
+
+    with dg.instance_for_test() as instance:
+        load = shop(workspace_of(served), ORDERS, ITEMS)
+        result = materialize(load, after, selection=["orders", "after"], instance=instance)
+        said = [each.user_message for each in instance.all_logs(result.run_id) if each.level == logging.WARNING]
+    assert result.success
+    assert materialized(result).keys() == {"orders", "after"}
+    assert checked(result)["orders", "planasonix_status"]
+    assert any("source_unavailable" in text and "not loaded is public.order_items" in text for text in said)
+
+
+@pytest.mark.parametrize("word", ["failed", "evaporated"])
+def test_a_job_that_ended_badly_though_its_tables_are_loaded_fails(served: RunningSandbox, word: str) -> None:
+    served.script(CONNECTION, word, loaded_tables=[ORDERS])
+    result = materialize(shop(workspace_of(served), ORDERS))
+    assert materialized(result).keys() == {"orders"}
+    assert not result.success
 
 
 def test_a_failed_table_may_only_warn(served: RunningSandbox) -> None:

@@ -159,6 +159,11 @@ def test_a_retried_step_loads_only_what_is_missing_and_yields_all(served: Runnin
         for event in result.get_asset_materialization_events()
     ]
     assert rows == [("2026-01-02", 1), ("2026-01-04", 3), ("2026-01-02", 1), ("2026-01-03", 2), ("2026-01-04", 3)]
+    again = [
+        "planasonix/loaded_in_an_earlier_try" in event.materialization.metadata
+        for event in result.get_asset_materialization_events()
+    ]
+    assert again == [False, False, True, False, True], "told again, and not marked so"
 
 
 def test_assets_downstream_of_whole_ranges_run_in_the_same_run(served: RunningSandbox) -> None:
@@ -197,6 +202,49 @@ def test_data_versions_are_those_of_each_partition_by_wish(served: RunningSandbo
         for event in result.get_asset_materialization_events()
     }
     assert versions == {day: told["orders", day]["planasonix/checksum"] for day in ("2026-01-02", "2026-01-03")}
+
+
+def last_versions(result: dg.ExecuteInProcessResult) -> dict[str | None, tuple[str, str]]:
+    """Of each partition of the run's first asset, what was told last: its data version, and its checksum."""
+    return {
+        event.partition: (
+            event.materialization.tags["dagster/data_version"],
+            event.materialization.metadata["planasonix/checksum"].value,
+        )
+        for event in result.get_asset_materialization_events()
+        if "planasonix/checksum" in event.materialization.metadata
+    }
+
+
+def test_data_versions_of_a_range_keep_nobody_from_starting_downstream(served: RunningSandbox) -> None:
+    @dg.asset(
+        deps=["orders"], partitions_def=DAILY, backfill_policy=dg.BackfillPolicy.single_run(), output_required=False
+    )
+    def after(context: dg.AssetExecutionContext):
+        yield dg.MaterializeResult()
+
+    load = shop(workspace_of(served), ORDERS, partitions_def=DAILY, data_version_from_checksum=True)
+    result = materialize(load, after, tags=days("2026-01-02", "2026-01-03"))
+    assert result.success
+    assert [event.partition for event in result.asset_materializations_for_node("after")] == [
+        "2026-01-02",
+        "2026-01-03",
+    ]
+    told = last_versions(result)
+    assert told.keys() == {"2026-01-02", "2026-01-03"}
+    assert all(version == checksum for version, checksum in told.values())
+
+
+def test_data_versions_of_a_range_are_no_missing_output(served: RunningSandbox) -> None:
+    @dg.asset(metadata=spec_of(ORDERS).metadata, partitions_def=DAILY, backfill_policy=dg.BackfillPolicy.single_run())
+    def mine(context: dg.AssetExecutionContext):
+        yield from workspace_of(served).sync_and_poll(context, data_version_from_checksum=True)
+
+    result = materialize(mine, tags=days("2026-01-02", "2026-01-03"))
+    assert result.success
+    told = last_versions(result)
+    assert told.keys() == {"2026-01-02", "2026-01-03"}
+    assert all(version == checksum for version, checksum in told.values())
 
 
 def test_a_window_over_the_whole_range_claims_no_rows_for_a_day(served: RunningSandbox) -> None:

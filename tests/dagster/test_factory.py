@@ -143,6 +143,9 @@ def test_a_window_may_be_asked_for_in_run_config(workspace: Workspace) -> None:
         ({"sync_options": {"prioritie": "low"}}, "It knows .*priority"),
         ({"execution": "detached", "sync_options": {"partition_mode": "window"}}, "sync_options has 'partition_mode'"),
         ({"execution": "later"}, "execution is 'later'"),
+        ({"sync_options": {"partition_mode": "windw"}}, "partition_mode must be one of each, window, got 'windw'"),
+        ({"sync_options": {"max_active_partitions": 0}}, "max_active_partitions must be a whole number"),
+        ({"sync_options": {"stop_after_failures": "3"}}, "stop_after_failures must be a whole number"),
     ],
 )
 def test_what_a_run_would_not_know_is_told_when_definitions_load(

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from dagster_planasonix.partitions import check_mode, partition_windows, whole_window
+from dagster_planasonix.partitions import check_counts, check_mode, partition_windows, whole_window
 from planasonix.errors import ConfigurationError
 
 KEY = dg.AssetKey("orders")
@@ -98,6 +98,15 @@ def test_a_key_that_is_no_period_is_refused(key: str) -> None:
         windows(dg.StaticPartitionsDefinition([key]), key)
     assert caught.value.field == "partition_key"
     assert repr(key) in str(caught.value)
+    assert "start_at" not in str(caught.value)
+
+
+def test_partitions_of_two_dimensions_are_refused_by_that_name() -> None:
+    regions = dg.StaticPartitionsDefinition(["eu", "us"])
+    key = dg.MultiPartitionKey({"day": "2026-01-02", "region": "eu"})
+    with pytest.raises(ConfigurationError, match="several dimensions are not supported") as caught:
+        windows(dg.MultiPartitionsDefinition({"day": BERLIN, "region": regions}), key)
+    assert caught.value.field == "partitions_def"
 
 
 def test_without_partitions_there_are_no_windows() -> None:
@@ -127,3 +136,11 @@ def test_a_mode_that_does_not_exist() -> None:
     with pytest.raises(ConfigurationError) as caught:
         check_mode("all")
     assert caught.value.field == "partition_mode"
+
+
+@pytest.mark.parametrize("value", [0, -1, True, "2", 1.5])
+@pytest.mark.parametrize("field", ["max_active_partitions", "stop_after_failures"])
+def test_a_number_of_partitions_that_is_none(field: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        check_counts(**{field: value})
+    assert caught.value.field == field

@@ -22,7 +22,7 @@ from planasonix.runs.polled import look
 from planasonix.runs.polled.cursor import Place
 from planasonix.runs.polled.look import TRIES
 from planasonix.sandbox import DEFAULT_API_KEY
-from tests.dagster.sensing import INVENTORY, ORDERS, Setting, assets_of, setting_with
+from tests.dagster.sensing import INVENTORY, ORDERS, ORDERS_FAILED, Setting, assets_of, setting_with
 
 DAY = timedelta(days=1)
 DAILY = dg.DailyPartitionsDefinition("2026-01-01")
@@ -73,6 +73,19 @@ def test_one_that_ended_badly_gives_observations_and_a_failed_check(setting: Set
     assert setting.materializations("core.policies") == []
     assert len(setting.observations("core.policies")) == 1
     assert setting.status_check("core.policies") is False
+
+
+def test_a_table_that_the_results_leave_out_is_what_it_is_to_a_step(setting: Setting) -> None:
+    """A failed table makes the job a failed one, and says nothing of a table that had no change."""
+    sensor = setting.sensor([assets_of(setting.workspace)])
+    setting.tick(sensor)
+    setting.results_name(ORDERS_FAILED)
+    job_id = setting.synced()
+    setting.tick(sensor)
+    assert setting.materializations("public.orders") == []
+    [told] = setting.materializations("public.customers")
+    assert told.metadata["planasonix/job_id"].value == job_id
+    assert told.metadata["planasonix/table_state"].value == "no_change"
 
 
 def test_what_a_step_waits_for_is_left_to_the_step(setting: Setting) -> None:
@@ -177,6 +190,18 @@ def test_an_api_that_answers_nothing_fails_the_tick_and_keeps_the_cursor(setting
         setting.tick(sensor)
     assert DEFAULT_API_KEY not in f"{raised.value!r} {raised.value}"
     assert setting.cursor == cursor
+
+
+def test_a_refusal_that_names_a_time_is_obeyed_within_the_tick(setting: Setting) -> None:
+    sensor = setting.sensor([assets_of(setting.workspace)])
+    setting.tick(sensor)
+    job_id = setting.synced()
+    setting.sandbox.fault("*", "rate_limit", retry_after=1, times=2)
+    began = time.monotonic()
+    setting.tick(sensor)
+    assert time.monotonic() - began >= 1.0
+    setting.tick(sensor)
+    assert setting.job_ids("public.orders") == [job_id]
 
 
 def test_a_foreign_backfill_loads_the_partitions_within_its_window(setting: Setting) -> None:

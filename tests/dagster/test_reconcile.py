@@ -18,7 +18,7 @@ from dagster_planasonix.workspace import PlanasonixWorkspace
 from planasonix.errors import ConfigurationError
 from planasonix.runs import SyncRequest
 from planasonix.sandbox import DEFAULT_API_KEY
-from tests.dagster.sensing import INVENTORY, ORDERS, Setting, assets_of, setting_with
+from tests.dagster.sensing import INVENTORY, ORDERS, ORDERS_FAILED, Setting, assets_of, setting_with
 from tests.dagster.steps import days, shop
 
 DAILY = dg.DailyPartitionsDefinition("2026-01-01")
@@ -72,6 +72,15 @@ def test_an_unseen_good_end_is_told_once(setting: Setting) -> None:
     assert setting.job_ids("public.orders") == [job_id]
     assert setting.job_ids("public.customers") == [job_id]
     assert setting.status_check("public.orders") is True
+
+
+def test_a_table_that_the_results_leave_out_is_what_it_is_to_a_step(setting: Setting) -> None:
+    job_id = lost_by_its_step(setting)
+    setting.results_name(ORDERS_FAILED)
+    setting.sandbox.finish(job_id, "succeeded")
+    reconciled(setting)
+    assert setting.materializations("public.orders") == []
+    assert setting.job_ids("public.customers") == [job_id]
 
 
 def test_a_step_that_saw_the_end_and_died_before_it_told_is_completed(setting: Setting) -> None:

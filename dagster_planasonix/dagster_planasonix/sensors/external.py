@@ -45,6 +45,19 @@ _NO_PARTITION = "No partition lies within this window as a whole."
 _TOO_MANY = "{} partitions lie within this window, more than are told of one run here: materialize them in a run."
 
 
+def expected_tables(
+    watched: Watched,
+    connection_id: str,
+    *,
+    asked_tables: Collection[str] | None = None,
+    selected: Collection[dg.AssetKey] | None = None,
+) -> tuple[str, ...]:
+    """The tables of which `run_events` will tell, so that the outcome accounts for each as it does for a step."""
+    tables = watched.of_connection(connection_id)
+    chosen = _chosen(tables, asked_tables, selected)
+    return tuple(asset.table for key, asset in tables.items() if key in chosen)
+
+
 def run_events(
     outcome: Outcome,
     watched: Watched,

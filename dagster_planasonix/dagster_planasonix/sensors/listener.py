@@ -11,7 +11,7 @@ import dagster as dg
 from dagster_planasonix.closing import closing_entry
 from dagster_planasonix.events import AssetEvent
 from dagster_planasonix.ledger import LedgerEntry
-from dagster_planasonix.sensors.external import run_events
+from dagster_planasonix.sensors.external import expected_tables, run_events
 from dagster_planasonix.sensors.owners import Owned, Owners
 from dagster_planasonix.sensors.told import DAGSTER_RUN, TOLD_BY, Told, since_when
 from dagster_planasonix.sensors.watched import Watched
@@ -91,9 +91,13 @@ class TickListener:
         owned = self._whose(connection_id, kind, run)
         entry = owned.entry if owned.whose == "detached" else None
         handle = None if entry is None else entry.handle
+        expected = expected_tables(
+            self._watched, connection_id, asked_tables=getattr(run, "tables", None), selected=_selected(entry)
+        )
         outcome = outcome_of(
             self._client,
             handle or _handle(connection_id, kind, run),
+            expected_tables=expected,
             ended=run,
             seconds=None if self._until is None else self._until - time.monotonic(),
             read_before=self._read_of(run.id),
@@ -136,17 +140,15 @@ class TickListener:
 
     def _events(self, outcome: Outcome, entry: LedgerEntry | None, asked: Any) -> list[AssetEvent]:
         metadata: dict[str, Any] = {TOLD_BY: self._sensor_name}
-        selected = None
         if entry is not None and entry.record is not None:
             metadata[DAGSTER_RUN] = entry.owner.run_id
-            selected = [dg.AssetKey.from_user_string(key) for key in entry.owner.asset_keys] or None
             if outcome.status == "cancelled" and _is_past(entry.record.deadline_at):
                 metadata[AT_DEADLINE] = True
         return run_events(
             outcome,
             self._watched,
             asked_tables=asked,
-            selected=selected,
+            selected=_selected(entry),
             metadata=metadata,
             data_version_from_checksum=self._versions,
         )
@@ -166,6 +168,13 @@ class TickListener:
         if created_at is not None:
             created_at -= self._client.clock_offset_seconds or 0.0
         return self._owners.whose(connection_id, kind, run.id, created_at)
+
+
+def _selected(entry: LedgerEntry | None) -> list[dg.AssetKey] | None:
+    """What the step was to load; None without one, or where it does not say."""
+    if entry is None or entry.record is None:
+        return None
+    return [dg.AssetKey.from_user_string(key) for key in entry.owner.asset_keys] or None
 
 
 def _handle(connection_id: str, kind: Kind, run: RunView) -> RunHandle:
