@@ -75,7 +75,8 @@ def _start(context: Any, workspace: PlanasonixWorkspace, attempt: Attempt, reque
         return
     if handle is not None:
         context.log.info(
-            f"Planasonix {handle.kind} {handle.id} goes on without this run: the polling sensor tells of its end."
+            f"Planasonix {handle.kind} {handle.id} goes on without this run. Its end is told by the polling sensor: "
+            "switch it on under Automation > Sensors."
         )
 
 

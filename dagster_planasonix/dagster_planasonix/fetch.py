@@ -34,7 +34,7 @@ def fetch_state(
     """The selected connections and their tables without views, as plain data.
 
     :param workspace: may still have `dg.EnvVar` in its fields.
-    :param connection_selector: applied to the list, before anything is asked of a connection; None and the word all take all.
+    :param connection_selector: applied to the list, before anything is asked of a connection. None and `all` take all.
     :param include_columns: also ask for the columns of each table, a call a table.
     :param max_workers: calls at a time.
 

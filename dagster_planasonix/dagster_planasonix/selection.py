@@ -27,11 +27,7 @@ class ConnectionSelection:
     by_type: tuple[str, ...] = ()
 
     def __call__(self, connection: ConnectionState) -> bool:
-        return (
-            connection.id in self.by_id
-            or connection.name in self.by_name
-            or connection.type in self.by_type
-        )
+        return connection.id in self.by_id or connection.name in self.by_name or connection.type in self.by_type
 
     def missing_from(self, connections: Iterable[ConnectionState]) -> list[str]:
         """What is named and fits no connection: "id conn_x", "name shop"."""

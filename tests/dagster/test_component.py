@@ -214,7 +214,7 @@ def test_the_key_is_its_usual_variable_where_none_is_named(served: Any, monkeypa
         ({"connections": {"by_id": []}}, "connections names none"),
         ({"connections": {"by_ids": ["x"]}}, "by_ids"),
         ({"connections": "some"}, "some"),
-        ({"workspace": {"api_kye": "plnx_live_canary_typo"}}, "api_kye"),
+        ({"workspace": {"api_kye": KEY}}, "api_kye"),
         ({"workspace": {"timeout_seconds": "soon"}}, "timeout_seconds"),
         ({"execution": "later"}, "execution is 'later'"),
         ({"execution": "detached"}, "there is no polling_sensor"),
@@ -231,6 +231,22 @@ def test_a_mistake_in_yaml_is_told(served: Any, attributes: dict[str, Any], mess
     text = f"{caught.value}{reason(caught)}{caught.value.__context__}"
     assert message in text
     assert KEY not in text
+
+
+def test_a_misspelt_word_of_the_workspace_is_told_with_its_line(served: Any) -> None:
+    wrong = {"if_running": "wiat", "api_key": KEY}
+    with project(workspace=wrong) as made, pytest.raises(Exception, match="Component") as caught:
+        made.component()
+    text = str(caught.value.__context__ or caught.value.__cause__)
+    assert "Input should be 'wait', 'attach', 'skip' or 'fail'" in text
+    assert "defs.yaml:" in text
+    assert not any(KEY[start : start + 6] in text for start in range(len(KEY) - 5))
+
+
+def test_a_word_of_the_workspace_may_be_a_template(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHEN_BUSY", "skip")
+    with project(workspace={"if_running": "{{ env.WHEN_BUSY }}"}) as made:
+        assert made.component().workspace.if_running == "skip"
 
 
 def test_every_knob_of_the_op_reaches_it(served: Any) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import dagster as dg
 from dagster.components import DefsStateConfig, DefsStateConfigArgs, ResolvedDefsStateConfig
+from pydantic import BaseModel
 
 from dagster_planasonix._compat import TranslationFn, TranslationFnResolver
 from dagster_planasonix.asset_defs import (
@@ -25,7 +26,11 @@ from dagster_planasonix.components.workspace_component.connections_model import 
 from dagster_planasonix.components.workspace_component.op_options import OpOptions, resolve_op
 from dagster_planasonix.components.workspace_component.scaffolder import PlanasonixWorkspaceScaffolder
 from dagster_planasonix.components.workspace_component.sensor_options import SensorOptions, resolve_sensor
-from dagster_planasonix.components.workspace_component.workspace_model import WorkspaceModel, resolve_workspace
+from dagster_planasonix.components.workspace_component.workspace_model import (
+    WorkspaceModel,
+    quoting_nothing,
+    resolve_workspace,
+)
 from dagster_planasonix.fetch import MAX_WORKERS, fetch_state
 from dagster_planasonix.run_config import PlanasonixRunConfig
 from dagster_planasonix.selection import ConnectionSelection, selected
@@ -123,6 +128,11 @@ class PlanasonixWorkspaceComponent(dg.StateBackedComponent, dg.Resolvable):
         for name in ("max_workers", "warn_when_state_older_than_hours"):
             if not getattr(self, name) > 0:
                 raise ConfigurationError(f"{name} must be above zero, got {getattr(self, name)!r}.", field=name)
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel] | None:
+        """What YAML is held to."""
+        return quoting_nothing(cls.model())
 
     @property
     def defs_state_config(self) -> DefsStateConfig:
