@@ -30,6 +30,20 @@ if TYPE_CHECKING:
     from dagster_planasonix.reconcile import build_planasonix_reconcile_job as build_planasonix_reconcile_job
     from dagster_planasonix.sensors.polling import build_planasonix_polling_sensor as build_planasonix_polling_sensor
 
+__all__ = [
+    "ConnectionSelection",
+    "DagsterPlanasonixTranslator",
+    "PlanasonixTableProps",
+    "PlanasonixWorkspace",
+    "PlanasonixWorkspaceComponent",
+    "build_planasonix_assets_definitions",
+    "build_planasonix_cancel_job",
+    "build_planasonix_polling_sensor",
+    "build_planasonix_reconcile_job",
+    "load_planasonix_asset_specs",
+    "planasonix_assets",
+    "write_planasonix_snapshot",
+]
 _LAZY = {
     "components.workspace_component.component": ("PlanasonixWorkspaceComponent",),
     "detached_cancel": ("build_planasonix_cancel_job",),

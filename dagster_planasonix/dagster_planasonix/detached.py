@@ -79,7 +79,8 @@ def _start(
         why, text = "paused", paused_text(error, tables.connection_id, on_paused=workspace.on_paused)
     if handle is not None:
         context.log.info(
-            f"Planasonix {handle.kind} {handle.id} goes on without this run: the polling sensor tells of its end."
+            f"Planasonix {handle.kind} {handle.id} goes on without this run. Its end is told by the polling sensor: "
+            "switch it on under Automation > Sensors."
         )
         return
     context.log.warning(text)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dagster_planasonix.selection import ConnectionSelector, selected
+from dagster_planasonix.selection import ConnectionSelector, selected, takes_all
 from dagster_planasonix.state import ColumnState, ConnectionState, TableState, WorkspaceState
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def fetch_state(
     """The selected connections and their tables without views, as plain data.
 
     :param workspace: may still have `dg.EnvVar` in its fields.
-    :param connection_selector: applied to the list, before anything is asked of a connection; None takes all.
+    :param connection_selector: applied to the list, before anything is asked of a connection. None and `all` take all.
     :param include_columns: also ask for the columns of each table, a call a table.
     :param max_workers: calls at a time.
 
@@ -62,7 +62,7 @@ def fetch_into(
     client = workspace.get_client()
     rows = tuple(map(connection_of, client.connections.list())) if known is None else known.connections
     lacking = _lacking(rows, connection_selector, include_columns)
-    ask = partial(_with_tables, client, may_have_none=connection_selector is None)
+    ask = partial(_with_tables, client, may_have_none=takes_all(connection_selector))
     fetched = _together(max_workers, [partial(ask, each) for each in lacking])
     if include_columns:
         fetched = _with_columns(client, max_workers, fetched)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -35,11 +36,22 @@ class PlanasonixEventIterator(Iterator[StepEvent]):
         self._tables = tables
         self._client = client
         self._log = log
+        self._is_used = False
+
+    def __del__(self) -> None:
+        # A step that forgets `yield from` ends well without having loaded anything.
+        if not self._is_used:
+            with suppress(Exception):  # whatever the log is by then, Python only prints what is raised here
+                self._log.warning(
+                    "Nothing was loaded: the events of sync_and_poll were never asked for. "
+                    "Write `yield from workspace.sync_and_poll(context)`."
+                )
 
     def __iter__(self) -> PlanasonixEventIterator:
         return self
 
     def __next__(self) -> StepEvent:
+        self._is_used = True
         return next(self._events)
 
     def fetch_column_metadata(self) -> PlanasonixEventIterator:
@@ -50,5 +62,6 @@ class PlanasonixEventIterator(Iterator[StepEvent]):
         """
         from dagster_planasonix.columns import with_columns
 
+        self._is_used = True
         events = with_columns(self._events, tables=self._tables, client=self._client, log=self._log)
         return PlanasonixEventIterator(events, tables=self._tables, client=self._client, log=self._log)

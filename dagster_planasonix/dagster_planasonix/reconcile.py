@@ -230,6 +230,8 @@ def build_planasonix_reconcile_job(
             log=lambda level, text: getattr(context.log, level)(text),
         )
         context.log.info(f"{done.counts}\n{done.table()}")
+        if done.found.to_cancel and not context.op_config["apply"]:
+            context.log.warning("Nothing was cancelled: launch again with config {apply: true}.")
         context.add_output_metadata({"findings": dg.MetadataValue.md(done.table()), "counts": done.counts})
         if done.found.for_a_human or done.untold:
             text = "\n".join([done.found.report(), *done.untold])

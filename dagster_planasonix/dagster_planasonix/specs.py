@@ -61,6 +61,9 @@ def connection_specs(
     connection_selector: ConnectionSelector | None = None,
 ) -> list[ConnectionSpecs]:
     """The same from a state, connection by connection, those without tables left out. Raises as above."""
+    if isinstance(translator, type):
+        name = translator.__name__
+        raise ConfigurationError(f"translator is the class {name}.", field="translator", hint=f"Pass {name}().")
     translator = translator or DagsterPlanasonixTranslator()
     made: list[ConnectionSpecs] = []
     for connection in selected(state.connections, connection_selector):

@@ -20,8 +20,8 @@ class PlanasonixWorkspace(dg.ConfigurableResource):
     Give it to the definitions under the key `planasonix`, or use the object itself. Its `repr` and its page in the UI
     show no key. Times are in seconds.
 
-    - `api_key`: an API key; write `dg.EnvVar("PLANASONIX_API_KEY")`. Of a resource in the definitions Dagster stores
-      the config with each run: a literal key would lie in its database.
+    - `api_key`: an API key, as `dg.EnvVar(…)`; left out, the environment's `PLANASONIX_API_KEY`. Of a resource in the
+      definitions Dagster stores the config with each run: a literal key would lie in its database.
     - `base_url`: the API's address; left out, `PLANASONIX_BASE_URL`, else https://api.planasonix.com.
     - `organization_id`, `environment`, `idempotency`, `idempotency_header`, `job_url_template`: as for
       `planasonix.Planasonix`.
@@ -64,6 +64,10 @@ class PlanasonixWorkspace(dg.ConfigurableResource):
     cancel_on_termination: bool = True
     on_table_failure: Literal["fail", "warn"] = "fail"
     on_paused: Literal["fail", "skip"] = "fail"
+
+    def __init__(self, **settings: Any) -> None:
+        # Not a default of the field: Dagster would hand that to a run as it is, with the variable unread.
+        super().__init__(**{"api_key": dg.EnvVar("PLANASONIX_API_KEY"), **settings})
 
     def get_client(self) -> Planasonix:
         """The API client of these settings, shared by the whole process and safe to use from any thread.

@@ -24,6 +24,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(240, func_only=True))
 
 
+@pytest.fixture(autouse=True)
+def _no_storage_of_an_earlier_test() -> Iterator[None]:
+    """Dagster keeps the state storage of the instance that was entered last, also after its folder is gone, where
+    instances are left in another order than they were entered in; whoever loads definitions then asks it.
+    """
+    from dagster._core.storage.defs_state.base import set_defs_state_storage
+
+    with set_defs_state_storage(None):
+        yield
+
+
 @pytest.fixture(scope="session")
 def _sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
     logs = tmp_path_factory.mktemp("sandbox")

@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster.components import DefsStateConfigArgs
 from dagster.components.testing import create_defs_folder_sandbox, test_cases
 
 from dagster_planasonix import (
@@ -20,6 +21,7 @@ from dagster_planasonix import (
     PlanasonixWorkspace,
     PlanasonixWorkspaceComponent,
 )
+from planasonix.errors import ConfigurationError
 from planasonix.sandbox import Sandbox
 
 KEY = "plnx_live_canary_b2c8"
@@ -158,6 +160,38 @@ def test_another_choice_has_another_state(served: Any) -> None:
         assert one.component().defs_state_config.key == same.component().defs_state_config.key
 
 
+def test_a_state_under_a_key_of_ones_own_is_held_to_what_is_chosen(served: Any, tmp_path: Path) -> None:
+    """Such a key stays the same when `connections:` is edited."""
+    two = ConnectionSelection(by_id=("conn_hr_people", "conn_shop_orders"))
+    shop = DefsStateConfigArgs.local_filesystem()
+    workspace = PlanasonixWorkspace(api_key=KEY, base_url=served.url)
+
+    def with_connections(chosen: ConnectionSelection | None) -> PlanasonixWorkspaceComponent:
+        return PlanasonixWorkspaceComponent(connections=chosen, workspace=workspace, defs_state=shop)
+
+    with_connections(two).write_state_to_path(tmp_path / "state")
+    context: Any = None
+    fewer = with_connections(ConnectionSelection(by_name=("shop_orders",)))
+    (made,) = fewer.build_defs_from_state(context, tmp_path / "state").assets or ()
+    assert isinstance(made, dg.AssetsDefinition)
+    assert made.op.name == "conn_shop_orders"
+    other = with_connections(ConnectionSelection(by_id=("conn_shop_orders", "conn_suport")))
+    with pytest.raises(ConfigurationError, match="and no connection with id conn_suport") as caught:
+        other.build_defs_from_state(context, tmp_path / "state")
+    assert "holds shop_orders (conn_shop_orders), " in str(caught.value)
+    assert "dg utils refresh-defs-state" in str(caught.value)
+
+
+def test_an_edit_in_yaml_below_a_key_of_ones_own_is_told(served: Any) -> None:
+    state = {**STATE, "key": "shop"}
+    with create_defs_folder_sandbox() as box:
+        Project(box, {"defs_state": state}).refresh()
+        edited = Project(box, {"defs_state": state, "connections": {"by_id": ["conn_hr_people"]}})
+        with pytest.raises(Exception, match="PlanasonixWorkspaceComponent") as caught:
+            edited.definitions()
+    assert "The state of shop holds shop_orders (conn_shop_orders)" in reason(caught)
+
+
 def test_the_key_of_the_state_is_no_trace_of_the_secret(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with project() as made:
         before = made.component().defs_state_config.key
@@ -180,7 +214,7 @@ def test_the_key_is_its_usual_variable_where_none_is_named(served: Any, monkeypa
         ({"connections": {"by_id": []}}, "connections names none"),
         ({"connections": {"by_ids": ["x"]}}, "by_ids"),
         ({"connections": "some"}, "some"),
-        ({"workspace": {"api_kye": "plnx_live_canary_typo"}}, "api_kye"),
+        ({"workspace": {"api_kye": KEY}}, "api_kye"),
         ({"workspace": {"timeout_seconds": "soon"}}, "timeout_seconds"),
         ({"execution": "later"}, "execution is 'later'"),
         ({"execution": "detached"}, "there is no polling_sensor"),
@@ -198,6 +232,22 @@ def test_a_mistake_in_yaml_is_told(served: Any, attributes: dict[str, Any], mess
     text = f"{caught.value}{reason(caught)}{caught.value.__context__}"
     assert message in text
     assert KEY not in text
+
+
+def test_a_misspelt_word_of_the_workspace_is_told_with_its_line(served: Any) -> None:
+    wrong = {"if_running": "wiat", "api_key": KEY}
+    with project(workspace=wrong) as made, pytest.raises(Exception, match="Component") as caught:
+        made.component()
+    text = str(caught.value.__context__ or caught.value.__cause__)
+    assert "Input should be 'wait', 'attach', 'skip' or 'fail'" in text
+    assert "defs.yaml:" in text
+    assert not any(KEY[start : start + 6] in text for start in range(len(KEY) - 5))
+
+
+def test_a_word_of_the_workspace_may_be_a_template(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHEN_BUSY", "skip")
+    with project(workspace={"if_running": "{{ env.WHEN_BUSY }}"}) as made:
+        assert made.component().workspace.if_running == "skip"
 
 
 def test_every_knob_of_the_op_reaches_it(served: Any) -> None:

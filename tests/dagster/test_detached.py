@@ -51,6 +51,12 @@ def test_the_run_ends_at_once_and_the_sensor_completes_it(setting: Setting) -> N
     assert entry.record.ended_as == "succeeded"
 
 
+def test_the_log_says_who_tells_of_the_end(setting: Setting, capsys: pytest.CaptureFixture[str]) -> None:
+    submitted(setting, assets_of(setting.workspace, execution="detached"))
+    said = capsys.readouterr().err
+    assert "goes on without this run. Its end is told by the polling sensor: switch it on under Automation" in said
+
+
 def test_only_the_selected_assets_are_told(setting: Setting) -> None:
     assets = assets_of(setting.workspace, execution="detached")
     sensor = setting.sensor([assets])

@@ -42,6 +42,24 @@ def served(served_here: RunningSandbox) -> RunningSandbox:
     return served_here
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_step_that_forgets_to_yield_is_told_so(
+    served: RunningSandbox, asked: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = workspace_of(served)
+
+    @dg.multi_asset(specs=[spec_of(ORDERS, skippable=True)], can_subset=True)
+    def forgetful(context: dg.AssetExecutionContext):
+        events = workspace.sync_and_poll(context).fetch_column_metadata()
+        if asked:
+            yield from events
+
+    result = materialize(forgetful)
+    assert result.success
+    assert len(materialized(result)) == len(served.jobs()) == int(asked)
+    assert ("Write `yield from workspace.sync_and_poll(context)`" in capsys.readouterr().err) is not asked
+
+
 def test_a_sync_materializes_each_table_with_its_rows_and_checks(served: RunningSandbox) -> None:
     served.script(CONNECTION, tables={ORDERS: 48, ITEMS: 131, "public.customers": 3})
     result = materialize(shop(workspace_of(served), ORDERS, ITEMS))

@@ -94,6 +94,41 @@ def test_a_selector_that_fits_nothing_lists_what_there_is(
     assert "connections.tables" not in calls(served)
 
 
+@pytest.mark.parametrize("selector", [[], (), set(), ConnectionSelection(), ConnectionSelection(by_id=[])])  # type: ignore[arg-type]
+def test_a_selector_that_names_none_is_no_wish_for_all(
+    served: Any, workspace: PlanasonixWorkspace, selector: Any
+) -> None:
+    with pytest.raises(ConfigurationError, match="connection_selector names none; leave it out for all"):
+        fetch_state(workspace, selector)
+    assert "connections.tables" not in calls(served)
+
+
+def test_the_word_all_is_every_connection(workspace: PlanasonixWorkspace) -> None:
+    assert fetch_state(workspace, "all").connections == fetch_state(workspace).connections
+
+
+@pytest.mark.parametrize(
+    ("selector", "hint"),
+    [
+        (["conn_shop_ordrs"], "Did you mean conn_shop_orders? There are "),
+        (ConnectionSelection(by_name=("shop_order",)), "Did you mean shop_orders? There are "),
+        (["shop_orders"], "Did you mean conn_shop_orders? There are "),
+    ],
+)
+def test_the_nearest_comes_first(workspace: PlanasonixWorkspace, selector: Any, hint: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        fetch_state(workspace, selector)
+    assert (caught.value.hint or "").startswith(hint)
+
+
+def test_a_type_that_is_not_there_lists_the_types(workspace: PlanasonixWorkspace) -> None:
+    with pytest.raises(ConfigurationError, match="No connection has type postgress") as caught:
+        fetch_state(workspace, ConnectionSelection(by_type=("postgress",)))
+    assert (caught.value.hint or "").startswith("Did you mean postgres? The types are ")
+    assert "kafka, " in str(caught.value)
+    assert "conn_" not in str(caught.value)
+
+
 class WithoutTables:
     """The workspace of a server that lists no tables of one connection."""
 
@@ -124,6 +159,7 @@ def test_a_bucket_without_tables_is_left_out_where_nobody_chose_it(
     state = fetch_state(bucket)
     assert {each.id for each in state.connections if not each.tables} == {"conn_marketing_lake"}
     assert "lists no tables of marketing_s3_lake (conn_marketing_lake)" in caplog.text
+    assert fetch_state(bucket, "all").connections == state.connections
     with pytest.raises(InvalidRequestError):
         fetch_state(bucket, ["conn_marketing_lake"])
 

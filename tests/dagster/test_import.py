@@ -58,6 +58,16 @@ def test_what_is_imported_when_asked_for_is_listed_and_there() -> None:
     assert all(getattr(dagster_planasonix, name) for name in names)
 
 
+def test_a_star_import_gives_every_name_whatever_was_imported_before() -> None:
+    lazy = [name for names in dagster_planasonix._LAZY.values() for name in names]
+    assert {"PlanasonixWorkspace", "planasonix_assets", *lazy} <= set(dagster_planasonix.__all__)
+    program = (
+        "import dagster_planasonix as package; names = {}; exec('from dagster_planasonix import *', names);"
+        "print(sorted(set(package.__all__) - set(names)), len(package.__all__))"
+    )
+    assert run(program).split() == ["[]", str(len(dagster_planasonix.__all__))]
+
+
 def test_it_is_silent_with_warnings_as_errors() -> None:
     assert run("import dagster_planasonix", "-W", "error") == ""
 

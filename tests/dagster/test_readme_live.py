@@ -30,8 +30,8 @@ def test_the_quick_start_runs(tmp_path: Path) -> None:
     (tools / "pip").write_text(PIP)
     (tools / "pip").chmod(0o755)
     home = tmp_path / "home"
-    home.mkdir()
-    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    home.joinpath("dagster").mkdir(parents=True)
+    (home / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     wheels(tmp_path)
     with Sandbox(speed=60).serve() as sandbox:
         said = commands.replace("http://127.0.0.1:8765", sandbox.url).replace("dg dev\n", "")
@@ -40,6 +40,7 @@ def test_the_quick_start_runs(tmp_path: Path) -> None:
         assert "dagster_planasonix.PlanasonixWorkspaceComponent" in done
         assert "All definitions loaded successfully" in done
         assert [entry.operation for entry in sandbox.journal].count("connections.sync") == 1
+        assert (home / "dagster" / "history").is_dir()
 
 
 def wheels(folder: Path) -> None:
@@ -58,7 +59,7 @@ def shell(script: str, folder: Path, tools: Path, home: Path) -> str:
         **kept,
         "PATH": os.pathsep.join([str(tools), str(Path(sys.executable).parent), kept["PATH"]]),
         "PYTHONPATH": os.pathsep.join(map(str, packages)),
-        "DAGSTER_HOME": str(home),
+        "HOME": str(home),
         "DAGSTER_DG_UPDATE_CHECK_ENABLED": "0",
         "COLUMNS": "200",
     }

@@ -257,6 +257,18 @@ def test_the_job_reports_and_applies(setting: Setting) -> None:
     assert again.output_for_node("planasonix_reconcile_op")["materializations"] == 0
 
 
+def test_a_dry_run_with_an_orphan_says_how_to_cancel_it(setting: Setting, capsys: pytest.CaptureFixture[str]) -> None:
+    lost_by_its_step(setting)
+    job = build_planasonix_reconcile_job(setting.workspace, [assets_of(setting.workspace)], grace_seconds=0)
+    hint = "Nothing was cancelled: launch again with config {apply: true}"
+    assert job.execute_in_process(instance=setting.instance).success
+    assert hint in capsys.readouterr().err
+    config = {"ops": {"planasonix_reconcile_op": {"config": {"apply": True}}}}
+    assert job.execute_in_process(instance=setting.instance, run_config=config).success
+    assert hint not in capsys.readouterr().err
+    assert setting.sandbox.counts()["cancels"] == 1
+
+
 def test_the_definitions_of_a_project_load_together() -> None:
     workspace = PlanasonixWorkspace(api_key=DEFAULT_API_KEY)
     assets = [assets_of(workspace), assets_of(workspace, INVENTORY)]

@@ -51,6 +51,12 @@ def test_a_connection_without_tables_has_no_op() -> None:
     ]
 
 
+def test_a_class_is_no_translator() -> None:
+    with pytest.raises(ConfigurationError, match="translator is the class Flat") as caught:
+        specs_of(TWO, Flat)  # type: ignore[arg-type]
+    assert caught.value.hint == "Pass Flat()."
+
+
 def test_a_translator_cannot_lose_the_table() -> None:
     specs = specs_of(TWO, Flat())
     assert specs[0].metadata["mine"] == 1

@@ -60,6 +60,25 @@ def test_an_environment_variable_is_read_when_it_is_used(monkeypatch: pytest.Mon
     assert workspace.setting("organization_id") == "org_1"
 
 
+def test_the_key_is_that_of_the_environment_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PLANASONIX_API_KEY", raising=False)
+    with pytest.raises(ConfigurationError, match="PLANASONIX_API_KEY, which is not set"):
+        PlanasonixWorkspace().get_client()
+    monkeypatch.setenv("PLANASONIX_API_KEY", KEY)
+    keys: list[str] = []
+
+    @dg.op
+    def look(planasonix: PlanasonixWorkspace) -> None:
+        keys.append(planasonix.api_key)
+
+    @dg.job(resource_defs={"planasonix": PlanasonixWorkspace()})
+    def looking() -> None:
+        look()
+
+    assert looking.execute_in_process().success
+    assert keys == [KEY]
+
+
 def test_the_settings_reach_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLANASONIX_BASE_URL", "https://of.the.environment")
     config = PlanasonixWorkspace(

@@ -131,6 +131,11 @@ class _HttpxBase:
             hint="Make fewer calls at a time, or raise max_connections.",
         )
 
+    @property
+    def _setting(self) -> str:
+        # Who has forgotten to set it looks for its name, and sees that it is not the address that was meant.
+        return f"(PLANASONIX_BASE_URL, or base_url; in use: {self._config.base_url})"
+
     def _translate(self, error: Exception, request: Request, timeout_seconds: float) -> PlanasonixError:
         """Our error for whatever the HTTP library raised. Only a failed connection proves that nothing was
         sent.
@@ -145,13 +150,14 @@ class _HttpxBase:
             return TransportError(
                 f"{request.operation}: no connection to {host}: {error}",
                 outcome="not_sent",
-                hint="Check the base URL, the network, the proxy and the TLS settings.",
+                hint=f"Check the base URL {self._setting}, the network, the proxy and the TLS settings.",
             )
         if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
             return TransportError(
                 f"{request.operation}: no connection to {host} in time ({name})",
                 outcome="not_sent",
-                hint="Check the base URL, the network and the proxy, or raise connect_timeout_seconds.",
+                hint=f"Check the base URL {self._setting}, the network and the proxy, or raise "
+                "connect_timeout_seconds.",
             )
         if isinstance(error, httpx.TimeoutException | TimeoutError):
             return TransportError(f"{request.operation}: no complete answer from {host} within {timeout_seconds:g} s")

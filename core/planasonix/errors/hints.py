@@ -5,7 +5,8 @@ _BY_STATUS = {
     400: _INVALID,
     401: (
         "Check the API key: PLANASONIX_API_KEY, or the password of the orchestrator's connection."
-        " It may have been revoked or rotated, or belong to another host."
+        " It may have been revoked or rotated, or belong to another host: see"
+        " the base URL (PLANASONIX_BASE_URL, or base_url)."
     ),
     403: (
         "The key is known, but not allowed to do this. Check its scopes, that the plan includes the"
@@ -13,8 +14,8 @@ _BY_STATUS = {
         " organization's IP allow-list."
     ),
     404: (
-        "Check the id and the base URL. An object of another organization also answers 404,"
-        " so check that the key belongs to the right one."
+        "Check the id and the base URL (PLANASONIX_BASE_URL, or base_url). An object of another organization also"
+        " answers 404, so check that the key belongs to the right one."
     ),
     405: "Check the base URL and path prefixes: this host knows the path, but not for this method.",
     409: "The object's present state does not allow this. Read it again before you decide what to do.",
@@ -26,7 +27,8 @@ _BY_STATUS = {
     ),
 }
 _NO_ID_404 = (
-    "No id was involved, so the server does not know this path: check the path of the base URL, and"
+    "No id was involved, so the server does not know this path: check the path of the base URL"
+    " (PLANASONIX_BASE_URL, or base_url), and"
     " path_prefixes (or routes) for this tenant. A key of another plan or organization may also be the reason."
 )
 _WITHOUT_ID = frozenset({"openapi", "webhooks.create"})

@@ -54,6 +54,7 @@ def test_a_refused_connection_was_not_sent(make_client):
         make_client("k", "http://127.0.0.1:1", max_tries=2).connections.sync("c")
     assert caught.value.outcome == "not_sent"
     assert len(caught.value.attempts) == 2
+    assert "(PLANASONIX_BASE_URL, or base_url; in use: http://127.0.0.1:1)" in str(caught.value)
 
 
 def test_a_silent_server_may_have_acted(make_client):

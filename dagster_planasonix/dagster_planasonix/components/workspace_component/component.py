@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import dagster as dg
 from dagster.components import DefsStateConfig, DefsStateConfigArgs, ResolvedDefsStateConfig
+from pydantic import BaseModel
 
 from dagster_planasonix._compat import TranslationFn, TranslationFnResolver
 from dagster_planasonix.asset_defs import (
@@ -25,10 +26,14 @@ from dagster_planasonix.components.workspace_component.connections_model import 
 from dagster_planasonix.components.workspace_component.op_options import OpOptions, resolve_op
 from dagster_planasonix.components.workspace_component.scaffolder import PlanasonixWorkspaceScaffolder
 from dagster_planasonix.components.workspace_component.sensor_options import SensorOptions, resolve_sensor
-from dagster_planasonix.components.workspace_component.workspace_model import WorkspaceModel, resolve_workspace
+from dagster_planasonix.components.workspace_component.workspace_model import (
+    WorkspaceModel,
+    quoting_nothing,
+    resolve_workspace,
+)
 from dagster_planasonix.fetch import MAX_WORKERS, fetch_state
 from dagster_planasonix.run_config import PlanasonixRunConfig
-from dagster_planasonix.selection import ConnectionSelection
+from dagster_planasonix.selection import ConnectionSelection, selected
 from dagster_planasonix.state import REFRESH, WorkspaceState, read_state, write_state
 from dagster_planasonix.translator import DagsterPlanasonixTranslator, PlanasonixTableProps
 from dagster_planasonix.workspace import PlanasonixWorkspace
@@ -66,7 +71,7 @@ class PlanasonixWorkspaceComponent(dg.StateBackedComponent, dg.Resolvable):
     """
 
     connections: Annotated[
-        ConnectionSelection,
+        ConnectionSelection | None,
         dg.Resolver(
             resolve_connections,
             model_field_type=ConnectionsModel | Literal["all"],
@@ -124,6 +129,11 @@ class PlanasonixWorkspaceComponent(dg.StateBackedComponent, dg.Resolvable):
             if not getattr(self, name) > 0:
                 raise ConfigurationError(f"{name} must be above zero, got {getattr(self, name)!r}.", field=name)
 
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel] | None:
+        """What YAML is held to."""
+        return quoting_nothing(cls.model())
+
     @property
     def defs_state_config(self) -> DefsStateConfig:
         """Keyed by what is fetched: two components of one workspace that choose differently keep a state each."""
@@ -150,7 +160,7 @@ class PlanasonixWorkspaceComponent(dg.StateBackedComponent, dg.Resolvable):
         state = read_state(state_path)
         self._tell_age(state)
         assets = assets_of_state(
-            state,
+            self._chosen_of(state),
             taking_config(self.execute),
             translator=_Overridable(self),
             freshness_from_schedule=self.freshness_from_schedule,
@@ -180,6 +190,18 @@ class PlanasonixWorkspaceComponent(dg.StateBackedComponent, dg.Resolvable):
         shown |= {name: value for name, value in settings.items() if name not in shown and name != "api_key"}
         what = repr((sorted(shown.items(), key=str), self.connections, self.include_columns))
         return f"{type(self).__name__}[{hashlib.sha256(what.encode()).hexdigest()[:12]}]"
+
+    def _chosen_of(self, state: WorkspaceState) -> WorkspaceState:
+        """A state under a key that the user gave may be of what `connections:` said before."""
+        missing = [] if self.connections is None else self.connections.missing_from(state.connections)
+        if missing:
+            held = ", ".join(each.label for each in state.connections) or "no connection"
+            raise ConfigurationError(
+                f"The state of {self.defs_state_config.key} holds {held}, and no connection with {', '.join(missing)}.",
+                field="connections",
+                hint=REFRESH,
+            )
+        return state._replace(connections=tuple(selected(state.connections, self.connections)))
 
     def _tell_age(self, state: WorkspaceState) -> None:
         hours = state.age_hours()

@@ -19,10 +19,15 @@ class ConnectionsModel(dg.Model):
     by_type: Sequence[str] = ()
 
 
-def resolve_connections(context: dg.ResolutionContext, model: ConnectionsModel | Literal["all"]) -> ConnectionSelection:
-    """What is chosen, sorted: the key of the state is made of it. Raises `ConfigurationError` for nothing at all."""
+def resolve_connections(
+    context: dg.ResolutionContext, model: ConnectionsModel | Literal["all"]
+) -> ConnectionSelection | None:
+    """What is chosen, sorted: the key of the state is made of it. None is all of them.
+
+    Raises `ConfigurationError` for nothing at all.
+    """
     if model == "all":
-        return ConnectionSelection()
+        return None
     chosen: Mapping[str, Any] = context.resolve_value(model.model_dump())
     selection = ConnectionSelection(**{name: tuple(sorted(set(values))) for name, values in chosen.items()})
     if selection == ConnectionSelection():

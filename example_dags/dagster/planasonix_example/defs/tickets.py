@@ -14,7 +14,6 @@ def tickets() -> dg.Definitions:
         workspace=workspace,
         connection_selector=["conn_support_tickets"],
         partitions_def=days,
-        sync_options={"max_active_partitions": 2},
         snapshot=SNAPSHOT,
     )
     return dg.Definitions(assets=assets)
