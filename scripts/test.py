@@ -40,7 +40,10 @@ class Suite:
 Lane = tuple[Suite, ...]
 
 LANES: tuple[Lane, ...] = (
-    (Suite("airflow", ("tests/airflow",), ("-m", "live and not scenario"), "airflow-live"),),
+    (
+        Suite("airflow", ("tests/airflow",), ("-m", "live and not scenario"), "airflow-live"),
+        Suite("core", ("tests/demo",), ("-m", "not scenario")),
+    ),
     (
         Suite("dagster", ("tests/dagster",), ("-m", "live and not scenario"), "dagster-live"),
         # From outside: the core's environment has the browser.
@@ -53,7 +56,6 @@ LANES: tuple[Lane, ...] = (
         Suite("core", ("tests/core",), ("-n", "3", "--dist", "worksteal")),
         Suite("airflow", ("tests/airflow",), ("-m", "not live and not scenario")),
         Suite("core", ("tests/packaging",)),
-        Suite("core", ("tests/demo",), ("-m", "not scenario")),
     ),
 )
 

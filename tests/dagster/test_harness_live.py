@@ -10,7 +10,7 @@ import pytest
 from scripts.dagster_local import LocalDagster, LocalDagsterError
 from scripts.local import proc
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.scenario]
 
 DEFINITIONS = """
 import time
@@ -86,7 +86,6 @@ def test_a_run_is_terminated_and_tried_again(local_dagster: LocalDagster) -> Non
     assert [run["runId"] for run in local_dagster.run_group(second)] == [run_id, second]
 
 
-@pytest.mark.scenario
 def test_the_daemon_runs_backfills_and_sensors(local_dagster: LocalDagster) -> None:
     local_dagster.start_sensor("looks")
     backfill = local_dagster.backfill(["daily"], ["2026-01-01", "2026-01-02"])
@@ -107,7 +106,6 @@ def test_definitions_are_loaded_anew(local_dagster: LocalDagster) -> None:
     assert "finer" in local_dagster.assets()
 
 
-@pytest.mark.scenario
 def test_one_process_alone_is_killed() -> None:
     with LocalDagster(DEFINITIONS, dev=False) as separate:
         separate.daemon.kill()

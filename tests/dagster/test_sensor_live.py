@@ -13,7 +13,7 @@ from scripts.dagster_local import LocalDagster
 from scripts.local.sandbox import SandboxProcess
 from tests.dagster.conftest import sandbox_variables
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.scenario]
 
 CONNECTIONS = ("conn_shop_orders", "conn_shop_inventory", "conn_support_tickets", "conn_crm_accounts")
 SENSOR = "planasonix_polling_sensor"
@@ -79,7 +79,6 @@ def client(sandbox: SandboxProcess) -> Planasonix:
     return Planasonix(sandbox.api_key, base_url=sandbox.url)
 
 
-@pytest.mark.scenario
 def test_foreign_jobs_are_materialized_once_though_the_daemon_dies(
     dagster: LocalDagster, sandbox: SandboxProcess, client: Planasonix
 ) -> None:
