@@ -144,15 +144,15 @@ def _of_slot(instance: dg.DagsterInstance, slot: str) -> Iterator[LedgerEntry]:
 
 
 def all_entries(
-    instance: dg.DagsterInstance, *, since: float | None = None, after_storage_id: int | None = None
+    instance: dg.DagsterInstance, *, since: float | None = None
 ) -> Iterator[LedgerEntry | ConfigurationError]:
     """Every entry of the instance, newest first; a damaged one as the error that reading it raised.
 
-    `since` (seconds since the epoch) and `after_storage_id` leave out what was written before. Read in pages.
+    `since` (seconds since the epoch) leaves out what was written before. Read in pages.
     """
     before: int | None = None
     while True:
-        wanted = dg.AssetRecordsFilter(LEDGER_KEY, after_storage_id=after_storage_id, before_storage_id=before)
+        wanted = dg.AssetRecordsFilter(LEDGER_KEY, before_storage_id=before)
         page = instance.fetch_observations(wanted, limit=_PAGE).records
         for event in page:
             if since is not None and event.timestamp < since:
@@ -167,15 +167,6 @@ def all_entries(
         if len(page) < _PAGE:
             return
         before = page[-1].storage_id
-
-
-def latest_entries(instance: dg.DagsterInstance, *, since: float | None = None) -> dict[str, LedgerEntry]:
-    """The newest entry of each slot that was written to since then, by slot: what reconcile looks at."""
-    latest: dict[str, LedgerEntry] = {}
-    for entry in all_entries(instance, since=since):
-        if isinstance(entry, LedgerEntry):
-            latest.setdefault(entry.slot, entry)
-    return latest
 
 
 def started_runs(
