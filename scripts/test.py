@@ -3,7 +3,8 @@
 Each run makes up an API key of its own, hands it to the suites as `PLANASONIX_SANDBOX_API_KEY`, and fails if it turns
 up in anything that they printed (G8). The suites themselves search what they leave on disk: Airflow's logs, database.
 
-Suites of one lane run one after another, the lanes side by side: most tests wait more than they compute.
+Suites of one lane run one after another, the lanes side by side: most tests wait more than they compute. The tests
+that measure time come first, alone.
 """
 
 from __future__ import annotations
@@ -39,6 +40,24 @@ class Suite:
 
 Lane = tuple[Suite, ...]
 
+# What measures time has the machine to itself, before the lanes: beside them it would measure them.
+ALONE: tuple[Lane, ...] = (
+    (
+        Suite("core", ("tests/core/gates",), ("-m", "alone"), "core-alone"),
+        Suite(
+            "airflow",
+            ("tests/airflow/test_import_cost.py", "tests/airflow/test_provider_info.py"),
+            ("-m", "alone"),
+            "airflow-alone",
+        ),
+        Suite(
+            "dagster",
+            ("tests/dagster/test_import.py", "tests/dagster/test_definitions_gate.py"),
+            ("-m", "alone"),
+            "dagster-alone",
+        ),
+    ),
+)
 LANES: tuple[Lane, ...] = (
     (
         Suite("airflow", ("tests/airflow",), ("-m", "live and not scenario"), "airflow-live"),
@@ -48,13 +67,13 @@ LANES: tuple[Lane, ...] = (
         Suite("dagster", ("tests/dagster",), ("-m", "live and not scenario"), "dagster-live"),
         # From outside: the core's environment has the browser.
         Suite("core", ("tests/dagster_example",), ("-m", "live and not scenario")),
-        Suite("dagster", ("tests/dagster",), ("-m", "not live and not scenario")),
+        Suite("dagster", ("tests/dagster",), ("-m", "not live and not scenario and not alone")),
         Suite("prefect", ("tests/prefect",)),
     ),
     (
         # A test of its own process each: none needs the machine for itself.
-        Suite("core", ("tests/core",), ("-n", "3", "--dist", "worksteal")),
-        Suite("airflow", ("tests/airflow",), ("-m", "not live and not scenario")),
+        Suite("core", ("tests/core",), ("-n", "3", "--dist", "worksteal", "-m", "not alone")),
+        Suite("airflow", ("tests/airflow",), ("-m", "not live and not scenario and not alone")),
         Suite("core", ("tests/packaging",)),
     ),
 )
@@ -84,12 +103,14 @@ def main() -> int:
 
     With `--scenarios`, the long exit matrices instead; with `--promises`, one cell of each promise.
     """
-    lanes = SCENARIOS if "--scenarios" in sys.argv else PROMISES if "--promises" in sys.argv else LANES
+    steps = (SCENARIOS,) if "--scenarios" in sys.argv else (PROMISES,) if "--promises" in sys.argv else (ALONE, LANES)
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir()
     key = f"plnx_live_canary_{secrets.token_hex(16)}"
-    with ThreadPoolExecutor(len(lanes)) as pool:
-        failed = [name for names in pool.map(lambda lane: run_lane(lane, key), lanes) for name in names]
+    failed: list[str] = []
+    for lanes in steps:
+        with ThreadPoolExecutor(len(lanes)) as pool:
+            failed += [name for names in pool.map(lambda lane: run_lane(lane, key), lanes) for name in names]
     leaks = [path.name for path in LOGS.glob("*.log") if key.encode() in path.read_bytes()]
     if leaks:
         print(f"The API key of this run was printed, see .test-logs: {', '.join(leaks)}")

@@ -79,6 +79,7 @@ def measured() -> dict[str, tuple[float, list[str]]]:
     return {name: (took, dear) for name, took, dear in rows}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("module", modules())
 def test_a_dag_file_pays_little_for(module: str, measured: dict[str, tuple[float, list[str]]]) -> None:
     took, dear = measured[module]
@@ -86,6 +87,7 @@ def test_a_dag_file_pays_little_for(module: str, measured: dict[str, tuple[float
     assert took <= GATE_SECONDS
 
 
+@pytest.mark.alone
 def test_the_gate_sees_what_is_dear(measured: dict[str, tuple[float, list[str]]]) -> None:
     took, dear = measured["airflow.models.dag"]
     assert any(name.startswith("airflow.models.") for name in dear)

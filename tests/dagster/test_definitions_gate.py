@@ -24,6 +24,7 @@ def test_what_is_compared_is_the_same() -> None:
     assert described(ours(state_of(2, 3).to_json())) == described(by_hand(2, 3))
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_definitions_cost_little_more_than_by_hand() -> None:
     text = state_of(CONNECTIONS, TABLES).to_json()
@@ -38,6 +39,7 @@ def test_definitions_cost_little_more_than_by_hand() -> None:
     assert ratio <= GATE
 
 
+@pytest.mark.alone
 def test_a_state_of_fifty_thousand_tables_is_read_quickly() -> None:
     text = state_of(500, 100).to_json()
     best = float("inf")

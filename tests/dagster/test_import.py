@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import dagster_planasonix
 
 GATE_MILLISECONDS = 60
@@ -24,6 +26,7 @@ def run(program: str, *options: str) -> str:
     return done.stdout
 
 
+@pytest.mark.alone
 def test_it_costs_little_on_top_of_dagster() -> None:
     program = (
         "import dagster, time; began = time.process_time(); import dagster_planasonix;"

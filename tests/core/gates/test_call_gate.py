@@ -10,6 +10,8 @@ from benchmarks.blocks import Block, best_speed_beside, in_turn
 from benchmarks.calls import async_calls, on_a_loop, sync_calls
 from benchmarks.server import served
 
+pytestmark = pytest.mark.alone
+
 AT_LEAST = 0.7
 ROUNDS = 15
 CALLS = 10
