@@ -282,6 +282,9 @@ def _favour(airflow: LocalAirflow) -> None:
     is not allowed the figures say more of the machine.
     """
     for process in airflow.triggerer.processes:
+        with contextlib.suppress(OSError):
+            # Where the kernel groups processes by session, a nice value counts within the group alone.
+            Path(f"/proc/{process.pid}/autogroup").write_text("-15")
         for thread in Path(f"/proc/{process.pid}/task").iterdir():
             with contextlib.suppress(PermissionError):
                 os.setpriority(os.PRIO_PROCESS, int(thread.name), -15)

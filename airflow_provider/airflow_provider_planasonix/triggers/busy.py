@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_planasonix.triggers.deferral import hold_off
+from airflow_provider_planasonix.triggers.lines import LogLines
 from airflow_provider_planasonix.triggers.patience import client_with_patience
 from planasonix.runs.story import REMIND_SECONDS, Story
 from planasonix.runs.target import target_word
@@ -72,14 +73,15 @@ class PlanasonixBusyTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         seconds = max(0.0, self.until - time.time())
-        story = Story()
-        if self.run_id is None or not await self._other_has_ended(self.run_id, seconds, story):
+        story, lines = Story(), LogLines(self.log)
+        if self.run_id is None or not await self._other_has_ended(self.run_id, seconds, story, lines):
             story.add(f"waiting {self.pause_seconds:.0f} s for the {target_word(self.kind)} to be free")
             await asyncio.sleep(min(max(0.0, self.until - time.time()), self.pause_seconds))
         await hold_off(self.deferred_at)
+        await lines.written()
         yield TriggerEvent({"version": 1, "story": story.lines()})
 
-    async def _other_has_ended(self, run_id: str, seconds: float, story: Story) -> bool:
+    async def _other_has_ended(self, run_id: str, seconds: float, story: Story, lines: LogLines) -> bool:
         """Wait for the run; False where nothing was learned. Whatever the reason, the worker's POST asks the API."""
         try:
             client = await client_with_patience(self.planasonix_conn_id, self.log)
@@ -93,12 +95,10 @@ class PlanasonixBusyTrigger(BaseTrigger):
                     run_id,
                     timeout_seconds=seconds,
                     interval=Interval(fixed_seconds=self.poll_interval_seconds),
-                    on_change=story.listener(
-                        self.kind, self.log.info, prefix=f"the {target_word(self.kind)} is busy: "
-                    ),
+                    on_change=story.listener(self.kind, lines.info, prefix=f"the {target_word(self.kind)} is busy: "),
                     remind_seconds=REMIND_SECONDS,
                 )
         except Exception as error:
-            self.log.info(story.add(f"stopped waiting for {run_id}: {error}"))
+            lines.info(story.add(f"stopped waiting for {run_id}: {error}"))
             return False
         return True

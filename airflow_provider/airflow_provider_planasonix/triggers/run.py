@@ -12,6 +12,7 @@ from airflow_provider_planasonix.events import WaitEnd
 from airflow_provider_planasonix.interrupt import cancel_on_ctrl_c
 from airflow_provider_planasonix.triggers.deferral import hold_off
 from airflow_provider_planasonix.triggers.killing import cancel_if_given_up, prepare_for_a_kill
+from airflow_provider_planasonix.triggers.lines import LogLines
 from airflow_provider_planasonix.triggers.patience import client_with_patience
 from planasonix.errors import PlanasonixError, WaitTimeoutError
 from planasonix.runs.handle import RunHandle
@@ -69,15 +70,17 @@ class PlanasonixRunTrigger(BaseTrigger):
         prepare_for_a_kill(self.task_key)
         handle = RunHandle.from_dict(self.handle)
         try:
-            end = await self._wait(handle)
+            lines = LogLines(self.log)
+            end = await self._wait(handle, lines)
             await hold_off(self.deferred_at)
+            await lines.written()
         except asyncio.CancelledError:
             if self.cancel_on_kill:
                 await cancel_on_ctrl_c([handle], self.planasonix_conn_id, self.log)
             raise
         yield TriggerEvent(end.to_payload())
 
-    async def _wait(self, handle: RunHandle) -> WaitEnd:
+    async def _wait(self, handle: RunHandle, lines: LogLines) -> WaitEnd:
         story = Story()
         try:
             client = await client_with_patience(self.planasonix_conn_id, self.log)
@@ -93,7 +96,7 @@ class PlanasonixRunTrigger(BaseTrigger):
                     client,
                     handle,
                     interval=Interval(fixed_seconds=self.poll_interval_seconds),
-                    on_change=story.listener(handle.kind, self.log.info, link=link),
+                    on_change=story.listener(handle.kind, lines.info, link=link),
                     remind_seconds=REMIND_SECONDS,
                 )
             except WaitTimeoutError as error:

@@ -10,6 +10,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_planasonix.events import WaitEnd
 from airflow_provider_planasonix.triggers.deferral import hold_off
+from airflow_provider_planasonix.triggers.lines import LogLines
 from airflow_provider_planasonix.triggers.patience import client_with_patience
 from planasonix.errors import PlanasonixError, WaitTimeoutError
 from planasonix.runs.handle import RunHandle
@@ -85,11 +86,13 @@ class PlanasonixSinceTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        end = await self._wait()
+        lines = LogLines(self.log)
+        end = await self._wait(lines)
         await hold_off(self.deferred_at)
+        await lines.written()
         yield TriggerEvent(end.to_payload())
 
-    async def _wait(self) -> WaitEnd:
+    async def _wait(self, lines: LogLines) -> WaitEnd:
         what: dict[str, Any] = {"kind": self.kind, "id": f"of {self.connection_id} since {self.since}"}
         story = Story()
         try:
@@ -116,7 +119,7 @@ class PlanasonixSinceTrigger(BaseTrigger):
                     wish,
                     timeout_seconds=seconds,
                     interval=None if fixed is None else Interval(fixed_seconds=fixed),
-                    on_change=story.listener(self.kind, self.log.info),
+                    on_change=story.listener(self.kind, lines.info),
                 )
             except WaitTimeoutError as error:
                 return WaitEnd("deadline", what, error=str(error), story=story.lines())

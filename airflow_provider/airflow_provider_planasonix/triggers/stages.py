@@ -12,6 +12,7 @@ from airflow_provider_planasonix.events import WaitEnd
 from airflow_provider_planasonix.interrupt import cancel_on_ctrl_c
 from airflow_provider_planasonix.triggers.deferral import hold_off
 from airflow_provider_planasonix.triggers.killing import cancel_if_given_up, prepare_for_a_kill
+from airflow_provider_planasonix.triggers.lines import LogLines
 from airflow_provider_planasonix.triggers.patience import client_with_patience
 from planasonix.errors import AuthenticationError, ConfigurationError, PermissionDeniedError, PlanasonixError
 from planasonix.runs.handle import RunHandle
@@ -73,15 +74,17 @@ class PlanasonixStagesTrigger(BaseTrigger):
         prepare_for_a_kill(self.task_key)
         handles = [RunHandle.from_dict(handle) for handle in self.handles]
         try:
-            end = await self._wait(handles)
+            lines = LogLines(self.log)
+            end = await self._wait(handles, lines)
             await hold_off(self.deferred_at)
+            await lines.written()
         except asyncio.CancelledError:
             if self.cancel_on_kill:
                 await cancel_on_ctrl_c(handles, self.planasonix_conn_id, self.log)
             raise
         yield TriggerEvent(end.to_payload())
 
-    async def _wait(self, handles: list[RunHandle]) -> WaitEnd:
+    async def _wait(self, handles: list[RunHandle], lines: LogLines) -> WaitEnd:
         first = handles[0].to_dict()
         try:
             client = await client_with_patience(self.planasonix_conn_id, self.log)
@@ -89,7 +92,7 @@ class PlanasonixStagesTrigger(BaseTrigger):
             return WaitEnd.gave_up(first, error)
         async with client:
             story = Story()
-            waits = {asyncio.ensure_future(self._wait_for(client, each, story)): each for each in handles}
+            waits = {asyncio.ensure_future(self._wait_for(client, each, story, lines)): each for each in handles}
             try:
                 done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -107,7 +110,7 @@ class PlanasonixStagesTrigger(BaseTrigger):
                 raise error
             return WaitEnd("ended", handle.to_dict(), status=str(wait.result().status), story=story.lines())
 
-    async def _wait_for(self, client: AsyncPlanasonix, handle: RunHandle, story: Story) -> WatchedRun:
+    async def _wait_for(self, client: AsyncPlanasonix, handle: RunHandle, story: Story, lines: LogLines) -> WatchedRun:
         # Loaded by now, in a thread: airflow imports this module on the event loop.
         from planasonix.runs import await_run
 
@@ -115,7 +118,7 @@ class PlanasonixStagesTrigger(BaseTrigger):
             client,
             handle,
             interval=Interval(fixed_seconds=self.poll_interval_seconds),
-            on_change=story.listener(handle.kind, self.log.info, link=handle.link(client.config.job_url_template)),
+            on_change=story.listener(handle.kind, lines.info, link=handle.link(client.config.job_url_template)),
             remind_seconds=REMIND_SECONDS,
         )
 
