@@ -47,6 +47,19 @@ def test_a_failed_table_fails_with_the_link() -> None:
     assert shown(status)["planasonix/table_state"] == "failed"
 
 
+def test_a_run_that_ended_badly_is_told_by_its_tables_where_none_of_them_failed() -> None:
+    """Nobody else tells it where no step waits for the run."""
+    found = evaluated(loaded("public.orders", 12), status="failed", api_status="evaporated")["planasonix_status"]
+    assert not found.passed
+    assert found.severity is dg.AssetCheckSeverity.ERROR
+    assert "'evaporated'" in (found.description or "")
+
+
+def test_a_loaded_table_of_a_run_in_which_another_failed_passes() -> None:
+    tables = (loaded("public.orders", 12), TableOutcome("public.customers", "failed"))
+    assert evaluated(*tables, status="failed", api_status="failed")["planasonix_status"].passed
+
+
 def test_an_unknown_table_warns() -> None:
     unread = warning("results_not_read", "no results of 1 of 1 jobs")
     status = evaluated(warnings=(unread,))["planasonix_status"]

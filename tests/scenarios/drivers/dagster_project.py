@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 from tests.scenarios.driver import Placed
@@ -87,12 +88,19 @@ def job_name(scenario: Scenario, sibling: int) -> str:
 def definitions(placed: Sequence[Placed], tables: Mapping[str, Sequence[str]]) -> str:
     """Python source. tables: of each connection, schema-qualified."""
     lines = [
-        f"scenario({job_name(one.scenario, sibling)!r}, {connection!r}, {list(tables[connection])!r}, "
+        f"scenario({job_name(one.scenario, sibling)!r}, {connection!r}, "
+        f"{[*tables[connection], *_named(one.scenario)]!r}, "
         f"{one.scenario.wish.retries}, {one.scenario.mode == 'blocking'}, {_settings(one.scenario)!r})"
         for one in placed
         for sibling, connection in enumerate(one.connections)
     ]
     return HEAD + "\n".join(lines) + TAIL
+
+
+def _named(scenario: Scenario) -> list[str]:
+    """The tables that the scenario's own answers name: a table that is nobody's asset fails no step."""
+    bodies = [fault.options.get("body") for fault in scenario.faults if fault.operation == "jobs.results"]
+    return [table["name"] for body in bodies if body for table in json.loads(body)["data"]["tables"]]
 
 
 def _settings(scenario: Scenario) -> dict[str, object]:
