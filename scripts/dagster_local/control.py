@@ -108,7 +108,17 @@ class Control(Reading, Workers):
         self.graphql.act(queries.START_SENSOR, "Sensor", selector=self.sensor_selector(name))
 
     def stop_sensor(self, name: str) -> None:
-        self.graphql.act(queries.STOP_SENSOR, "StopSensorMutationResult", id=self._sensor(name)["sensorState"]["id"])
+        """Stop it for good: the end of a tick that is under way meanwhile writes the status of its begin back."""
+
+        def stopped() -> bool:
+            sensor = self._sensor(name)["sensorState"]
+            if sensor["status"] != "STOPPED":
+                self.graphql.act(queries.STOP_SENSOR, "StopSensorMutationResult", id=sensor["id"])
+            return all(tick["status"] != "STARTED" for tick in self.sensor_state(name)["ticks"][:1]) and (
+                self.sensor_state(name)["status"] == "STOPPED"
+            )
+
+        self.wait_until(stopped, f"the sensor {name} to be stopped")
 
     def set_cursor(self, name: str, cursor: str | None) -> None:
         self.graphql.act(queries.SET_CURSOR, "Sensor", selector=self.sensor_selector(name), cursor=cursor)
