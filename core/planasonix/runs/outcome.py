@@ -287,11 +287,10 @@ def _rows(run: RunView, tables: Iterable[TableOutcome]) -> int | None:
 def outcome_from_dict(data: Mapping[str, Any]) -> Outcome:
     """The way back from `Outcome.to_dict`."""
     known = {name: data[name] for name in Outcome.__dataclass_fields__ if name in data}
-    # What was stored before there was `reported` tells it by having a count.
-    known["tables"] = tuple(
-        TableOutcome(**{"reported": table["state"] == "loaded" or table.get("rows_loaded") is not None, **table})
-        for table in known.get("tables") or ()
-    )
+    tables: list[dict[str, Any]] = [dict(table) for table in known.get("tables") or ()]
+    for table in tables:  # What was stored before there was `reported` tells it by having a count.
+        table.setdefault("reported", table["state"] == "loaded" or table.get("rows_loaded") is not None)
+    known["tables"] = tuple(TableOutcome(**table) for table in tables)
     known["warnings"] = tuple(RunWarning(**warning) for warning in known.get("warnings") or ())
     known["job_ids"] = tuple(known.get("job_ids") or ())
     known["nodes"] = tuple(NodeOutcome(**node) for node in known.get("nodes") or ())
