@@ -88,29 +88,22 @@ def evaluations_of(
 def _status(results: Sequence[TableResult]) -> dg.AssetCheckEvaluation:
     failed = [result for result in results if result.table.state == "failed"]
     unknown = [result for result in results if result.table.state == "unknown"]
-    ended_badly = [result for result in results if _ended_badly(result)]
+    ended_badly = [result for result in results if result.ended_badly]
     last = (failed or ended_badly or unknown or results)[-1]
     if failed:
         description = f"{_what(failed, results)} not loaded."
     elif ended_badly:
         description = f"The run ended as {last.outcome.api_status!r}, which is no success, though it names the table."
     elif unknown:
-        description = f"Whether {_what(unknown, results)} loaded is not known: not all results could be read."
+        description = f"Whether {_what(unknown, results)} loaded is not known: {last.why_unknown}."
     else:
         description = None
     metadata: dict[str, Any] = {STATE: last.table.state} | run_metadata(last.outcome)
     if partitions := _partitions(failed):
         metadata["planasonix/failed_partitions"] = partitions
-    bad = bool(failed or ended_badly)
+    # In a run that did not succeed, the unknown is no mere lack of news.
+    bad = bool(failed or ended_badly or any(not result.outcome.succeeded for result in unknown))
     return _evaluation(STATUS, results, not bad and not unknown, description, metadata, warn=not bad)
-
-
-def _ended_badly(result: TableResult) -> bool:
-    """Whether the run did not succeed, and no table of it bears the blame: then each of them has to tell it, as nothing
-    else does where no step waits for the run.
-    """
-    outcome = result.outcome
-    return not outcome.succeeded and all(table.state not in ("failed", "unknown") for table in outcome.tables)
 
 
 def _warnings(results: Sequence[TableResult]) -> dg.AssetCheckEvaluation:

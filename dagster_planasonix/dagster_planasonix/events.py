@@ -7,8 +7,10 @@ was loaded             a materialization with its rows; also with zero rows
 is absent from the     a materialization with zero rows: a sync that finds nothing new leaves the asset as fresh as one
 results of a good run  that loads a row, and freshness and automation of Dagster look at materializations alone
 failed                 an observation, and a failed `planasonix_status`
-is unknown, because    an observation, and a `planasonix_status` that warns
-results were not read
+is unknown, because    an observation, and a `planasonix_status` that warns, or that fails if the run did not
+results were not read  succeed
+or their names fit
+several tables
 =====================  ==============================================================================================
 """
 
@@ -79,6 +81,6 @@ def _why(result: TableResult) -> str:
     outcome = result.outcome
     name = f"Planasonix {outcome.kind} {outcome.id}"
     if result.table.state == "unknown":
-        return f"Not all results of {name} could be read: whether it loaded this table is not known."
+        return f"Whether {name} loaded this table is not known: {result.why_unknown}."
     told = ": ".join(part for part in (outcome.error_code, outcome.error_message) if part)
     return f"{name} did not load this table: {told}" if told else f"{name} did not load this table."

@@ -134,7 +134,10 @@ class StepReport:
     def _event(
         self, result: TableResult, *, rows: str | None = None, metadata: Mapping[str, Any] | None = None
     ) -> dg.AssetMaterialization | dg.AssetObservation:
-        return event_of(result, data_version_from_checksum=self._data_versions, rows=rows, metadata=metadata)
+        event = event_of(result, data_version_from_checksum=self._data_versions, rows=rows, metadata=metadata)
+        if result.doubt:
+            self._context.log.warning(f"{result.asset.table}: {event.description}")
+        return event
 
     def _result_of(self, event: dg.AssetMaterialization) -> dg.MaterializeResult:
         self._materialized.add(event.asset_key)

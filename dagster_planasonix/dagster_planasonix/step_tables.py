@@ -25,8 +25,8 @@ class StepTables:
 
     @property
     def selected_tables(self) -> tuple[str, ...]:
-        """The API's names of the tables to load."""
-        return tuple(self.tables[key].table for key in self.selected)
+        """The API's names of the tables to load, each once: several assets may be the same table."""
+        return tuple(dict.fromkeys(self.tables[key].table for key in self.selected))
 
 
 def step_tables(context: Any) -> list[StepTables]:
@@ -54,19 +54,17 @@ def only_tables(connections: Sequence[StepTables], names: Sequence[str]) -> list
     keys: set[dg.AssetKey] = set()
     for name in names:
         found = [
-            asset.asset_key
-            for each in connections
-            if (asset := match_table(name, [each.tables[key] for key in each.selected])) is not None
+            asset for each in connections for asset in match_table(name, [each.tables[key] for key in each.selected])
         ]
-        if len(found) != 1:
+        if len({(asset.connection_id, asset.table) for asset in found}) != 1:
             known = ", ".join(table for each in connections for table in each.selected_tables)
             raise ConfigurationError(
-                f"tables names {name!r}, which is {'no table' if not found else 'more than one'} of the selected "
-                "assets.",
+                f"tables names {name!r}, which is {'no table' if not found else 'more than one table'} of the "
+                "selected assets.",
                 field="tables",
                 hint=f"Those are: {known}.",
             )
-        keys.update(found)
+        keys.update(asset.asset_key for asset in found)
     fewer = [replace(each, selected=tuple(key for key in each.selected if key in keys)) for each in connections]
     return [each for each in fewer if each.selected]
 

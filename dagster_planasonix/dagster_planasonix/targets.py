@@ -71,52 +71,64 @@ def target_of(spec: dg.AssetSpec) -> TableAsset | None:
     return TableAsset(spec.key, connection_id, _text(metadata.get(CONNECTION_NAME)), table)
 
 
-def match_table(result_table_name: str, tables: Mapping[Any, TableAsset] | Iterable[TableAsset]) -> TableAsset | None:
-    """The asset of a table that a job's results name; None if no asset is it, or if several could be.
+class Fit(NamedTuple):
+    """What a name may stand for: `tables` as the specs name them, `step` which step of the rule found them.
 
-    `tables` are those of the job's connection. See `table_matcher` for the rule, and for many names at once.
+    Several tables: the name does not tell which of them it is.
     """
-    return table_matcher(tables)(result_table_name)
+
+    step: int
+    tables: tuple[str, ...]
 
 
-def table_matcher(
-    tables: Mapping[Any, TableAsset] | Iterable[TableAsset],
-) -> Callable[[str], TableAsset | None]:
-    """`match_table` for many names of one connection's results: the tables are put in order once.
+def match_table(name: str, assets: Mapping[Any, TableAsset] | Iterable[TableAsset]) -> list[TableAsset]:
+    """The assets that a table's name may stand for: all of that table; those of several tables if it fits several.
 
-    The first of these that fits exactly one table decides:
+    `assets` are those of one connection. See `table_matcher` for the rule, and for many names at once.
+    """
+    listed = list(assets.values() if isinstance(assets, Mapping) else assets)
+    found = table_matcher(each.table for each in listed)(name).tables
+    return [each for each in listed if each.table in found]
+
+
+def table_matcher(tables: Iterable[str]) -> Callable[[str], Fit]:
+    """What a name stands for among the tables of one connection, for many names: the tables are put in order once.
+
+    The first of these that fits decides:
 
     1. the same text;
     2. the same but for letter case and quotes: warehouses fold names, `PUBLIC."Orders"` is `public.orders`;
     3. one of the two has more in front, a database or a schema: `shop.public.orders` or `orders` is `public.orders`.
 
-    Where a step fits several tables none is taken, nor any later step: a wrong asset is worse than none.
+    Where a step fits several tables no later step is taken: a wrong table is worse than none.
     """
-    listed = list(tables.values() if isinstance(tables, Mapping) else tables)
-    exact: dict[str, list[TableAsset]] = {}
-    folded: dict[tuple[str, ...], list[TableAsset]] = {}
-    endings: dict[tuple[str, ...], list[TableAsset]] = {}
-    for each in listed:
-        parts = _parts(each.table)
-        exact.setdefault(each.table, []).append(each)
-        folded.setdefault(parts, []).append(each)
+    listed = dict.fromkeys(tables)
+    folded: dict[tuple[str, ...], list[str]] = {}
+    endings: dict[tuple[str, ...], list[str]] = {}
+    for table in listed:
+        parts = _parts(table)
+        folded.setdefault(parts, []).append(table)
         for begin in range(1, len(parts)):
-            endings.setdefault(parts[begin:], []).append(each)
+            endings.setdefault(parts[begin:], []).append(table)
 
-    def match(name: str) -> TableAsset | None:
+    def match(name: str) -> Fit:
         parts = _parts(name)
         if not parts or not all(parts):
-            return None
-        for found in (exact.get(name), folded.get(parts), _longer_or_shorter(parts)):
+            return _NONE
+        same = (name,) if name in listed else ()
+        for step, found in enumerate((same, folded.get(parts), _longer_or_shorter(parts)), start=1):
             if found:
-                return found[0] if len(found) == 1 else None
-        return None
+                return Fit(step, tuple(found))
+        return _NONE
 
-    def _longer_or_shorter(parts: tuple[str, ...]) -> list[TableAsset]:
-        longer = [each for begin in range(1, len(parts)) for each in folded.get(parts[begin:], ())]
+    def _longer_or_shorter(parts: tuple[str, ...]) -> list[str]:
+        longer = [table for begin in range(1, len(parts)) for table in folded.get(parts[begin:], ())]
         return longer + endings.get(parts, [])
 
     return match
+
+
+_NONE = Fit(0, ())
 
 
 def _parts(name: str) -> tuple[str, ...]:

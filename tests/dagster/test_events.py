@@ -6,9 +6,10 @@ import dagster as dg
 import pytest
 
 from dagster_planasonix.events import DATA_VERSION_TAG, events_of
-from dagster_planasonix.results import not_reported, table_results
+from dagster_planasonix.results import not_loaded, not_reported, table_results
+from dagster_planasonix.targets import TableAsset
 from planasonix.runs import TableOutcome
-from tests.dagster.outcomes import assets, loaded, outcome, shown, warning
+from tests.dagster.outcomes import CONNECTION, assets, loaded, outcome, shown, warning
 
 ORDERS, ITEMS = dg.AssetKey("orders"), dg.AssetKey("order_items")
 UNREAD = warning("results_not_read", "no results of 1 of 1 jobs: job_1 and on")
@@ -96,11 +97,76 @@ def test_tables_of_another_connection_are_none_of_this_run() -> None:
 
 def test_a_name_that_the_results_write_otherwise_counts_before_the_expected_one() -> None:
     # Core adds an expected table that it did not find by its text; the results named it without its schema.
-    ended = outcome(loaded("orders", 9), TableOutcome("public.orders", "failed"), status="failed")
+    expected = TableOutcome("public.orders", "failed", reported=False)
+    ended = outcome(loaded("orders", 9), expected, status="failed")
     for tables in (ended.tables, ended.tables[::-1]):
         (result,) = table_results(outcome(*tables, status="failed"), assets("public.orders"))
         assert (result.table.state, result.table.rows_loaded) == ("loaded", 9)
         assert result.table.name == "public.orders"
+
+
+FAILED_ORDERS = TableOutcome("public.orders", "failed", 0)
+
+
+@pytest.mark.parametrize(
+    ("reported", "state", "rows"),
+    [
+        # The same text counts, whatever else fits: another table of the source may.
+        ((FAILED_ORDERS, loaded("public.Orders", 7)), "failed", 0),
+        ((loaded("public.orders", 100), loaded("public.Orders", 7)), "loaded", 100),
+        ((loaded("public.orders", 100), TableOutcome("archive.public.orders", "failed")), "loaded", 100),
+        # Then the same name in other letters, before one with more in front.
+        ((loaded("PUBLIC.ORDERS", 5), loaded("archive.public.orders", 7)), "loaded", 5),
+        # Several that fit as well: no rows of any of them.
+        ((loaded("a.public.orders", 5), loaded("b.public.orders", 7)), "loaded", None),
+        ((TableOutcome("a.public.orders", "failed", 5), loaded("b.public.orders", 7)), "unknown", None),
+        ((TableOutcome("a.public.orders", "failed"), TableOutcome("b.public.orders", "failed")), "failed", None),
+    ],
+)
+def test_of_several_names_that_fit_a_table_the_nearest_counts(reported: tuple, state: str, rows: int | None) -> None:
+    for tables in (reported, reported[::-1]):
+        (result,) = table_results(outcome(*tables), assets("public.orders"))
+        assert (result.table.name, result.table.state, result.table.rows_loaded) == ("public.orders", state, rows)
+
+
+def test_a_choice_that_nobody_can_make_is_told_as_one() -> None:
+    names = ("public.orders", "audit.items", "public.items")
+    keys = [dg.AssetKey([name]) for name in names]
+    both = {key: TableAsset(key, CONNECTION, None, name) for key, name in zip(keys, names, strict=True)}
+    expected = [TableOutcome(name, "no_change", reported=False) for name in names]
+    ended = outcome(loaded("items", 9), loaded("a.public.orders"), TableOutcome("b.public.orders", "failed"), *expected)
+    events = events_of(ended, both)
+    assert of_type(events, dg.AssetMaterialization) == []
+    said = {each.asset_key.path[-1]: str(each.description) for each in of_type(events, dg.AssetObservation)}
+    assert "'items', which may be public.items as well" in said["audit.items"]
+    assert "'items', which may be audit.items as well" in said["public.items"]
+    assert "the results name a.public.orders, b.public.orders, any of which it may be" in said["public.orders"]
+    status = [each for each in of_type(events, dg.AssetCheckEvaluation) if each.check_name == "planasonix_status"]
+    assert [(each.passed, each.severity) for each in status] == [(False, dg.AssetCheckSeverity.WARN)] * 3
+    assert all("not all results" not in str(each.description) for each in status)
+    in_a_failed_run = events_of(outcome(*ended.tables, status="failed"), both)
+    severities = {each.severity for each in of_type(in_a_failed_run, dg.AssetCheckEvaluation) if not each.passed}
+    assert severities == {dg.AssetCheckSeverity.ERROR}
+
+
+def test_every_asset_of_a_table_gets_its_outcome() -> None:
+    (table,) = assets("public.orders").values()
+    layers = [table._replace(asset_key=dg.AssetKey([layer, "orders"])) for layer in ("raw", "lake")]
+    both = {each.asset_key: each for each in layers}
+    ended = outcome(loaded("public.orders", 9), loaded("public.items"))
+    assert [(result.asset, result.table.rows_loaded) for result in table_results(ended, both)] == [
+        (layers[0], 9),
+        (layers[1], 9),
+    ]
+    assert not_reported(ended, both, {layers[0].asset_key}) == ["public.items"]
+
+
+def test_a_failed_table_that_only_looks_like_a_selected_one_is_another() -> None:
+    ended = outcome(loaded("public.orders"), TableOutcome("archive.public.orders", "failed"), status="failed")
+    assert not_loaded(ended, assets("public.orders"), {ORDERS}) == ["archive.public.orders"]
+    assert not_reported(
+        outcome(loaded("public.orders"), loaded("public.ORDERS")), assets("public.orders"), {ORDERS}
+    ) == ["public.ORDERS"]
 
 
 def test_the_checksum_is_a_data_version_only_by_wish() -> None:

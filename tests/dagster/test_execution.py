@@ -128,6 +128,29 @@ def test_a_table_that_nobody_selected_fails_no_step(served: RunningSandbox) -> N
     assert any("source_unavailable" in text and "not loaded is public.order_items" in text for text in said)
 
 
+def test_a_failed_table_of_another_schema_fails_no_step(served: RunningSandbox) -> None:
+    names = ({"name": ORDERS, "rows_loaded": 9}, {"name": f"archive.{ORDERS}", "rows_loaded": 0, "status": "failed"})
+    body = json.dumps({"data": {"status": "succeeded", "warnings": [], "tables": names}})
+    served.fault("jobs.results", "error", status=200, body=body, times=None)
+    result = materialize(shop(workspace_of(served), ORDERS))
+    assert result.success
+    assert materialized(result)["orders"]["dagster/row_count"] == 9
+
+
+def test_names_that_leave_a_choice_load_nothing_and_the_run_says_so(
+    served: RunningSandbox, capfd: pytest.CaptureFixture[str]
+) -> None:
+    names = [
+        {"name": f"{each}.{ORDERS}", "rows_loaded": 9, "status": word} for each, word in (("a", "failed"), ("b", ""))
+    ]
+    body = json.dumps({"data": {"status": "succeeded", "warnings": [], "tables": names}})
+    served.fault("jobs.results", "error", status=200, body=body, times=None)
+    result = materialize(shop(workspace_of(served), ORDERS))
+    assert not result.success
+    assert materialized(result) == {}
+    assert "a.public.orders, b.public.orders, any of which it may be" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("word", ["failed", "evaporated"])
 def test_a_job_that_ended_badly_though_its_tables_are_loaded_fails(served: RunningSandbox, word: str) -> None:
     served.script(CONNECTION, word, loaded_tables=[ORDERS])
@@ -324,6 +347,19 @@ def test_the_run_config_may_name_fewer_tables(served: RunningSandbox) -> None:
     assert result.success
     assert backfills_of(served)[0]["tables"] == [ITEMS]
     assert materialized(result).keys() == {"order_items"}
+
+
+def test_two_assets_of_one_table_are_loaded_by_one_request(served: RunningSandbox) -> None:
+    lake = dg.AssetSpec(["lake", "orders"], metadata=dict(spec_of(ORDERS).metadata))
+    config = {"start_at": "2026-01-01T00:00:00Z", "end_at": "2026-01-02T00:00:00Z", "tables": ["orders"]}
+    result = materialize(
+        shop(workspace_of(served), ORDERS, ITEMS, specs=[lake]), run_config={"ops": {"shop": {"config": config}}}
+    )
+    assert result.success
+    assert backfills_of(served)[0]["tables"] == [ORDERS]
+    told = materialized(result)
+    assert told.keys() == {"orders", "lake/orders"}
+    assert told["orders"] == told["lake/orders"]
 
 
 @pytest.mark.parametrize(

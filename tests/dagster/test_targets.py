@@ -48,14 +48,21 @@ def asset(table: str) -> TableAsset:
 )
 def test_which_asset_a_table_of_the_results_is(name: str, tables: list[str], expected: str | None) -> None:
     assets = [asset(table) for table in tables]
-    found = match_table(name, assets)
-    assert (found.table if found else None) == expected
-    assert match_table(name, {each.asset_key: each for each in assets}) == found
+    fits = table_matcher(tables)(name).tables
+    assert (fits[0] if len(fits) == 1 else None) == expected
+    assert [each.table for each in match_table(name, assets)] == [table for table in tables if table in fits]
+    assert match_table(name, {each.asset_key: each for each in assets}) == match_table(name, assets)
 
 
 def test_a_matcher_serves_many_names() -> None:
-    match = table_matcher(asset(f"public.t{number}") for number in range(300))
-    assert [match(f"DB.PUBLIC.T{number}") for number in range(300)] == [asset(f"public.t{n}") for n in range(300)]
+    match = table_matcher(f"public.t{number}" for number in range(300))
+    assert [match(f"DB.PUBLIC.T{number}").tables for number in range(300)] == [(f"public.t{n}",) for n in range(300)]
+
+
+def test_all_assets_of_a_table_are_found() -> None:
+    raw, lake = (asset("public.orders")._replace(asset_key=dg.AssetKey([layer, "orders"])) for layer in ("raw", "lake"))
+    for name in ("public.orders", "ORDERS"):
+        assert match_table(name, [raw, asset("public.items"), lake]) == [raw, lake]
 
 
 def spec(key: str, metadata: dict[str, str]) -> dg.AssetSpec:

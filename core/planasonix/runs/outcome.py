@@ -28,12 +28,15 @@ _NOT_OF_RUNS = ("connection_id",)
 
 @dataclass(frozen=True)
 class TableOutcome:
-    """One table: `rows_loaded` is None where the API gave no count."""
+    """One table: `rows_loaded` is None where the API gave no count. `reported` is False for an expected table that the
+    results do not name: its state follows from how the run ended.
+    """
 
     name: str
     state: TableState
     rows_loaded: int | None = None
     checksum: str | None = None
+    reported: bool = True
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,7 @@ def build_outcome(
         "failed" if run.phase != "succeeded" else "unknown" if bad_jobs else "no_change" if all_read else "unknown"
     )
     for name in expected_tables:
-        tables.setdefault(name, TableOutcome(name, absent))
+        tables.setdefault(name, TableOutcome(name, absent, reported=False))
     error = getattr(run, "error", None)
     status, message = run.phase, text(getattr(error, "message", None))
     failed = [table.name for table in tables.values() if table.state == "failed"]
@@ -284,7 +287,10 @@ def _rows(run: RunView, tables: Iterable[TableOutcome]) -> int | None:
 def outcome_from_dict(data: Mapping[str, Any]) -> Outcome:
     """The way back from `Outcome.to_dict`."""
     known = {name: data[name] for name in Outcome.__dataclass_fields__ if name in data}
-    known["tables"] = tuple(TableOutcome(**table) for table in known.get("tables") or ())
+    tables: list[dict[str, Any]] = [dict(table) for table in known.get("tables") or ()]
+    for table in tables:  # What was stored before there was `reported` tells it by having a count.
+        table.setdefault("reported", table["state"] == "loaded" or table.get("rows_loaded") is not None)
+    known["tables"] = tuple(TableOutcome(**table) for table in tables)
     known["warnings"] = tuple(RunWarning(**warning) for warning in known.get("warnings") or ())
     known["job_ids"] = tuple(known.get("job_ids") or ())
     known["nodes"] = tuple(NodeOutcome(**node) for node in known.get("nodes") or ())

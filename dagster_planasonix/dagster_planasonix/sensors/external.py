@@ -18,6 +18,7 @@ a backfill names
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from dagster_planasonix.event_metadata import WINDOW_ROWS
 from dagster_planasonix.events import AssetEvent, event_of
 from dagster_planasonix.results import TableResult, table_results
 from dagster_planasonix.sensors.watched import Watched, covered_partitions
-from dagster_planasonix.targets import TableAsset, match_table
+from dagster_planasonix.targets import TableAsset, table_matcher
 
 if TYPE_CHECKING:
     from planasonix.runs import Outcome
@@ -55,7 +56,11 @@ def expected_tables(
     """The tables of which `run_events` will tell, so that the outcome accounts for each as it does for a step."""
     tables = watched.of_connection(connection_id)
     chosen = _chosen(tables, asked_tables, selected)
-    return tuple(asset.table for key, asset in tables.items() if key in chosen)
+    asked = _asked(tables, asked_tables)
+    # Of a name that fits several tables nobody knows which was asked for: then none of them is accounted for.
+    sure = None if asked is None else {fit[0] for fit in asked if len(fit) == 1}
+    named = (asset.table for key, asset in tables.items() if key in chosen)
+    return tuple(dict.fromkeys(table for table in named if sure is None or table in sure))
 
 
 def run_events(
@@ -94,10 +99,21 @@ def _chosen(
     selected: Collection[dg.AssetKey] | None,
 ) -> frozenset[dg.AssetKey]:
     keys = frozenset(tables) if selected is None else frozenset(selected) & frozenset(tables)
-    if not asked_tables:
+    asked = _asked(tables, asked_tables)
+    if asked is None:
         return keys
-    asked = {asset.asset_key for name in asked_tables if (asset := match_table(name, tables)) is not None}
-    return keys & asked
+    names = {table for fit in asked for table in fit}
+    return frozenset(key for key in keys if tables[key].table in names)
+
+
+def _asked(
+    tables: Mapping[dg.AssetKey, TableAsset], asked_tables: Collection[str] | None
+) -> list[tuple[str, ...]] | None:
+    """What each of the names may stand for; None where no table is named, which means all."""
+    if not asked_tables:
+        return None
+    match = table_matcher(asset.table for asset in tables.values())
+    return [match(name).tables for name in asked_tables]
 
 
 def told_places(
@@ -153,7 +169,7 @@ def _partitioned(
 
 
 def _of(result: TableResult, partition: str) -> TableResult:
-    return TableResult(result.asset, result.table, result.outcome, partition)
+    return replace(result, partition=partition)
 
 
 def _observed(result: TableResult, metadata: Mapping[str, Any], why: str) -> dg.AssetObservation:

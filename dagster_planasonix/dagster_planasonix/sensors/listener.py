@@ -34,12 +34,17 @@ Read = dict[str, dict[str, Any]]
 
 
 class ResultsNotReadError(PlanasonixError):
-    """How the run ended is known, and not what it loaded. Later ticks read its results again."""
+    """How the run ended is known, and not what it loaded. Later ticks read its results again.
 
-    def __init__(self, outcome: Outcome) -> None:
+    `run` and `owned` are what the last of them needs to tell what is known.
+    """
+
+    def __init__(self, outcome: Outcome, run: RunView, owned: Owned) -> None:
         missing = [warning.message for warning in outcome.warnings if warning.code == "results_not_read"]
         super().__init__(f"not all of {outcome.kind} {outcome.id} could be read: {'; '.join(missing)}")
         self.seen = outcome
+        self.run = run
+        self.owned = owned
 
 
 class TickListener:
@@ -89,7 +94,7 @@ class TickListener:
         if len(self.events) >= _EVENTS_OF_A_TICK:
             raise NoRoomError
         owned = self._whose(connection_id, kind, run)
-        entry = owned.entry if owned.whose == "detached" else None
+        entry = _detached(owned)
         handle = None if entry is None else entry.handle
         expected = expected_tables(
             self._watched, connection_id, asked_tables=getattr(run, "tables", None), selected=_selected(entry)
@@ -103,17 +108,9 @@ class TickListener:
             read_before=self._read_of(run.id),
         )
         if any(warning.code == "results_not_read" for warning in outcome.warnings):
-            raise ResultsNotReadError(outcome)
+            raise ResultsNotReadError(outcome, run, owned)
         self._read.pop(run.id, None)
-        events = self._events(outcome, entry, getattr(run, "tables", None))
-        began = since_when(_created_at(run), self._client.clock_offset_seconds, None if entry is None else entry.record)
-        told = Told(self._instance, kind, run.id, began)
-        # Of a run that the ledger names, a step or reconcile may have told before.
-        self._tell(outcome, told.untold(events, one_writer=owned.entry is None))
-        if entry is not None:
-            template = self._client.config.job_url_template
-            closing = closing_entry(self._instance, entry, outcome, job_url_template=template)
-            self.events += [] if closing is None else [closing]
+        self._tell(kind, run, outcome, owned)
 
     def overdue(self, connection_id: str, kind: Kind, run: RunView) -> None:
         """A detached run has no step that ends it at its deadline. Its end is told in a later tick."""
@@ -129,7 +126,7 @@ class TickListener:
         """Nothing may get lost without a word: what is known is told, or that nothing is."""
         self._read.pop(run_id, None)
         if isinstance(why, ResultsNotReadError):
-            self._tell(why.seen, self._events(why.seen, None, None))
+            self._tell(kind, why.run, why.seen, why.owned)
             return
         first = next(iter(self._watched.of_connection(connection_id)))
         text = f"Planasonix {kind} {run_id} of connection {connection_id} ended, and what it loaded could not be told: "
@@ -158,16 +155,30 @@ class TickListener:
             del self._read[next(iter(self._read))]
         return self._read.setdefault(run_id, {})
 
-    def _tell(self, outcome: Outcome, events: list[AssetEvent]) -> None:
-        self.events += events
+    def _tell(self, kind: Kind, run: RunView, outcome: Outcome, owned: Owned) -> None:
+        entry = _detached(owned)
+        events = self._events(outcome, entry, getattr(run, "tables", None))
+        began = since_when(_created_at(run), self._client.clock_offset_seconds, None if entry is None else entry.record)
+        told = Told(self._instance, kind, run.id, began)
+        # Of a run that the ledger names, a step or reconcile may have told before, in another order.
+        self.events += told.untold(events, by_sensors=owned.entry is None)
         self.summary.append(headline(outcome))
         self._log("info" if outcome.succeeded else "warning", headline(outcome))
+        if entry is not None:
+            template = self._client.config.job_url_template
+            closing = closing_entry(self._instance, entry, outcome, job_url_template=template)
+            self.events += [] if closing is None else [closing]
 
     def _whose(self, connection_id: str, kind: Kind, run: RunView) -> Owned:
         created_at = _created_at(run) or None
         if created_at is not None:
             created_at -= self._client.clock_offset_seconds or 0.0
         return self._owners.whose(connection_id, kind, run.id, created_at)
+
+
+def _detached(owned: Owned) -> LedgerEntry | None:
+    """The entry of a run whose end is told here for a step that is over."""
+    return owned.entry if owned.whose == "detached" else None
 
 
 def _selected(entry: LedgerEntry | None) -> list[dg.AssetKey] | None:

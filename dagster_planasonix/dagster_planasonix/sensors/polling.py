@@ -40,7 +40,8 @@ def build_planasonix_polling_sensor(
 
     :param workspace: whose jobs are looked at. Its `cancel_on_termination` also says whether a detached run that goes
         on past its deadline is cancelled.
-    :param assets: the definitions or specs of the tables to tell of; definitions bring their checks.
+    :param assets: the definitions or specs of the tables to tell of; definitions bring their checks. No other sensor
+        should watch them: two ticks at the same moment tell a job twice.
     :param name: of the sensor; what Dagster does not accept in it is replaced.
     :param minimum_interval_seconds: between two ticks.
     :param default_status: `dagster.DefaultSensorStatus.RUNNING` starts it with the code location.

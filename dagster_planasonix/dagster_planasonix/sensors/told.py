@@ -53,19 +53,17 @@ class Told:
         self._run_id = run_id
         self._since = created_at - _SKEW_SECONDS
 
-    def untold(self, events: Sequence[AssetEvent], *, one_writer: bool = False) -> list[AssetEvent]:
+    def untold(self, events: Sequence[AssetEvent], *, by_sensors: bool = False) -> list[AssetEvent]:
         """The events of those assets, or partitions of assets, of which the log has none of this run.
 
-        `one_writer`: nobody but this sensor tells of the run, and in this order, so that the first asset speaks for all
-        if it has none. Checks go with their asset.
+        Each asset is asked for, as another writer may tell of some of them only: another sensor, a step, reconcile.
+        `by_sensors`: nobody but sensors tells of the run, in this order. Checks go with their asset.
         """
         loads = [event for event in events if not isinstance(event, dg.AssetCheckEvaluation)]
-        if one_writer and loads and not self._partitions(loads[0].asset_key):
-            return list(events)
         told = {key: self._partitions(key) for key in dict.fromkeys(event.asset_key for event in loads)}
         left = {id(event) for event in loads if event.partition not in told[event.asset_key]}
         keys = {event.asset_key for event in loads if id(event) in left}
-        if one_writer:
+        if by_sensors:
             # Its writer may have died between the last of them and its checks.
             keys |= {event.asset_key for event in [each for each in loads if id(each) not in left][-1:]}
         return [

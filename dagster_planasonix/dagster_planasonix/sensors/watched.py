@@ -66,16 +66,30 @@ def covered_partitions(
 ) -> dict[str, tuple[datetime, datetime]]:
     """The partitions that lie within the half-open window as a whole, each with its own window, oldest first.
 
-    Keys that are no time windows have one if they say so, as `2026-01-05` does: see `planasonix.runs.window_of_key`.
+    Only those that are there by now: none before the definition's first or after its last one. Keys that are no time
+    windows have one if they say so, as `2026-01-05` does: see `planasonix.runs.window_of_key`.
     """
     if isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
-        # The list has those that begin within the window, and may have the one that its begin cuts.
-        keys = partitions_def.get_partition_keys_in_time_window(dg.TimeWindow(start_at, end_at))
-        windows = {key: _utc(partitions_def.time_window_for_partition_key(key)) for key in keys}
+        windows = _of_times(partitions_def, start_at, end_at)
     else:
         windows = _of_keys(partitions_def)
     inside = {key: window for key, window in windows.items() if start_at <= window[0] and window[1] <= end_at}
     return dict(sorted(inside.items(), key=lambda item: item[1]))
+
+
+def _of_times(
+    partitions_def: dg.TimeWindowPartitionsDefinition, start_at: datetime, end_at: datetime
+) -> dict[str, tuple[datetime, datetime]]:
+    first, last = partitions_def.get_first_partition_window(), partitions_def.get_last_partition_window()
+    if first is None or last is None:
+        return {}
+    # The list knows no bounds, and would go through all that a window of many years holds.
+    start_at, end_at = max(start_at, _utc(first)[0]), min(end_at, _utc(last)[1])
+    if start_at >= end_at:
+        return {}
+    # It has those that begin within the window, and may have the one that its begin cuts.
+    keys = partitions_def.get_partition_keys_in_time_window(dg.TimeWindow(start_at, end_at))
+    return {key: _utc(partitions_def.time_window_for_partition_key(key)) for key in keys}
 
 
 def _of_keys(partitions_def: dg.PartitionsDefinition) -> dict[str, tuple[datetime, datetime]]:

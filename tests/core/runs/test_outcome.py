@@ -151,6 +151,7 @@ def test_a_missing_table_had_no_change_or_failed_with_the_run() -> None:
     expected = ["public.orders", "public.refunds"]
     good = build_outcome(HANDLE, job("succeeded"), [results(ORDERS)], expected_tables=expected)
     assert [(t.name, t.state) for t in good.tables] == [("public.orders", "loaded"), ("public.refunds", "no_change")]
+    assert [t.reported for t in good.tables] == [True, False]
     bad = build_outcome(HANDLE, job("failed"), [results(ORDERS)], expected_tables=expected)
     assert [(t.name, t.state) for t in bad.tables] == [("public.orders", "loaded"), ("public.refunds", "failed")]
 
@@ -376,6 +377,9 @@ def test_the_dict_is_json_and_comes_back() -> None:
 
     outcome = build_outcome(HANDLE, job("succeeded"), [results(ORDERS, warnings=[{"code": "c", "message": "m"}])])
     assert outcome_from_dict(json.loads(json.dumps(outcome.to_dict()))) == outcome
+    stored = json.loads(json.dumps(outcome.to_dict()))
+    stored["tables"] = [{"name": "a", "state": "no_change"}, {"name": "b", "state": "loaded", "rows_loaded": 1}]
+    assert [table.reported for table in outcome_from_dict(stored).tables] == [False, True]
 
 
 def test_a_handle_of_another_version_is_read() -> None:

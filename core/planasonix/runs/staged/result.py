@@ -153,12 +153,13 @@ def _status(stages: list[StageOutcome], *, skipped: bool) -> StagedStatus:
 
 def _add_tables(tables: dict[str, TableOutcome], more: Iterable[dict[str, Any]]) -> None:
     for data in more:
-        table = TableOutcome(data["name"], data["state"], data["rows_loaded"])
+        table = TableOutcome(data["name"], data["state"], data["rows_loaded"], reported=data.get("reported", True))
         before = tables.get(table.name)
         if before is not None:
             counts = [each.rows_loaded for each in (before, table) if each.rows_loaded is not None]
             state = _worse(before.state, table.state)
-            table = TableOutcome(table.name, state, sum(counts) if counts else None)
+            reported = before.reported or table.reported
+            table = TableOutcome(table.name, state, sum(counts) if counts else None, reported=reported)
         tables[table.name] = table
 
 
