@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_planasonix.triggers import patience
+from airflow_provider_planasonix.triggers.lines import LogLines
 
 
 @pytest.fixture
@@ -44,9 +45,9 @@ def test_a_prepared_process_needs_no_thread_for_a_client(monkeypatch: pytest.Mon
         await asyncio.sleep(99)
 
     async def main() -> None:
-        await (await patience.client_with_patience("planasonix_default", None)).aclose()
+        await (await patience.client_with_patience("planasonix_default", LogLines(None))).aclose()
         monkeypatch.setattr(asyncio, "to_thread", occupied)
-        client = await asyncio.wait_for(patience.client_with_patience("planasonix_default", None), 10)
+        client = await asyncio.wait_for(patience.client_with_patience("planasonix_default", LogLines(None)), 10)
         await client.aclose()
 
     asyncio.run(main())

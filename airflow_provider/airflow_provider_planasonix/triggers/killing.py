@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
 from airflow_provider_planasonix.task_state import TaskKey, is_given_up
 from airflow_provider_planasonix.triggers.asking import state_asked_now
+from airflow_provider_planasonix.triggers.lines import LogLines
 from planasonix.errors import PlanasonixError
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ CANCEL_SECONDS = 300.0
 """How long the cancel may take after it: a thousand of them together stay within the API's rate."""
 
 _PATIENCE_SECONDS = 20.0
+
+_LOG_SECONDS = 30.0
+"""How long a kill waits for its lines: a thousand have one log, and nobody waits for a kill."""
 
 _BY_A_USER = "__airflow_user_action__"
 """What the triggerer says with the cancel of a trigger whose row is gone; a restart says nothing."""
@@ -86,21 +90,31 @@ async def cancel_if_given_up(
     is asked first: while it is alive, somebody else is waiting on. A new attempt after a fast Clear is alive too; it
     cancels the runs of the older intent itself, before it starts its own.
     """
+    lines = LogLines(log)
+    try:
+        await _cancel_if_given_up(handles, task_key, planasonix_conn_id, lines)
+    finally:
+        await lines.written(_LOG_SECONDS)
+
+
+async def _cancel_if_given_up(
+    handles: Sequence[RunHandle], task_key: dict[str, Any], planasonix_conn_id: str, lines: LogLines
+) -> None:
     try:
         state = await asyncio.wait_for(state_asked_now(TaskKey(**task_key)), ASK_SECONDS)
     except Exception as error:
-        log.warning("%s is left running: the task's state is not known (%r)", _names(handles), error)
+        lines.warning(f"{_names(handles)} is left running: the task's state is not known ({error!r})")
         return
     if not is_given_up(state):
-        log.info("%s is left to the task's next try: the task is %s", _names(handles), state)
+        lines.info(f"{_names(handles)} is left to the task's next try: the task is {state}")
         return
     try:
-        await asyncio.wait_for(cancel_each(handles, planasonix_conn_id, log, state or "cleared"), CANCEL_SECONDS)
+        await asyncio.wait_for(cancel_each(handles, planasonix_conn_id, lines, state or "cleared"), CANCEL_SECONDS)
     except Exception as error:
-        log.warning("%s may go on, cancel by hand: %r", _names(handles), error)
+        lines.warning(f"{_names(handles)} may go on, cancel by hand: {error!r}")
 
 
-async def cancel_each(handles: Sequence[RunHandle], planasonix_conn_id: str, log: Any, state: str) -> None:
+async def cancel_each(handles: Sequence[RunHandle], planasonix_conn_id: str, lines: LogLines, state: str) -> None:
     """Cancel the runs, and log what came of it; `state` is what the task is, for the log."""
     from planasonix.runs import acancel_run
 
@@ -111,9 +125,9 @@ async def cancel_each(handles: Sequence[RunHandle], planasonix_conn_id: str, log
             try:
                 status = await acancel_run(client, handle, patience_seconds=_PATIENCE_SECONDS)
             except PlanasonixError as error:
-                log.warning("%s %s could not be cancelled: %s", handle.kind, handle.id, error)
+                lines.warning(f"{handle.kind} {handle.id} could not be cancelled: {error}")
             else:
-                log.info("the task is %s: cancelled %s %s (%s)", state, handle.kind, handle.id, status)
+                lines.info(f"the task is {state}: cancelled {handle.kind} {handle.id} ({status})")
 
         await asyncio.gather(*(cancel(handle) for handle in handles))
 

@@ -7,10 +7,11 @@ import gc
 import random
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_planasonix._compat import runs_in_dag_test
 from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
+from airflow_provider_planasonix.triggers.lines import LogLines
 from planasonix.errors import ConfigurationError
 from planasonix.watch.patience import AUTH_GRACE_SECONDS
 
@@ -23,7 +24,7 @@ _preparing = threading.Lock()
 _prepared = False
 
 
-async def client_with_patience(planasonix_conn_id: str, log: Any) -> AsyncPlanasonix:
+async def client_with_patience(planasonix_conn_id: str, lines: LogLines) -> AsyncPlanasonix:
     """A client for the connection; asks again for five minutes, because a failed look-up says nothing of the job.
 
     A secrets backend may be away, and after a restart all triggers ask at once. Raises the last error; a connection
@@ -42,7 +43,7 @@ async def client_with_patience(planasonix_conn_id: str, log: Any) -> AsyncPlanas
         except Exception as error:
             if time.monotonic() - began > AUTH_GRACE_SECONDS:
                 raise
-            log.warning("the connection %s cannot be read, asking again: %s", planasonix_conn_id, error)
+            lines.warning(f"the connection {planasonix_conn_id} cannot be read, asking again: {error}")
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))
         pause = min(_LONGEST_PAUSE_SECONDS, 2 * pause)
 

@@ -71,22 +71,22 @@ class PlanasonixRunTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         prepare_for_a_kill(self.task_key)
         handle = RunHandle.from_dict(self.handle)
+        lines = LogLines(self.log)
         try:
-            lines = LogLines(self.log)
             end = await self._wait(handle, lines)
             await hold_off(self.deferred_at)
             await lines.written()
         except asyncio.CancelledError as cancel:
             self._kill.begin_if_by_a_user(cancel)
             if self.cancel_on_kill:
-                await cancel_on_ctrl_c([handle], self.planasonix_conn_id, self.log)
+                await cancel_on_ctrl_c([handle], self.planasonix_conn_id, lines)
             raise
         yield TriggerEvent(end.to_payload())
 
     async def _wait(self, handle: RunHandle, lines: LogLines) -> WaitEnd:
         story = Story()
         try:
-            client = await client_with_patience(self.planasonix_conn_id, self.log)
+            client = await client_with_patience(self.planasonix_conn_id, lines)
         except Exception as error:
             return WaitEnd.gave_up(handle.to_dict(), error)
         # Loaded by now, in a thread: airflow imports this module on the event loop.

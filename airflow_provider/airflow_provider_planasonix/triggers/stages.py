@@ -75,22 +75,22 @@ class PlanasonixStagesTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         prepare_for_a_kill(self.task_key)
         handles = [RunHandle.from_dict(handle) for handle in self.handles]
+        lines = LogLines(self.log)
         try:
-            lines = LogLines(self.log)
             end = await self._wait(handles, lines)
             await hold_off(self.deferred_at)
             await lines.written()
         except asyncio.CancelledError as cancel:
             self._kill.begin_if_by_a_user(cancel)
             if self.cancel_on_kill:
-                await cancel_on_ctrl_c(handles, self.planasonix_conn_id, self.log)
+                await cancel_on_ctrl_c(handles, self.planasonix_conn_id, lines)
             raise
         yield TriggerEvent(end.to_payload())
 
     async def _wait(self, handles: list[RunHandle], lines: LogLines) -> WaitEnd:
         first = handles[0].to_dict()
         try:
-            client = await client_with_patience(self.planasonix_conn_id, self.log)
+            client = await client_with_patience(self.planasonix_conn_id, lines)
         except Exception as error:
             return WaitEnd.gave_up(first, error)
         async with client:
