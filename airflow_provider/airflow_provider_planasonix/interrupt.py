@@ -12,11 +12,12 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_planasonix._compat import AirflowFailException, runs_in_dag_test
 
 if TYPE_CHECKING:
+    from airflow_provider_planasonix.triggers.lines import LogLines
     from planasonix import Planasonix
     from planasonix.runs import RunHandle
 
@@ -58,7 +59,7 @@ def ctrl_c_cancels(attempt: Interruptible, client: Planasonix) -> Iterator[None]
         signal.signal(signal.SIGINT, before)
 
 
-async def cancel_on_ctrl_c(handles: Sequence[RunHandle], planasonix_conn_id: str, log: Any) -> None:
+async def cancel_on_ctrl_c(handles: Sequence[RunHandle], planasonix_conn_id: str, lines: LogLines) -> None:
     """A trigger's wait was cancelled: in `dag.test()` that is Ctrl-C, and the runs are cancelled.
 
     In a triggerer it is a restart, or a kill that `on_kill` hears of: this does nothing.
@@ -68,8 +69,11 @@ async def cancel_on_ctrl_c(handles: Sequence[RunHandle], planasonix_conn_id: str
         return
     from airflow_provider_planasonix.triggers.killing import cancel_each
 
-    log.warning("Ctrl-C: cancelling what the task waits for")
-    await asyncio.wait_for(cancel_each(owned, planasonix_conn_id, log, "interrupted"), CANCEL_SECONDS)
+    lines.warning("Ctrl-C: cancelling what the task waits for")
+    try:
+        await asyncio.wait_for(cancel_each(owned, planasonix_conn_id, lines, "interrupted"), CANCEL_SECONDS)
+    finally:
+        await lines.written()
 
 
 CANCEL_SECONDS = 28.0

@@ -42,21 +42,30 @@ def current_state(key: TaskKey) -> str | None:
     Raises LookupError when the answer does not speak of the task, and whatever the question itself raises: who does
     not know must not cancel.
     """
+    index = key.map_index if key.map_index >= 0 else None
+    return state_in(states_of(key.dag_id, key.run_id, [key.task_id], map_index=index), key)
+
+
+def states_of(dag_id: str, run_id: str, task_ids: list[str], *, map_index: int | None = None) -> dict[str, Any]:
+    """The states of these tasks of a run, as Airflow tells them: `{"sync": "deferred", "load_0": None, "load_1": …}`.
+
+    A mapped instance is called by its task id and index; without `map_index` all of a task are told.
+    """
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-    mapped = key.map_index >= 0
     states = RuntimeTaskInstance.get_task_states(
-        dag_id=key.dag_id,
-        task_ids=[key.task_id],
-        run_ids=[key.run_id],
-        map_index=key.map_index if mapped else None,
+        dag_id=dag_id, task_ids=task_ids, run_ids=[run_id], map_index=map_index
     )
-    # A mapped task instance is keyed by its task id and index.
-    name = f"{key.task_id}_{key.map_index}" if mapped else key.task_id
-    of_run: dict[str, Any] = states.get(key.run_id) or {}
-    if name not in of_run:
-        raise LookupError(f"Airflow told the state of {sorted(of_run)}, not of {name}")
-    state = of_run[name]
+    return states.get(run_id) or {}
+
+
+def state_in(states: dict[str, Any], key: TaskKey) -> str | None:
+    """The task instance's state in the answer of `states_of`; raises LookupError when that does not speak of it."""
+    name = f"{key.task_id}_{key.map_index}" if key.map_index >= 0 else key.task_id
+    if name not in states:
+        told = ", ".join(sorted(states)[:5]) or "nothing"
+        raise LookupError(f"Airflow told the state of {told}, not of {name}")
+    state = states[name]
     return None if state is None else str(getattr(state, "value", state))
 
 

@@ -8,30 +8,30 @@ from typing import Any
 import pytest
 
 from airflow_provider_planasonix.task_state import TaskKey
-from airflow_provider_planasonix.triggers import killing
+from airflow_provider_planasonix.triggers import asking
 
 KEY = TaskKey("nightly", "manual__1", "sync").to_dict()
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[TaskKey]:
-    keys: list[TaskKey] = []
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, list[str]]]:
+    questions: list[tuple[str, str, list[str]]] = []
 
-    def fails(key: TaskKey) -> None:
-        keys.append(key)
+    def fails(*question: Any) -> None:
+        questions.append(question)
         raise RuntimeError("no supervisor")
 
-    monkeypatch.setattr(killing, "_first_question", None)
-    monkeypatch.setattr(killing, "current_state", fails)
-    return keys
+    monkeypatch.setattr(asking, "_first_question", None)
+    monkeypatch.setattr(asking, "states_of", fails)
+    return questions
 
 
-def test_it_is_asked_once_for_all_triggers_and_may_fail(asked: list[TaskKey]) -> None:
+def test_it_is_asked_once_for_all_triggers_and_may_fail(asked: list[tuple[str, str, list[str]]]) -> None:
     async def two_triggers_start() -> Any:
-        killing.prepare_for_a_kill(KEY)
-        killing.prepare_for_a_kill(KEY | {"task_id": "other"})
-        assert killing._first_question is not None
-        return await killing._first_question
+        asking.prepare_for_a_kill(KEY)
+        asking.prepare_for_a_kill(KEY | {"task_id": "other"})
+        assert asking._first_question is not None
+        return await asking._first_question
 
     assert asyncio.run(two_triggers_start()) is None
-    assert asked == [TaskKey(**KEY)]
+    assert asked == [("nightly", "manual__1", ["sync"])]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import json
+import os
 import threading
 import time
 
@@ -83,18 +85,48 @@ def test_a_slow_log_holds_up_no_other_trigger() -> None:
     assert [text for _, text in log.told] == ["0", "1", "2"]
 
 
-def test_a_log_that_fails_fails_nobody() -> None:
+def test_a_log_that_fails_fails_nobody_and_is_not_told_of(caplog: pytest.LogCaptureFixture) -> None:
     class Closed:
         def info(self, text: str) -> None:
             raise BrokenPipeError(text)
 
+        warning = info
+
     async def main() -> None:
         lines = LogLines(Closed())
         lines.info("lost")
+        lines.warning("lost, too")
         await lines.written()
         await LogLines(Closed()).written()
 
     asyncio.run(main())
+    gc.collect()
+    assert caplog.records == []
+
+
+def test_a_child_process_has_a_writer_of_its_own() -> None:
+    def written_within_seconds() -> float:
+        log, began = Log(), time.monotonic()
+
+        async def main() -> None:
+            lines = LogLines(log)
+            lines.info("told")
+            await lines.written()
+
+        asyncio.run(main())
+        assert log.told == [("nobody's", "told")]
+        return time.monotonic() - began
+
+    written_within_seconds()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if written_within_seconds() < module.PATIENCE_SECONDS else 2
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_an_event_waits_for_its_lines_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ class PlanasonixBusyTrigger(BaseTrigger):
     async def _other_has_ended(self, run_id: str, seconds: float, story: Story, lines: LogLines) -> bool:
         """Wait for the run; False where nothing was learned. Whatever the reason, the worker's POST asks the API."""
         try:
-            client = await client_with_patience(self.planasonix_conn_id, self.log)
+            client = await client_with_patience(self.planasonix_conn_id, lines)
             # Loaded by now, in a thread: airflow imports this module on the event loop.
             from planasonix.watch import watch_shared
 

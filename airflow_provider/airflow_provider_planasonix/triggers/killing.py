@@ -3,88 +3,118 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
-from airflow_provider_planasonix.task_state import TaskKey, current_state, is_given_up
+from airflow_provider_planasonix.task_state import TaskKey, is_given_up
+from airflow_provider_planasonix.triggers.asking import state_asked_now
+from airflow_provider_planasonix.triggers.lines import LogLines
 from planasonix.errors import PlanasonixError
 
 if TYPE_CHECKING:
     from planasonix.runs import RunHandle
 
-ON_KILL_SECONDS = 28.0
-"""Airflow gives `on_kill` thirty seconds. The first question of a triggerer process alone takes it some five."""
+ASK_SECONDS = 300.0
+"""How long a kill waits for its answer: a hundred runs that are ended together have a question each."""
+
+CANCEL_SECONDS = 300.0
+"""How long the cancel may take after it: a thousand of them together stay within the API's rate."""
 
 _PATIENCE_SECONDS = 20.0
 
-_first_question: asyncio.Task[None] | None = None
+_LOG_SECONDS = 30.0
+"""How long a kill waits for its lines: a thousand have one log, and nobody waits for a kill."""
+
+_BY_A_USER = "__airflow_user_action__"
+"""What the triggerer says with the cancel of a trigger whose row is gone; a restart says nothing."""
 
 
-def prepare_for_a_kill(task_key: dict[str, Any]) -> None:
-    """Ask for the task's state once in this process, in the background, whatever the answer.
+class Kill:
+    """The end of one trigger by a user, in a task of its own that is begun once and outlives what Airflow grants it.
 
-    The triggerer builds its way to Airflow's API at the first question. That takes seconds, half a minute on a busy
-    machine, and `on_kill` has no more: the job of a task that was given up would go on. No question comes earlier
-    where the connection stands in an environment variable.
+    Airflow gives `on_kill` thirty seconds, and repeats its cancel every second until the trigger has ended. On Python
+    3.11 the third one ends `on_kill`; and where Airflow's own line before it takes a second, `on_kill` is not called
+    at all. So `run` begins the work, and `cleanup` waits for its end: with that Airflow closes the trigger's log.
+
+    :param handles: the runs that the trigger waits for.
+    :param task_key: `TaskKey.to_dict()` of the task instance that waits.
+    :param log: the trigger's own.
+    :param wanted: whether a kill cancels anything, the operator's `cancel_on_kill`.
     """
-    global _first_question
-    if _first_question is None:
-        _first_question = asyncio.create_task(_ask(task_key))
 
+    def __init__(
+        self,
+        handles: Sequence[RunHandle],
+        task_key: dict[str, Any],
+        planasonix_conn_id: str,
+        log: Any,
+        *,
+        wanted: bool,
+    ) -> None:
+        self._handles = [handle for handle in handles if handle.owned] if wanted else []
+        self._task_key = task_key
+        self._planasonix_conn_id = planasonix_conn_id
+        self._log = log
+        self._work: asyncio.Task[None] | None = None
 
-async def _ask(task_key: dict[str, Any]) -> None:
-    from asgiref.sync import sync_to_async
+    def begin_if_by_a_user(self, cancel: asyncio.CancelledError) -> None:
+        """`run` was cancelled: begin if that is a user's doing. A restart's cancel begins nothing (G3)."""
+        if cancel.args[:1] == (_BY_A_USER,):
+            self.begin()
 
-    with contextlib.suppress(Exception):
-        await sync_to_async(current_state)(TaskKey(**task_key))
+    def begin(self) -> None:
+        """Ask for the task, and cancel the runs if it was given up; nothing the second time."""
+        if self._handles and self._work is None:
+            self._work = asyncio.create_task(
+                cancel_if_given_up(self._handles, self._task_key, self._planasonix_conn_id, self._log)
+            )
+
+    async def ended(self) -> None:
+        """Wait until what was begun has ended, whatever cancels come meanwhile; begins nothing."""
+        work = self._work
+        while work is not None and not work.done():
+            try:
+                await asyncio.shield(work)
+            except asyncio.CancelledError:
+                if work.cancelled():
+                    break
 
 
 async def cancel_if_given_up(
     handles: Sequence[RunHandle], task_key: dict[str, Any], planasonix_conn_id: str, log: Any
 ) -> None:
-    """Cancel the runs that are owned if the user gave the task up; leave them where that is not certain.
+    """Cancel the runs if the user gave the task up; leave them where that is not certain. Says what came of it.
 
-    Airflow calls a trigger's `on_kill` when its row is gone, and in 3.3 also when it was given to another triggerer. So
-    the task is asked first: while it is alive, somebody else is waiting on. A new attempt after a fast Clear is alive
-    too; it cancels the runs of the older intent itself, before it starts its own.
+    Airflow kills a trigger when its row is gone, and in 3.3 also when it was given to another triggerer. So the task
+    is asked first: while it is alive, somebody else is waiting on. A new attempt after a fast Clear is alive too; it
+    cancels the runs of the older intent itself, before it starts its own.
     """
-    owned = [handle for handle in handles if handle.owned]
-    if not owned:
-        return
-    # The triggerer repeats its cancel every second until the trigger has ended: the work goes on in a task of its own,
-    # bounded in time, and those cancels are not its business.
-    work = asyncio.create_task(
-        asyncio.wait_for(_ask_and_cancel(owned, task_key, planasonix_conn_id, log), ON_KILL_SECONDS)
-    )
-    while not work.done():
-        try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            if work.cancelled():
-                break
-        except Exception as error:
-            log.warning("%s may go on, cancel by hand: %r", _names(owned), error)
+    lines = LogLines(log)
+    try:
+        await _cancel_if_given_up(handles, task_key, planasonix_conn_id, lines)
+    finally:
+        await lines.written(_LOG_SECONDS)
 
 
-async def _ask_and_cancel(
-    handles: Sequence[RunHandle], task_key: dict[str, Any], planasonix_conn_id: str, log: Any
+async def _cancel_if_given_up(
+    handles: Sequence[RunHandle], task_key: dict[str, Any], planasonix_conn_id: str, lines: LogLines
 ) -> None:
     try:
-        from asgiref.sync import sync_to_async
-
-        state = await sync_to_async(current_state)(TaskKey(**task_key))
+        state = await asyncio.wait_for(state_asked_now(TaskKey(**task_key)), ASK_SECONDS)
     except Exception as error:
-        log.warning("%s is left running: the task's state is not known (%s)", _names(handles), error)
+        lines.warning(f"{_names(handles)} is left running: the task's state is not known ({error!r})")
         return
     if not is_given_up(state):
-        log.info("%s is left to the task's next try: the task is %s", _names(handles), state)
+        lines.info(f"{_names(handles)} is left to the task's next try: the task is {state}")
         return
-    await cancel_each(handles, planasonix_conn_id, log, state or "cleared")
+    try:
+        await asyncio.wait_for(cancel_each(handles, planasonix_conn_id, lines, state or "cleared"), CANCEL_SECONDS)
+    except Exception as error:
+        lines.warning(f"{_names(handles)} may go on, cancel by hand: {error!r}")
 
 
-async def cancel_each(handles: Sequence[RunHandle], planasonix_conn_id: str, log: Any, state: str) -> None:
+async def cancel_each(handles: Sequence[RunHandle], planasonix_conn_id: str, lines: LogLines, state: str) -> None:
     """Cancel the runs, and log what came of it; `state` is what the task is, for the log."""
     from planasonix.runs import acancel_run
 
@@ -95,9 +125,9 @@ async def cancel_each(handles: Sequence[RunHandle], planasonix_conn_id: str, log
             try:
                 status = await acancel_run(client, handle, patience_seconds=_PATIENCE_SECONDS)
             except PlanasonixError as error:
-                log.warning("%s %s could not be cancelled: %s", handle.kind, handle.id, error)
+                lines.warning(f"{handle.kind} {handle.id} could not be cancelled: {error}")
             else:
-                log.info("the task is %s: cancelled %s %s (%s)", state, handle.kind, handle.id, status)
+                lines.info(f"the task is {state}: cancelled {handle.kind} {handle.id} ({status})")
 
         await asyncio.gather(*(cancel(handle) for handle in handles))
 

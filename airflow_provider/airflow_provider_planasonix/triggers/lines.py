@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from functools import cache
 from typing import Any
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 3.0
 """How long an event waits for the lines before it. The triggerer closes a trigger's log with its end."""
 
 
@@ -30,15 +33,36 @@ class LogLines:
 
     def info(self, text: str) -> None:
         """Log a sentence soon. Airflow finds the trigger that a line belongs to in the context of whoever logs."""
-        self._last = _writer().submit(copy_context().run, self._log.info, text)
+        self._tell(self._log.info, text)
 
-    async def written(self) -> None:
-        """Wait until all of them are written, ten seconds at most; a line that cannot be written fails nobody."""
+    def warning(self, text: str) -> None:
+        """As `info`, for what a user should see to."""
+        self._tell(self._log.warning, text)
+
+    def _tell(self, write: Callable[[str], None], text: str) -> None:
+        self._last = _writer().submit(copy_context().run, _write, write, text)
+
+    async def written(self, seconds: float | None = None) -> None:
+        """Wait until all of them are written, three seconds at most or `seconds`; no line that is lost fails anybody.
+
+        A trigger that a restart ends waits for none: its next triggerer tells again where the run stands.
+        """
         if self._last is not None:
-            await asyncio.wait([asyncio.wrap_future(self._last)], timeout=PATIENCE_SECONDS)
+            patience = PATIENCE_SECONDS if seconds is None else seconds
+            await asyncio.wait([asyncio.wrap_future(self._last)], timeout=patience)
+
+
+def _write(write: Callable[[str], None], text: str) -> None:
+    # An error that nobody asks for is told of by asyncio, in a log that has just failed.
+    with suppress(Exception):
+        write(text)
 
 
 @cache
 def _writer() -> ThreadPoolExecutor:
     # One thread for all triggers: it keeps the order, and there is but one socket.
     return ThreadPoolExecutor(1, thread_name_prefix="planasonix-log")
+
+
+# A child process has the pool without its thread.
+os.register_at_fork(after_in_child=_writer.cache_clear)

@@ -96,7 +96,7 @@ class PlanasonixSinceTrigger(BaseTrigger):
         what: dict[str, Any] = {"kind": self.kind, "id": f"of {self.connection_id} since {self.since}"}
         story = Story()
         try:
-            client = await client_with_patience(self.planasonix_conn_id, self.log)
+            client = await client_with_patience(self.planasonix_conn_id, lines)
         except Exception as error:
             return WaitEnd.gave_up(what, error)
         # Loaded by now, in a thread: airflow imports this module on the event loop.

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_planasonix.events import WaitEnd
 from airflow_provider_planasonix.interrupt import cancel_on_ctrl_c
+from airflow_provider_planasonix.triggers.asking import prepare_for_a_kill
 from airflow_provider_planasonix.triggers.deferral import hold_off
-from airflow_provider_planasonix.triggers.killing import cancel_if_given_up, prepare_for_a_kill
+from airflow_provider_planasonix.triggers.killing import Kill
 from airflow_provider_planasonix.triggers.lines import LogLines
 from airflow_provider_planasonix.triggers.patience import client_with_patience
 from planasonix.errors import AuthenticationError, ConfigurationError, PermissionDeniedError, PlanasonixError
@@ -73,21 +75,22 @@ class PlanasonixStagesTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         prepare_for_a_kill(self.task_key)
         handles = [RunHandle.from_dict(handle) for handle in self.handles]
+        lines = LogLines(self.log)
         try:
-            lines = LogLines(self.log)
             end = await self._wait(handles, lines)
             await hold_off(self.deferred_at)
             await lines.written()
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancel:
+            self._kill.begin_if_by_a_user(cancel)
             if self.cancel_on_kill:
-                await cancel_on_ctrl_c(handles, self.planasonix_conn_id, self.log)
+                await cancel_on_ctrl_c(handles, self.planasonix_conn_id, lines)
             raise
         yield TriggerEvent(end.to_payload())
 
     async def _wait(self, handles: list[RunHandle], lines: LogLines) -> WaitEnd:
         first = handles[0].to_dict()
         try:
-            client = await client_with_patience(self.planasonix_conn_id, self.log)
+            client = await client_with_patience(self.planasonix_conn_id, lines)
         except Exception as error:
             return WaitEnd.gave_up(first, error)
         async with client:
@@ -122,10 +125,19 @@ class PlanasonixStagesTrigger(BaseTrigger):
             remind_seconds=REMIND_SECONDS,
         )
 
+    @cached_property
+    def _kill(self) -> Kill:
+        handles = [RunHandle.from_dict(handle) for handle in self.handles]
+        return Kill(handles, self.task_key, self.planasonix_conn_id, self.log, wanted=self.cancel_on_kill)
+
     async def on_kill(self) -> None:
         """Cancel the runs if the user gave the task up; see `killing`."""
-        if self.cancel_on_kill:
-            handles = [RunHandle.from_dict(handle) for handle in self.handles]
-            await cancel_if_given_up(handles, self.task_key, self.planasonix_conn_id, self.log)
+        self._kill.begin()
+        await self._kill.ended()
 
-    # No cleanup() that cancels: it runs at every restart of the triggerer.
+    async def cleanup(self) -> None:
+        """Wait for the end of a kill, so that its last line finds the log open.
+
+        Cancels nothing by itself: Airflow calls this at every restart of the triggerer.
+        """
+        await self._kill.ended()
