@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from airflow_provider_planasonix.operators.run import PlanasonixRunOperator
     from planasonix.runs import Outcome, StagedOutcome, TableOutcome
 
-_SHOWN = 50
-"""How many job ids or stages an event names: the extra is stored once for each table and partition."""
-
 
 def check_outlets(operator: PlanasonixRunOperator) -> None:
     """Outlets that this task can never fill truthfully are an error of the DAG file.
@@ -86,46 +83,9 @@ def note_outcome(operator: PlanasonixRunOperator, context: Any, outcome: Outcome
 
 def event_extra(outcome: Outcome | StagedOutcome, table: TableOutcome) -> dict[str, Any]:
     """The extra of one table's event: plain JSON, the same names for each kind of run, None where nothing is known."""
-    from planasonix.runs import Outcome
+    from planasonix.runs.table_facts import table_facts
 
-    extra: dict[str, Any] = {
-        "connection_id": outcome.connection_id,
-        "table": table.name,
-        "state": table.state,
-        "rows_loaded": 0 if table.state == "no_change" else table.rows_loaded,
-        "checksum": table.checksum,
-        "window_start": outcome.window_start,
-        "window_end": outcome.window_end,
-    }
-    if isinstance(outcome, Outcome):
-        extra |= _of_the_run(outcome)
-    else:
-        last = outcome.stages[-1]
-        extra |= {
-            "kind": "staged_backfill",
-            "id": last.id,
-            "job_ids": [],
-            "generation": max(stage.generation for stage in outcome.stages),
-            "finished_at": max((stage.finished_at for stage in outcome.stages if stage.finished_at), default=None),
-            "link": last.link,
-            "stages_total": len(outcome.stages),
-            "stages": [
-                {"start_at": stage.start_at, "end_at": stage.end_at, "id": stage.id, "generation": stage.generation}
-                for stage in outcome.stages[:_SHOWN]
-            ],
-        }
-    return extra
-
-
-def _of_the_run(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "kind": outcome.kind,
-        "id": outcome.id,
-        "job_ids": list(outcome.job_ids[:_SHOWN]),
-        "generation": outcome.generation,
-        "finished_at": outcome.finished_at,
-        "link": outcome.link,
-    }
+    return table_facts(outcome, table)
 
 
 def partition_keys(outcome: Outcome | StagedOutcome, key_format: str, timezone: str) -> list[str]:
@@ -164,9 +124,11 @@ def _tell(operator: PlanasonixRunOperator, events: Any, outcome: Outcome | Stage
 
 def _tell_of_the_pipeline(operator: PlanasonixRunOperator, events: Any, outcome: Any) -> None:
     """Its run tells of no tables: whichever assets the author declared get the run itself."""
+    from planasonix.runs.table_facts import run_facts
+
     for outlet in operator.outlets:
         if asset_uri_of(outlet) is not None:
-            events[outlet].extra.update({"pipeline_id": outcome.pipeline_id, **_of_the_run(outcome)})
+            events[outlet].extra.update({"pipeline_id": outcome.pipeline_id, **run_facts(outcome)})
 
 
 def _fill(

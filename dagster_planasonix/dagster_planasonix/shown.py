@@ -9,12 +9,13 @@ import dagster as dg
 
 from dagster_planasonix.ledger import Owner
 from planasonix.runs import Record, RunHandle
+from planasonix.runs.shown import record_state
 from planasonix.runs.target import target_text, target_word
 
 
 def shown_of(record: Record, owner: Owner, job_url_template: str | None) -> tuple[str, dict[str, Any]]:
     """(one sentence, the metadata values to show beside the entry). No link without a `job_url_template`."""
-    state = state_of(record)
+    state = record_state(record)
     name = f"{record.kind} {record.run_id}" if record.run_id else f"a {record.kind}"
     text = f"{name} of {target_text(record.kind, record.target_id)}: {state}"
     shown: dict[str, Any] = {
@@ -35,12 +36,3 @@ def shown_of(record: Record, owner: Owner, job_url_template: str | None) -> tupl
     if record.generation:
         shown["planasonix/generation"] = record.generation
     return text, shown
-
-
-def state_of(record: Record) -> str:
-    """Where the job stands, as far as its owner knows."""
-    if record.ended_as is not None:
-        return record.verdict or record.ended_as
-    if record.run_id is not None:
-        return "started" if record.owned else "waited for, may be somebody else's"
-    return "asked for" if record.sent_at is not None else "refused, busy"

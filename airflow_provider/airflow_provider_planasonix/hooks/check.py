@@ -4,105 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planasonix.errors import (
-    APIError,
-    AuthenticationError,
-    InvalidResponseError,
-    NotFoundError,
-    PermissionDeniedError,
-    PlanasonixError,
-    RateLimitError,
-    TransportError,
-)
+from planasonix.runs import check
 
 if TYPE_CHECKING:
     from planasonix import Planasonix
 
-SKEW_SECONDS = 60.0
-"""The API's `Date` has whole seconds and its answer takes a while: less than this is no finding."""
-
-_NOT_CHECKED = (
-    "Not checked, because it would start something: whether the key may start syncs and backfills, and cancel jobs."
+_WORDS = check.Words(
+    api_key="password",
+    base_url="host",
+    address="host, port",
+    path_prefixes="extra path_prefixes",
+    proxy="extra proxy",
+    holder="connection",
 )
 
 
 def check_connection(client: Planasonix) -> tuple[bool, str]:
-    """Read what every task needs to read, and tell in a few sentences what came of it.
-
-    Three reads, nothing is started or changed: connections, jobs (a page of one) and the organization (facts §1.1,
-    §1.2, §1.5). The first two have to work; the organization is named where the key may read it.
-
-    :param client: one whose calls are bounded in time; it is used, not closed.
-    :return: whether a task can work with it, and the text. Never raises an error of planasonix.
-    """
-    host = client.config.host
-    try:
-        found = len(client.connections.list_page().rows)
-    except PlanasonixError as error:
-        return False, _with_clock(client, explained(error, "list connections", "connections"))
-    try:
-        client.jobs.list_page(limit=1)
-    except PlanasonixError as error:
-        return False, _with_clock(client, explained(error, "read jobs, and every wait would fail", "jobs"))
-    organization, right_one = _organization(client)
-    text = f"{host} accepted the key. {organization} Its {found} connections and its jobs can be read."
-    return right_one, _with_clock(client, text, also=_NOT_CHECKED)
-
-
-def explained(error: PlanasonixError, what: str, things: str) -> str:
-    """An error, for the person who fills in the form: what happened, which field to look at, then the error itself.
-
-    :param what: what the key may not do, should that be it. :param things: what could not be read.
-    """
-    if isinstance(error, AuthenticationError):
-        text = "The server was reached, but does not accept the API key (password)"
-    elif isinstance(error, PermissionDeniedError):
-        text = (
-            f"The key is known, but may not {what}: it lacks the right to read {things}, "
-            "or this address is not on the organization's allow-list"
-        )
-    elif isinstance(error, NotFoundError):
-        text = "The server was reached, but has no Planasonix API there: check host, and extra path_prefixes"
-    elif isinstance(error, RateLimitError):
-        text = "The server was reached and limits the rate now: try again later"
-    elif isinstance(error, TransportError):
-        text = "The server was not reached: check host, port, extra proxy, and the network"
-    elif isinstance(error, InvalidResponseError):
-        text = "Something answered that is not the Planasonix API: check host"
-    elif isinstance(error, APIError):
-        text = "The server was reached, but failed"
-    else:
-        return str(error)
-    return f"{text}. {error}"
-
-
-def _organization(client: Planasonix) -> tuple[str, bool]:
-    """A sentence on the organization, and whether it is the one that the connection names."""
-    wanted = client.config.organization_id
-    try:
-        found = client.organization.get()
-    except PermissionDeniedError:
-        return "Which organization it belongs to is not known: it may not read that.", True
-    except PlanasonixError as error:
-        return f"Which organization it belongs to is not known: {error.headline()}.", True
-    name = f"{found.name} ({found.id})" if found.name else found.id
-    if wanted and found.id != wanted:
-        return f"It belongs to the organization {name}, but the connection names {wanted}: mend organization_id.", False
-    return f"It belongs to the organization {name}.", True
-
-
-def _with_clock(client: Planasonix, text: str, *, also: str | None = None) -> str:
-    """The text, and a sentence on this machine's clock if it is far from the API's: one good answer has to tell."""
-    from planasonix.runs.reporting import duration
-
-    parts = [text]
-    offset = client.clock_offset_seconds
-    if offset is not None and abs(offset) >= SKEW_SECONDS:
-        way = "behind" if offset > 0 else "ahead of"
-        parts.append(
-            f"This machine's clock is {duration(abs(offset))} {way} the API's: deadlines and durations will be off by "
-            "that, so set it by a time server."
-        )
-    if also:
-        parts.append(also)
-    return " ".join(parts)
+    """See `planasonix.runs.check.check_connection`, in the words of the connection form."""
+    return check.check_connection(client, _WORDS)

@@ -7,6 +7,7 @@ from math import isfinite
 
 from planasonix.errors import redact
 from planasonix.runs.effects import RunView
+from planasonix.runs.record import Record
 
 
 def text(value: object) -> str | None:
@@ -37,3 +38,12 @@ def moment(run: RunView, name: str) -> str | None:
     """One of the run's times, as RFC 3339 in UTC."""
     value = getattr(run, name, None)
     return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else None
+
+
+def record_state(record: Record) -> str:
+    """Where the job of a ledger's record stands, as far as its owner knows, for people."""
+    if record.ended_as is not None:
+        return record.verdict or record.ended_as
+    if record.run_id is not None:
+        return "started" if record.owned else "waited for, may be somebody else's"
+    return "asked for" if record.sent_at is not None else "refused, busy"

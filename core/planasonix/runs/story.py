@@ -106,11 +106,17 @@ def progress_of(run: object) -> list[str]:
     metrics = getattr(run, "metrics", None)
     rows = _number(metrics, "rows_loaded") or _number(run, "rows_processed") or _number(run, "rows_written")
     extracted = _number(metrics, "rows_extracted") or _number(metrics, "rows_read")
-    percent = _number(run, "progress_percent")
+    percent = percent_of(run)
     jobs = len(getattr(run, "job_ids", None) or ())
     parts = [f"{percent:g} %"] if percent is not None else []
     parts += [f"{rows:,} rows loaded"] if rows else [f"{extracted:,} rows read"] if extracted else []
     return parts + ([f"{jobs} jobs"] if jobs > 1 else [])
+
+
+def percent_of(run: object) -> int | float | None:
+    """How far a run is, 0 to 100, where the API says so: it does of a backfill, not of a job (facts §4.2 C21)."""
+    percent = _number(run, "progress_percent")
+    return percent if percent is not None and 0 <= percent <= 100 else None
 
 
 def _short(text: str) -> str:
