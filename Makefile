@@ -55,6 +55,10 @@ demo: $(VENVS)/core/.ready $(VENVS)/airflow/.ready  ## sandbox + a real Airflow 
 demo-dagster: $(VENVS)/core/.ready $(VENVS)/dagster/.ready  ## the same with dg dev and the example project
 	$(CORE)/python -m scripts.demo.dagster
 
+.PHONY: demo-prefect
+demo-prefect: $(VENVS)/core/.ready $(VENVS)/prefect/.ready  ## the same with a Prefect server and a served flow
+	$(CORE)/python -m scripts.demo.prefect
+
 .PHONY: test
 test: envs  ## every test, live orchestrators included
 	UV=$(UV) $(CORE)/python -m scripts.test
@@ -62,7 +66,7 @@ test: envs  ## every test, live orchestrators included
 # --- for those who work on the project --------------------------------------------------------------------------
 
 .PHONY: lint
-lint: $(VENVS)/core/.ready $(VENVS)/airflow/.ready $(VENVS)/dagster/.ready  ## ruff, generated code, import arrows, types
+lint: $(VENVS)/core/.ready $(VENVS)/airflow/.ready $(VENVS)/dagster/.ready $(VENVS)/prefect/.ready  ## ruff, generated code, import arrows, types
 	$(CORE)/ruff check .
 	$(CORE)/ruff format --check .
 	$(CORE)/python -m scripts.unasync --check
@@ -72,6 +76,7 @@ lint: $(VENVS)/core/.ready $(VENVS)/airflow/.ready $(VENVS)/dagster/.ready  ## r
 	$(CORE)/pyright
 	$(CORE)/pyright --project airflow_provider/pyrightconfig.json
 	$(CORE)/pyright --project dagster_planasonix/pyrightconfig.json
+	$(CORE)/pyright --project prefect_planasonix/pyrightconfig.json
 
 .PHONY: scenarios
 scenarios: envs  ## the long exit matrices

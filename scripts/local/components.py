@@ -151,6 +151,13 @@ class Component:
             self._process.wait(timeout=timeout_seconds)
         self.kill()
 
+    def wait_end(self, timeout_seconds: float = 120.0) -> int:
+        """Wait until the process has ended by itself, and return its exit code."""
+        if self._process is None:
+            raise ComponentDied(f"{self.name} was never started")
+        self.expected_alive = False
+        return self._process.wait(timeout=timeout_seconds)
+
     def restart(self) -> None:
         self.kill()
         self.start()

@@ -1,0 +1,162 @@
+"""The block that holds the API key and makes clients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from prefect.blocks.abstract import CredentialsBlock
+from pydantic import Field, SecretStr, field_validator
+
+from planasonix.errors import ConfigurationError, PlanasonixError
+from prefect_planasonix.block_fields import DOCUMENTATION_URL, LOGO_URL, warn_of_unknown_fields
+
+if TYPE_CHECKING:
+    from planasonix import AsyncPlanasonix, Planasonix
+
+_NOT_SENT_TO_CLIENTS = ("api_key",)
+
+
+class VerificationError(PlanasonixError):
+    """The credentials do not work; the text says why, and which field to look at."""
+
+
+class PlanasonixCredentials(CredentialsBlock):
+    """The API key of a Planasonix tenant, and how to reach it. Makes clients of the API.
+
+    Example:
+        Load stored credentials and list the connections:
+        ```python
+        from prefect_planasonix import PlanasonixCredentials
+
+        credentials = PlanasonixCredentials.load("BLOCK_NAME")
+        with credentials.get_client() as client:
+            for connection in client.connections.list():
+                print(connection.id, connection.name)
+        ```
+    """
+
+    _block_type_name = "Planasonix Credentials"
+    _block_type_slug = "planasonix-credentials"
+    _logo_url = LOGO_URL  # type: ignore[assignment]
+    _documentation_url = DOCUMENTATION_URL  # type: ignore[assignment]
+
+    api_key: SecretStr = Field(
+        title="API key", description="The API key, as Planasonix shows it once under Settings, API keys."
+    )
+    base_url: str | None = Field(
+        default=None,
+        title="Base URL",
+        description="The address of the API; empty for PLANASONIX_BASE_URL, and without that for the public one.",
+    )
+    organization_id: str | None = Field(
+        default=None,
+        title="Organization ID",
+        description="The organization to work in; empty where the key belongs to one only.",
+    )
+    environment: str | None = Field(
+        default=None, description="The id of the environment that pipelines run in unless a run names another one."
+    )
+    idempotency_header: str = Field(
+        default="Idempotency-Key",
+        title="Idempotency header",
+        description="The name of the header under which a start carries its idempotency key.",
+    )
+    idempotency: Literal["honoured", "unproven", "ignored"] = Field(
+        default="unproven",
+        description="Whether your tenant recognises a repeated idempotency key; unproven looks before it sends again.",
+    )
+    job_url_template: str | None = Field(
+        default=None,
+        title="Job URL template",
+        description="The address of a run's page, with {kind}, {id}, {connection_id} or {pipeline_id} in it.",
+    )
+    timeout_seconds: float = Field(
+        default=30.0, gt=0, title="Request timeout", description="How long one request may take, in seconds."
+    )
+
+    def block_initialization(self) -> None:
+        warn_of_unknown_fields(self)
+
+    @field_validator("api_key")
+    @classmethod
+    def _has_a_key(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().strip():
+            raise ValueError("api_key is empty: give the Planasonix API key")
+        return value
+
+    @field_validator("base_url", "organization_id", "environment", "job_url_template", mode="before")
+    @classmethod
+    def _empty_means_not_set(cls, value: Any) -> Any:
+        # The form sends an empty text for a field that was left alone.
+        return None if isinstance(value, str) and not value.strip() else value
+
+    @property
+    def block_name(self) -> str | None:
+        """The name under which the block was saved; None for one that was not."""
+        # One of the names that Prefect's documentation of blocks gives as a block's metadata.
+        return self._block_document_name
+
+    def settings(self) -> dict[str, Any]:
+        """The keyword arguments of a client but the key: plain data, without a secret."""
+        names = [name for name in type(self).model_fields if name not in _NOT_SENT_TO_CLIENTS]
+        return {name: getattr(self, name) for name in names}
+
+    def get_client(self, **options: Any) -> Planasonix:
+        """Return a new client; close it, or use it with `with`.
+
+        `options` are settings of `planasonix.Planasonix` that go before those of the block. Raises
+        `ConfigurationError`, which names the field.
+
+        >>> client = PlanasonixCredentials(api_key="plnx_live_example").get_client()
+        >>> client.config.host
+        'api.planasonix.com'
+        >>> client.close()
+        """
+        from planasonix import Planasonix  # here, because whoever only imports a flow needs no client
+
+        return Planasonix(**self._arguments(options))
+
+    def get_async_client(self, **options: Any) -> AsyncPlanasonix:
+        """Return a new async client; close it, or use it with `async with`. As `get_client`."""
+        from planasonix import AsyncPlanasonix
+
+        return AsyncPlanasonix(**self._arguments(options))
+
+    def verify(self) -> str:
+        """Read what every run needs to read, and say in a few sentences what was found: host, organization, clock.
+
+        Starts and changes nothing. Raises `VerificationError`, which says what is wrong: a key that is refused, a right
+        that is missing, another organization, an address that does not answer.
+
+        >>> from planasonix.sandbox import Sandbox
+        >>> with Sandbox().serve() as sandbox:
+        ...     PlanasonixCredentials(api_key=sandbox.api_key, base_url=sandbox.url).verify()[:9]
+        '127.0.0.1'
+        """
+        from planasonix.runs.check import Words, check_connection
+
+        with self.get_client(max_tries=2, deadline_seconds=20.0) as client:
+            right, text = check_connection(client, Words(holder="credentials block"))
+        if not right:
+            raise VerificationError(text)
+        return text
+
+    async def averify(self) -> str:
+        """As `verify`."""
+        import asyncio
+
+        return await asyncio.to_thread(self.verify)
+
+    def _arguments(self, options: dict[str, Any]) -> dict[str, Any]:
+        return {"api_key": self.api_key.get_secret_value(), **self.settings(), **options}
+
+
+def require_credentials(value: object) -> PlanasonixCredentials:
+    """The value, if it is a credentials block. Raises `ConfigurationError`, which names the fix."""
+    if not isinstance(value, PlanasonixCredentials):
+        raise ConfigurationError(
+            f"credentials must be a PlanasonixCredentials block, got {type(value).__name__}.",
+            field="credentials",
+            hint='As in credentials=PlanasonixCredentials.load("BLOCK_NAME"); in async code: await ...aload(...).',
+        )
+    return value

@@ -1,0 +1,87 @@
+"""One try of a wish for whose job nobody waits: it is started or found, looked at once, and left to run."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+from planasonix.errors import PlanasonixError
+from planasonix.runs import Outcome, RunHandle, RunRequest
+from planasonix.runs.identity import is_another
+from planasonix.watch.protocols import ENDED_PHASES, reader_of
+from prefect_planasonix.attempt import Attempt, _Execution
+from prefect_planasonix.ledger import ArtifactLedger
+from prefect_planasonix.loop import interruption
+from prefect_planasonix.suspend import why_not
+
+
+class DeferredAttempt(Attempt):
+    """What a deferred call does for its requests. Its methods are bodies for the shared loop, as those of `Attempt`."""
+
+    async def look(self, request: RunRequest, *, return_when: str) -> Outcome | RunHandle | None:
+        """The outcome where the job has ended, its handle where it runs; None as with `run`. Raises as `run`.
+
+        Where it runs, the ledger says so before this returns: the flow run may be suspended then.
+        """
+        return await _Look(self, waits=True).look(request, return_when)
+
+    async def has_ended(self, handle: RunHandle) -> bool:
+        """Whether a look shows the end; no where the job cannot be read. Raises nothing."""
+        return await _Look(self, waits=True).has_ended(handle) is True
+
+    async def abandon(self, handle: RunHandle, cause: BaseException) -> None:
+        """The flow was interrupted by `cause` between a look and its suspension: settle as a wait would."""
+        interruption().cause = cause
+        await _Look(self, waits=True).abandon(handle)
+
+
+class _Look(_Execution):
+    _is_open = False
+
+    async def look(self, request: RunRequest, return_when: str) -> Outcome | RunHandle | None:
+        return await self._settling(self._look(request, return_when))
+
+    async def _look(self, request: RunRequest, return_when: str) -> Outcome | RunHandle | None:
+        await self._open_ledger(request)
+        handle = self._handle = self._asked_for_in_this_try() or await self._start(request)
+        if handle is None:
+            return None
+        # What cannot be looked at is for a wait to judge: it knows for how long.
+        if time.time() >= handle.deadline_at or await self.has_ended(handle) is not False:
+            return await self._wait(handle, request.expected_tables)
+        if why_not(self._owner) is None:
+            await asyncio.to_thread(self._note_deferral, return_when)
+        return handle
+
+    async def has_ended(self, handle: RunHandle) -> bool | None:
+        """None where it cannot be said."""
+        try:
+            run = await reader_of(self._client, handle.kind).get(handle.id)
+        except PlanasonixError:
+            return None
+        return None if is_another(run, handle) else run.phase in ENDED_PHASES
+
+    async def abandon(self, handle: RunHandle) -> None:
+        self._handle = handle
+        await self._settle(None)
+
+    async def _open_ledger(self, request: RunRequest) -> None:
+        if not self._is_open:
+            self._is_open = True
+            await super()._open_ledger(request)
+
+    def _asked_for_in_this_try(self) -> RunHandle | None:
+        """Prefect runs a resumed flow from its top. That is no retry: a job that failed meanwhile is the result."""
+        entry = self._ledger.entry if isinstance(self._ledger, ArtifactLedger) else None
+        if entry is None or entry.deferral is None or entry.deferral.get("try") != self._owner.tries[0]:
+            return None
+        return entry.handle
+
+    def _note_deferral(self, return_when: str) -> None:
+        ledger = self._ledger
+        if isinstance(ledger, ArtifactLedger) and ledger.entry is not None:
+            deferral = {"try": self._owner.tries[0], "return_when": return_when}
+            if ledger.entry.deferral != deferral or not ledger.entry.waits:
+                ledger.entry = replace(ledger.entry, deferral=deferral, waits=True)
+                ledger.write(ledger.entry.record)

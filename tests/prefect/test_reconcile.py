@@ -1,0 +1,195 @@
+"""Reconcile's view of flow runs and their ledger: who owns a job, who sleeps for it, and who is to be woken."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.states import Cancelled, Completed, Crashed, Paused, Running, Scheduled, State
+
+from planasonix import Planasonix
+from planasonix.errors import ConfigurationError
+from planasonix.runs import Record, SyncRequest
+from planasonix.sandbox import RunningSandbox
+from prefect_planasonix.ledger import ArtifactStore, LedgerEntry
+from prefect_planasonix.owner import RunOwner
+from prefect_planasonix.reconcile import cleanup, mark_crashed, resume_run, run_pass, to_resume
+from prefect_planasonix.reconcile_source import PrefectSource
+from tests.prefect.conftest import CANARY_KEY
+
+
+@flow
+def owner() -> None: ...
+
+
+class World:
+    """A Prefect server and a tenant, with flow runs whose states a test sets."""
+
+    def __init__(self, prefect: Any, sandbox: RunningSandbox, client: Planasonix) -> None:
+        self.prefect, self.sandbox, self.client = prefect, sandbox, client
+        self.deployment_id = prefect.create_deployment(prefect.create_flow(owner), f"d-{uuid4().hex[:8]}")
+        self.connections = iter([one.id for one in client.connections.list()])
+
+    def run(self, state: State[Any]) -> str:
+        made = self.prefect.create_flow_run_from_deployment(self.deployment_id)
+        self.prefect.set_flow_run_state(made.id, state, force=True)
+        return str(made.id)
+
+    def asleep(self, key: str = "planasonix-1") -> str:
+        return self.run(Paused(name="Suspended", reschedule=True, pause_key=key, timeout_seconds=600))
+
+    def job(self, flow_run_id: str | None, *, deferral: dict[str, Any] | None = None, **more: Any) -> LedgerEntry:
+        """A job that the run has asked for."""
+        connection_id = next(self.connections)
+        made = self.client.connections.sync(connection_id)
+        fields = {name: more.pop(name) for name in ("deadline_at", "ended_as", "run_id") if name in more}
+        now = time.time()
+        known = {"sent_at": now, "run_id": made.id, "created_at": now, "deadline_at": now + 600, **fields}
+        plain = Record.fresh("intent", SyncRequest(connection_id), {}).to_dict()
+        record = Record.from_dict({**plain, **known})
+        who = RunOwner(flow_run_id=flow_run_id, flow_name="owner")
+        entry = LedgerEntry(f"{connection_id}/1", who, record, deferral=deferral, **more)
+        return ArtifactStore(self.prefect, who).write(entry)
+
+    def source(self, flow_run_id: str | None = None) -> PrefectSource:
+        return PrefectSource(self.prefect, flow_run_id=flow_run_id)
+
+    def to_wake(self, *flow_run_ids: str) -> set[str]:
+        source = self.source()
+        list(source.entries())
+        return {str(run.id) for run, _ in to_resume(self.client, source)} & set(flow_run_ids)
+
+
+@pytest.fixture
+def world(prefect_server: str, sandbox: RunningSandbox) -> Iterator[World]:
+    sandbox.set_speed(0)
+    with (
+        get_client(sync_client=True) as prefect,
+        Planasonix(CANARY_KEY, base_url=sandbox.url) as client,
+    ):
+        yield World(prefect, sandbox, client)
+
+
+FIRST, ALL = {"try": 1, "return_when": "first"}, {"try": 1, "return_when": "all"}
+
+
+def test_a_sleeping_run_is_woken_once_its_jobs_have_ended_and_not_before(world: World) -> None:
+    one, two, each = world.asleep(), world.asleep(), world.asleep()
+    ended = world.job(one, deferral=ALL)
+    half = [world.job(two, deferral=ALL), world.job(two, deferral=ALL)]
+    first = [world.job(each, deferral=FIRST), world.job(each, deferral=FIRST)]
+    assert world.to_wake(one, two, each) == set()
+    for entry in (ended, half[0], first[0]):
+        world.sandbox.finish(str(entry.record.run_id), "failed")
+    assert world.to_wake(one, two, each) == {one, each}
+    world.sandbox.finish(str(half[1].record.run_id))
+    assert world.to_wake(two) == {two}
+
+
+def test_a_job_that_is_gone_or_past_its_deadline_wakes_its_run(world: World) -> None:
+    gone, late = world.asleep(), world.asleep()
+    world.sandbox.forget(str(world.job(gone, deferral=ALL).record.run_id))
+    world.job(late, deferral=ALL, deadline_at=time.time() - 1)
+    assert world.to_wake(gone, late) == {gone, late}
+
+
+def test_a_run_that_a_user_has_suspended_stays_so(world: World) -> None:
+    theirs = world.asleep(key="1")
+    world.sandbox.finish(str(world.job(theirs, deferral=ALL).record.run_id))
+    assert world.to_wake(theirs) == set()
+
+
+def test_waking_a_run_twice_wakes_it_once(world: World) -> None:
+    flow_run_id = UUID(world.asleep())
+    assert resume_run(world.prefect, flow_run_id) == "resumed"
+    assert resume_run(world.prefect, flow_run_id) == "resumed"
+    assert world.prefect.read_flow_run(flow_run_id).state.name == "Resuming"
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        (Cancelled(), "orphan"),
+        (Completed(), "orphan"),
+        (Crashed(), "orphan"),
+        (Running(), "left"),
+        (Scheduled(name="AwaitingRetry"), "left"),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_only_a_run_that_has_ended_for_good_leaves_an_orphan(world: World, state: State[Any], kind: str) -> None:
+    flow_run_id = world.run(state)
+    world.job(flow_run_id)
+    done = run_pass(world.client, world.prefect, world.source(flow_run_id), grace_seconds=0.0)
+    assert [found.kind for found in done.found.findings] == [kind]
+    assert world.sandbox.cancels() == 0
+    run_pass(world.client, world.prefect, world.source(flow_run_id), grace_seconds=0.0, dry_run=False)
+    assert world.sandbox.cancels() == (1 if kind == "orphan" else 0)
+
+
+@pytest.mark.parametrize(
+    ("state", "more"),
+    [
+        (Completed(), {"waits": False}),
+        (Crashed(), {"on_shutdown": "leave"}),
+        (Cancelled(message="Runner is shutting down."), {"on_shutdown": "leave"}),
+        (Cancelled(), {"ended_as": "succeeded"}),
+    ],
+)
+def test_what_was_only_started_or_left_on_purpose_is_left(world: World, state: State[Any], more: Any) -> None:
+    flow_run_id = world.run(state)
+    world.job(flow_run_id, **more)
+    run_pass(world.client, world.prefect, world.source(flow_run_id), grace_seconds=0.0, dry_run=False)
+    assert world.sandbox.cancels() == 0
+
+
+def test_a_deleted_run_has_ended_and_a_subflow_lives_as_long_as_its_caller(world: World) -> None:
+    @flow
+    def inner() -> str:
+        from prefect.runtime import flow_run
+
+        return str(flow_run.id)
+
+    @flow
+    def outer() -> str:
+        from prefect.runtime import flow_run
+
+        return f"{flow_run.id} {inner()}"
+
+    parent, child = outer().split()
+    world.job(child)
+    world.prefect.set_flow_run_state(UUID(parent), Running(), force=True)
+    assert {found.owner for found in world.source(child).entries()} == {"alive"}  # pyright: ignore
+    world.prefect.set_flow_run_state(UUID(parent), Completed(), force=True)
+    assert {found.owner for found in world.source(child).entries()} == {"ended"}  # pyright: ignore
+    never = str(uuid4())
+    source = world.source()
+    assert source._ask([LedgerEntry("s", RunOwner(flow_run_id=never), Record.fresh("i", SyncRequest("c"), {}))]) == {
+        never: ("ended", "deleted", None)
+    }
+
+
+def test_a_silent_run_is_called_crashed_only_where_it_says_that_it_runs(world: World) -> None:
+    running, asleep = world.run(Running()), world.asleep()
+    assert mark_crashed(world.prefect, running, print) is True
+    assert mark_crashed(world.prefect, asleep, print) is False
+    assert world.prefect.read_flow_run(UUID(running)).state.is_crashed()
+    assert world.prefect.read_flow_run(UUID(asleep)).state.name == "Suspended"
+
+
+def test_cleanup_cancels_what_one_run_has_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLANASONIX_API_KEY", CANARY_KEY)
+    monkeypatch.setenv("PLANASONIX_BASE_URL", world.sandbox.url)
+    given_up, other = world.run(Cancelled()), world.run(Cancelled())
+    mine = world.job(given_up)
+    world.job(other)
+    done = cleanup(f"prefect.flow-run.{given_up}")
+    assert [(one["run_id"], one["action"]) for one in done["findings"]] == [(mine.record.run_id, "cancelled")]
+    assert world.sandbox.cancels() == 1
+    with pytest.raises(ConfigurationError, match="flow_run_id"):
+        cleanup("nightly")
