@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.scenarios.driver import Driver
 from tests.scenarios.drivers.airflow import AirflowDriver
 from tests.scenarios.drivers.dagster import DagsterDriver
+from tests.scenarios.drivers.prefect import PrefectDriver
 from tests.scenarios.table import markdown
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "scenarios.md"
@@ -41,7 +42,23 @@ Dagster has no act that calls a running run done, or that begins a running step 
 ended, and a second run beside the first is a wish of its own, which waits while the connection is busy.
 """
 
-DRIVERS: tuple[tuple[type[Driver], str], ...] = ((AirflowDriver, AIRFLOW), (DagsterDriver, DAGSTER))
+PREFECT = """\
+*Blocking*: a flow waits. *Deferred*: the flow run is suspended and has no process; a reconciler beside it resumes it
+once the job has ended, and an automation runs the cleanup when it is cancelled meanwhile. A try is a run of the flow's
+code: a retry of the flow (`retries`), or of the flow run with its button, which is how one goes on that has crashed,
+because Prefect itself retries only what failed. What goes on after it was suspended is the same try. Crashed and
+cancelled flow runs count as failed here.
+
+A flow run whose machine is lost stays Running: an automation for dead runs, or a person, calls it crashed. No code can
+tell Prefect that another try makes no sense: after a job that somebody cancelled the flow's retry comes, and starts
+nothing.
+"""
+
+DRIVERS: tuple[tuple[type[Driver], str], ...] = (
+    (AirflowDriver, AIRFLOW),
+    (DagsterDriver, DAGSTER),
+    (PrefectDriver, PREFECT),
+)
 
 
 def page() -> str:

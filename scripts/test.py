@@ -61,6 +61,7 @@ ALONE: tuple[Lane, ...] = (
 LANES: tuple[Lane, ...] = (
     (
         Suite("airflow", ("tests/airflow",), ("-m", "live and not scenario"), "airflow-live"),
+        Suite("prefect", ("tests/prefect",), ("-m", "not scenario and not alone")),
         Suite("core", ("tests/demo",), ("-m", "not scenario")),
     ),
     (
@@ -68,7 +69,6 @@ LANES: tuple[Lane, ...] = (
         # From outside: the core's environment has the browser.
         Suite("core", ("tests/dagster_example",), ("-m", "live and not scenario")),
         Suite("dagster", ("tests/dagster",), ("-m", "not live and not scenario and not alone")),
-        Suite("prefect", ("tests/prefect",)),
     ),
     (
         # A test of its own process each: none needs the machine for itself.
@@ -84,7 +84,10 @@ SCENARIOS: tuple[Lane, ...] = (
         Suite("airflow", ("tests/scenarios/test_airflow.py",), ("-m", "scenario")),
         Suite("dagster", ("tests/scenarios/test_dagster.py",), ("-m", "scenario")),
         Suite("dagster", ("tests/dagster",), ("-m", "scenario"), "dagster-scenarios"),
+        Suite("prefect", ("tests/scenarios/test_prefect.py",), ("-m", "scenario")),
+        Suite("prefect", ("tests/prefect",), ("-m", "scenario"), "prefect-scenarios"),
         Suite("core", ("tests/demo", "tests/dagster_example"), ("-m", "scenario"), "demo-scenarios"),
+        Suite("core", ("tests/prefect_ui",), ("-m", "scenario")),
     ),
 )
 # One cell of each promise.
@@ -92,6 +95,7 @@ PROMISES: tuple[Lane, ...] = (
     (
         Suite("airflow", ("tests/scenarios/test_airflow.py",), ("-m", "promise")),
         Suite("dagster", ("tests/scenarios/test_dagster.py",), ("-m", "promise")),
+        Suite("prefect", ("tests/scenarios/test_prefect.py",), ("-m", "promise")),
     ),
 )
 

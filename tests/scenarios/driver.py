@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from tests.scenarios.scenario import Cleaner, Exit, Mode, Moment, Scenario, TaskEnd
+from tests.scenarios.scenario import Cleaner, Differs, Exit, Mode, Moment, Scenario, TaskEnd
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class Driver(Protocol):
     not_applicable: ClassVar[Mapping[tuple[str, Mode], str]]
     # The cells that are run at every landing, by name and mode; None: those that the data mark.
     landing: ClassVar[frozenset[tuple[str, Mode]] | None]
+    # The cells of which the same comes there in another way.
+    differs: ClassVar[Mapping[tuple[str, Mode], Differs]]
 
     def install(self, placed: Sequence[Placed]) -> None:
         """Make the tasks of all these known, before the first one is started."""

@@ -20,7 +20,7 @@ def cells(driver: type[Driver], *, alone: bool) -> list[object]:
         pytest.param(
             scenario, id=scenario.id, marks=[pytest.mark.scenario, *([pytest.mark.promise] if scenario.promise else [])]
         )
-        for scenario in cells_of(CELLS, driver.not_applicable, driver.landing)
+        for scenario in cells_of(CELLS, driver.not_applicable, driver.landing, driver.differs)
         if isinstance(scenario, Scenario) and scenario.alone is alone
     ]
 

@@ -127,6 +127,14 @@ class Scenario:
 
 
 @dataclass(frozen=True)
+class Differs:
+    """In what way a tool may come to the same: starts, cancels, ends of jobs and task are the same everywhere."""
+
+    by: tuple[Cleaner, ...] | None = None
+    tries: int | None = None
+
+
+@dataclass(frozen=True)
 class NotApplicable:
     """A cell that cannot be, and why."""
 
@@ -144,14 +152,18 @@ Cell = Scenario | NotApplicable
 
 
 def cells_of(
-    cells: Iterable[Cell], not_applicable: Mapping[tuple[str, Mode], str], landing: frozenset[tuple[str, Mode]] | None
+    cells: Iterable[Cell],
+    not_applicable: Mapping[tuple[str, Mode], str],
+    landing: frozenset[tuple[str, Mode]] | None,
+    differs: Mapping[tuple[str, Mode], Differs] | None = None,
 ) -> tuple[Cell, ...]:
     """The cells as one orchestrator has them: those that cannot be there with its reason, its own ones marked.
 
-    Raises ValueError for a name that no cell has.
+    differs: cells of which the same comes there in another way. Raises ValueError for a name that no cell has.
     """
     cells = tuple(cells)
-    unknown = ({*not_applicable} | {*(landing or ())}) - {(cell.name, cell.mode) for cell in cells}
+    differs = differs or {}
+    unknown = ({*not_applicable, *differs} | {*(landing or ())}) - {(cell.name, cell.mode) for cell in cells}
     if unknown:
         raise ValueError(f"no such cells: {sorted(unknown)}")
     found: list[Cell] = []
@@ -161,5 +173,9 @@ def cells_of(
             cell = NotApplicable(cell.name, cell.mode, not_applicable[key], cell.promises)
         elif isinstance(cell, Scenario) and landing is not None:
             cell = replace(cell, promise=key in landing)
+        if isinstance(cell, Scenario) and key in differs:
+            found_by, tries = differs[key].by, differs[key].tries
+            by = cell.expected.by if found_by is None else found_by
+            cell = replace(cell, expected=replace(cell.expected, by=by, tries=tries or cell.expected.tries))
         found.append(cell)
     return tuple(found)

@@ -35,7 +35,7 @@ def markdown(driver: type[Driver]) -> str:
         "| Cell | Mode | Promise | Starts | Cancels | Jobs end | Task ends | Tries | Cancelled by | Why |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for cell in cells_of(CELLS, driver.not_applicable, driver.landing):
+    for cell in cells_of(CELLS, driver.not_applicable, driver.landing, driver.differs):
         name = words.get(cell.name, cell.name)
         if isinstance(cell, NotApplicable):
             lines.append(

@@ -16,7 +16,7 @@ from scripts.airflow_local import Run as DagRun
 from scripts.local import proc
 from scripts.local.sandbox import SandboxProcess
 from tests.scenarios.driver import Placed, Run, Told
-from tests.scenarios.scenario import Cleaner, Exit, Mode, Moment, Scenario, TaskEnd
+from tests.scenarios.scenario import Cleaner, Differs, Exit, Mode, Moment, Scenario, TaskEnd
 
 TASK = "sync"
 PATIENCE = 240.0
@@ -60,6 +60,7 @@ class AirflowDriver:
     }
     not_applicable: ClassVar[Mapping[tuple[str, Mode], str]] = {}
     landing: ClassVar[frozenset[tuple[str, Mode]] | None] = None
+    differs: ClassVar[Mapping[tuple[str, Mode], Differs]] = {}
 
     def __init__(self, airflow: LocalAirflow, sandbox: SandboxProcess) -> None:
         self.airflow = airflow

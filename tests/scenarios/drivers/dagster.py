@@ -13,7 +13,7 @@ from scripts.local import proc
 from tests.scenarios.driver import Placed, Run, Told
 from tests.scenarios.drivers.dagster_cells import LANDING, NOT_APPLICABLE, WORDS
 from tests.scenarios.drivers.dagster_project import STEP, job_name
-from tests.scenarios.scenario import Cleaner, Exit, Mode, Moment, TaskEnd
+from tests.scenarios.scenario import Cleaner, Differs, Exit, Mode, Moment, TaskEnd
 
 PATIENCE = 300.0
 ENDS: dict[str, TaskEnd] = {"SUCCESS": "succeeded", "FAILURE": "failed", "CANCELED": "failed"}
@@ -33,6 +33,7 @@ class DagsterDriver:
     words: ClassVar[Mapping[str, str]] = WORDS
     not_applicable: ClassVar[Mapping[tuple[str, Mode], str]] = NOT_APPLICABLE
     landing: ClassVar[frozenset[tuple[str, Mode]] | None] = LANDING
+    differs: ClassVar[Mapping[tuple[str, Mode], Differs]] = {}
 
     def __init__(self, dagster: LocalDagster, install: Callable[[Sequence[Placed]], None]) -> None:
         self.dagster = dagster
