@@ -61,7 +61,6 @@ ALONE: tuple[Lane, ...] = (
 LANES: tuple[Lane, ...] = (
     (
         Suite("airflow", ("tests/airflow",), ("-m", "live and not scenario"), "airflow-live"),
-        Suite("prefect", ("tests/prefect",), ("-m", "not scenario and not alone")),
         Suite("core", ("tests/demo",), ("-m", "not scenario")),
     ),
     (
@@ -75,6 +74,7 @@ LANES: tuple[Lane, ...] = (
         Suite("core", ("tests/core",), ("-n", "3", "--dist", "worksteal", "-m", "not alone")),
         Suite("airflow", ("tests/airflow",), ("-m", "not live and not scenario and not alone")),
         Suite("core", ("tests/packaging",)),
+        Suite("prefect", ("tests/prefect",), ("-m", "not scenario and not alone")),
     ),
 )
 

@@ -20,7 +20,7 @@ CASES = [
     for readme in ("README.md", "core/README.md")
     for number, code in enumerate(snippets(readme), 1)
     # Those run in the environments of their orchestrators.
-    if "airflow" not in code and "dagster" not in code
+    if not any(name in code for name in ("airflow", "dagster", "prefect"))
 ]
 
 
