@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
 from airflow_provider_planasonix.task_state import TaskKey, is_given_up
 from airflow_provider_planasonix.triggers.asking import state_asked_now
+from airflow_provider_planasonix.triggers.kill_client import lent_client
 from airflow_provider_planasonix.triggers.lines import LogLines
 from planasonix.errors import PlanasonixError
 
@@ -19,7 +19,7 @@ ASK_SECONDS = 300.0
 """How long a kill waits for its answer: a hundred runs that are ended together have a question each."""
 
 CANCEL_SECONDS = 300.0
-"""How long the cancel may take after it: a thousand of them together stay within the API's rate."""
+"""How long the cancel may take once it has its turn: two hundred of them together stay within the API's rate."""
 
 _PATIENCE_SECONDS = 20.0
 
@@ -109,17 +109,17 @@ async def _cancel_if_given_up(
         lines.info(f"{_names(handles)} is left to the task's next try: the task is {state}")
         return
     try:
-        await asyncio.wait_for(cancel_each(handles, planasonix_conn_id, lines, state or "cleared"), CANCEL_SECONDS)
+        await cancel_each(handles, planasonix_conn_id, lines, state or "cleared")
     except Exception as error:
         lines.warning(f"{_names(handles)} may go on, cancel by hand: {error!r}")
 
 
 async def cancel_each(handles: Sequence[RunHandle], planasonix_conn_id: str, lines: LogLines, state: str) -> None:
     """Cancel the runs, and log what came of it; `state` is what the task is, for the log."""
-    from planasonix.runs import acancel_run
-
-    # The client of `run` is closed by now: cancelling has its own.
-    async with await PlanasonixHook(planasonix_conn_id).get_async_client() as client:
+    # The client of `run` is closed by now.
+    async with lent_client(planasonix_conn_id, lines) as client, asyncio.timeout(CANCEL_SECONDS):
+        # Loaded by now, in a thread: airflow imports this module on the event loop.
+        from planasonix.runs import acancel_run
 
         async def cancel(handle: RunHandle) -> None:
             try:
