@@ -37,7 +37,7 @@ from planasonix.runs import (
     wait_for_run,
     wait_while_busy,
 )
-from planasonix.runs.target import target_text
+from planasonix.runs.start_words import busy_text, busy_too_long, skipped_text, started_text
 from planasonix.watch import Interval
 
 if TYPE_CHECKING:
@@ -180,10 +180,8 @@ class Attempt:
             self.log.warning(give_up(client, handle, wanted=operator.cancel_on_kill))
             self.stop_if_given_up()
         self.ledger.note_this_try()
-        link = self._link(handle)
-        PlanasonixJobLink.push(self.context, link)
-        where = f"of {target_text(handle.kind, handle.target_id)}" + (f": {link}" if link else "")
-        self.log.info("%s Planasonix %s %s %s", started.how, handle.kind, handle.id, where)
+        PlanasonixJobLink.push(self.context, self._link(handle))
+        self.log.info(started_text(started, handle, operator.hook.job_url_template))
         return handle, started.run is not None and started.run.phase not in ("active", "cancelling")
 
     def _end_stages(self, client: Planasonix, request: RunRequest, policy: Policy) -> None:
@@ -193,18 +191,14 @@ class Attempt:
                 self.log.warning(sentence)
 
     def _wait_while_busy(self, client: Planasonix, started: Started, request: RunRequest) -> None:
-        operator, target = self.operator, target_text(request.kind, request.target_id)
+        operator = self.operator
         if started.how == "skipped":
-            raise AirflowSkipException(f"The {target} is busy, and if_running is 'skip'.")
+            raise AirflowSkipException(skipped_text(request))
         since = self.ledger.busy_since()
         until = since + operator.timeout_seconds
         if time.time() >= until:
-            raise WaitTimeoutError(
-                f"The {target} was busy for {operator.timeout_seconds:g} s; nothing was started.",
-                pending=[],
-                hint="Look at what keeps it busy, raise timeout_seconds, or set if_running.",
-            )
-        self.log.info("the %s is busy with %s: waiting", target, started.busy_run_id or "a job")
+            raise busy_too_long(request, operator.timeout_seconds)
+        self.log.info(busy_text(request, started))
         if not operator.deferrable:
             wait_while_busy(client, started, since=since, until=until)
             return

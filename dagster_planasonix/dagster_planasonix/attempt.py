@@ -35,7 +35,7 @@ from planasonix.runs import (
     wait_for_run,
     wait_while_busy,
 )
-from planasonix.runs.target import target_text
+from planasonix.runs.start_words import busy_text, busy_too_long, skipped_text, started_text
 from planasonix.watch import Interval
 
 if TYPE_CHECKING:
@@ -210,25 +210,15 @@ class _Execution:
             self._interrupts.release()
             if started.handle is not None:
                 break
-            target = target_text(request.kind, request.target_id)
             if started.how == "skipped":
-                self._attempt.log("warning", f"the {target} is busy, and if_running is 'skip': nothing was started")
+                self._attempt.log("warning", skipped_text(request))
                 return None
             if time.time() >= until:
-                raise WaitTimeoutError(
-                    f"The {target} was busy for {self._policy.timeout_seconds:g} s; nothing was started.",
-                    pending=[],
-                    hint="Look at what keeps it busy, raise timeout_seconds, or set if_running.",
-                )
-            self._attempt.log("info", f"the {target} is busy with {started.busy_run_id or 'a job'}: waiting")
+                raise busy_too_long(request, self._policy.timeout_seconds)
+            self._attempt.log("info", busy_text(request, started))
             wait_while_busy(client, started, since=since, until=until)
-        handle = started.handle
-        link = handle.link(client.config.job_url_template)
-        target = target_text(handle.kind, handle.target_id)
-        self._attempt.log(
-            "info", f"{started.how} Planasonix {handle.kind} {handle.id} of {target}" + (f": {link}" if link else "")
-        )
-        return handle
+        self._attempt.log("info", started_text(started, started.handle, client.config.job_url_template))
+        return started.handle
 
     def _wait(self, handle: RunHandle) -> None:
         pause = self._workspace.poll_interval_seconds

@@ -32,7 +32,7 @@ from planasonix.runs import (
     is_paused,
     new_intent,
 )
-from planasonix.runs.target import target_text
+from planasonix.runs.start_words import busy_text, busy_too_long, skipped_text, started_text
 from planasonix.watch import Interval, watch_shared
 from prefect_planasonix.clients import prefect_client, shared_async_client, shared_client
 from prefect_planasonix.credentials import require_credentials
@@ -165,23 +165,17 @@ class _Execution:
                 raise
             if started.handle is not None:
                 break
-            target = target_text(request.kind, request.target_id)
             if started.how == "skipped":
-                self._attempt.log("warning", f"the {target} is busy, and if_running is 'skip': nothing was started")
+                self._attempt.log("warning", skipped_text(request))
                 return None
             if time.time() >= until:
-                raise WaitTimeoutError(
-                    f"The {target} was busy for {policy.timeout_seconds:g} s; nothing was started.",
-                    pending=[],
-                    hint="Look at what keeps it busy, raise timeout_seconds, or set if_running.",
-                )
-            self._attempt.log("info", f"the {target} is busy with {started.busy_run_id or 'a job'}: waiting")
+                raise busy_too_long(request, policy.timeout_seconds)
+            self._attempt.log("info", busy_text(request, started))
             await self._watch.while_wanted(self._wait_while_busy(started, began, until))
         self._handle = handle = started.handle
-        link = handle.link(self._client.config.job_url_template)
-        text = f"{started.how} Planasonix {handle.kind} {handle.id} of {target_text(handle.kind, handle.target_id)}"
-        self._attempt.log("info", text + (f": {link}" if link else ""))
-        await self._telling.started(handle, link)
+        template = self._client.config.job_url_template
+        self._attempt.log("info", started_text(started, handle, template))
+        await self._telling.started(handle, handle.link(template))
         return handle
 
     def _cancelled_by_somebody(self) -> RunHandle | None:

@@ -21,7 +21,7 @@ from planasonix.runs.provenance import Provenance
 from planasonix.runs.reporting import raise_for_failure
 from planasonix.runs.requests import RunRequest, with_settings
 from planasonix.runs.start import Start, Started
-from planasonix.runs.target import target_text
+from planasonix.runs.start_words import busy_too_long
 from planasonix.runs.waiting import leaves_it_running, wait_while_taken
 from planasonix.watch import Interval, WatchedRun
 from planasonix.watch.blocking import wait_until_ended
@@ -156,12 +156,7 @@ def run_to_end(
             if started.handle is not None:
                 break
             if time.time() >= until:
-                target = target_text(request.kind, request.target_id)
-                raise WaitTimeoutError(
-                    f"The {target} was busy for {policy.timeout_seconds:g} s: nothing was started.",
-                    pending=[],
-                    hint="Wait for the other job, or set if_running.",
-                )
+                raise busy_too_long(request, policy.timeout_seconds)
             wait_while_busy(client, started, since=began, until=until)
         handle = started.handle
         if on_start is not None:
