@@ -43,24 +43,25 @@ def current_state(key: TaskKey) -> str | None:
     not know must not cancel.
     """
     index = key.map_index if key.map_index >= 0 else None
-    return state_in(states_of(key.dag_id, key.run_id, [key.task_id], map_index=index), key)
+    return state_in(states_of(key.dag_id, [key.run_id], [key.task_id], map_index=index), key)
 
 
-def states_of(dag_id: str, run_id: str, task_ids: list[str], *, map_index: int | None = None) -> dict[str, Any]:
-    """The states of these tasks of a run, as Airflow tells them: `{"sync": "deferred", "load_0": None, "load_1": …}`.
+def states_of(
+    dag_id: str, run_ids: list[str], task_ids: list[str], *, map_index: int | None = None
+) -> dict[str, dict[str, Any]]:
+    """The states of these tasks in each of these runs, as Airflow tells them:
+    `{"manual__1": {"sync": "deferred", "load_0": None, "load_1": …}}`.
 
     A mapped instance is called by its task id and index; without `map_index` all of a task are told.
     """
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-    states = RuntimeTaskInstance.get_task_states(
-        dag_id=dag_id, task_ids=task_ids, run_ids=[run_id], map_index=map_index
-    )
-    return states.get(run_id) or {}
+    return RuntimeTaskInstance.get_task_states(dag_id=dag_id, task_ids=task_ids, run_ids=run_ids, map_index=map_index)
 
 
-def state_in(states: dict[str, Any], key: TaskKey) -> str | None:
+def state_in(told_of: dict[str, dict[str, Any]], key: TaskKey) -> str | None:
     """The task instance's state in the answer of `states_of`; raises LookupError when that does not speak of it."""
+    states = told_of.get(key.run_id) or {}
     name = f"{key.task_id}_{key.map_index}" if key.map_index >= 0 else key.task_id
     if name not in states:
         told = ", ".join(sorted(states)[:5]) or "nothing"

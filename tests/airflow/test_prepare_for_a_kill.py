@@ -14,8 +14,8 @@ KEY = TaskKey("nightly", "manual__1", "sync").to_dict()
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, list[str]]]:
-    questions: list[tuple[str, str, list[str]]] = []
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str], list[str]]]:
+    questions: list[tuple[str, list[str], list[str]]] = []
 
     def fails(*question: Any) -> None:
         questions.append(question)
@@ -26,7 +26,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, list[str]]]:
     return questions
 
 
-def test_it_is_asked_once_for_all_triggers_and_may_fail(asked: list[tuple[str, str, list[str]]]) -> None:
+def test_it_is_asked_once_for_all_triggers_and_may_fail(asked: list[tuple[str, list[str], list[str]]]) -> None:
     async def two_triggers_start() -> Any:
         asking.prepare_for_a_kill(KEY)
         asking.prepare_for_a_kill(KEY | {"task_id": "other"})
@@ -34,4 +34,4 @@ def test_it_is_asked_once_for_all_triggers_and_may_fail(asked: list[tuple[str, s
         return await asking._first_question
 
     assert asyncio.run(two_triggers_start()) is None
-    assert asked == [("nightly", "manual__1", ["sync"])]
+    assert asked == [("nightly", ["manual__1"], ["sync"])]

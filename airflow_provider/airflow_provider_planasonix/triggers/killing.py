@@ -103,7 +103,8 @@ async def _cancel_if_given_up(
     try:
         state = await asyncio.wait_for(state_asked_now(TaskKey(**task_key)), ASK_SECONDS)
     except Exception as error:
-        lines.warning(f"{_names(handles)} is left running: the task's state is not known ({error!r})")
+        why = f"no answer in {ASK_SECONDS:g} s" if isinstance(error, TimeoutError) else repr(error)
+        lines.warning(f"{_names(handles)} is left alone: what became of the task is not known ({why})")
         return
     if not is_given_up(state):
         lines.info(f"{_names(handles)} is left to the task's next try: the task is {state}")
@@ -117,17 +118,26 @@ async def _cancel_if_given_up(
 async def cancel_each(handles: Sequence[RunHandle], planasonix_conn_id: str, lines: LogLines, state: str) -> None:
     """Cancel the runs, and log what came of it; `state` is what the task is, for the log."""
     # The client of `run` is closed by now.
-    async with lent_client(planasonix_conn_id, lines) as client, asyncio.timeout(CANCEL_SECONDS):
+    async with lent_client(planasonix_conn_id, lines) as client:
         # Loaded by now, in a thread: airflow imports this module on the event loop.
         from planasonix.runs import acancel_run
+        from planasonix.runs.cancel import cancelled_words
 
         async def cancel(handle: RunHandle) -> None:
+            name = f"{handle.kind} {handle.id}"
             try:
-                status = await acancel_run(client, handle, patience_seconds=_PATIENCE_SECONDS)
+                async with asyncio.timeout(CANCEL_SECONDS):
+                    status = await acancel_run(client, handle, patience_seconds=_PATIENCE_SECONDS)
             except PlanasonixError as error:
-                lines.warning(f"{handle.kind} {handle.id} could not be cancelled: {error}")
+                lines.warning(f"{name} could not be cancelled, cancel it by hand: {error}")
+            except TimeoutError:
+                lines.warning(f"{name} may go on, cancel it by hand: no answer in {CANCEL_SECONDS:g} s")
+            except Exception as error:
+                # A defect here must not leave the others' cancels without their client.
+                lines.warning(f"{name} may go on, cancel it by hand: {error!r}")
             else:
-                lines.info(f"the task is {state}: cancelled {handle.kind} {handle.id} ({status})")
+                came_of_it = "is another run by now" if status is None else cancelled_words(handle.kind, status)
+                lines.info(f"the task is {state}: {name} {came_of_it}")
 
         await asyncio.gather(*(cancel(handle) for handle in handles))
 

@@ -30,6 +30,18 @@ async def client_with_patience(planasonix_conn_id: str, lines: LogLines) -> Asyn
     A secrets backend may be away, and after a restart all triggers ask at once. Raises the last error; a connection
     that can be read but is wrong raises `ConfigurationError` at once.
     """
+    look_up = asyncio.create_task(_client_with_patience(planasonix_conn_id, lines))
+    try:
+        # Airflow says with its cancel whether a user ended the trigger. asgiref, by which it looks connections up,
+        # replaces that cancel by one of its own, which says nothing: it must not be what the trigger awaits.
+        await asyncio.wait([look_up])
+    except asyncio.CancelledError:
+        look_up.cancel()
+        raise
+    return look_up.result()
+
+
+async def _client_with_patience(planasonix_conn_id: str, lines: LogLines) -> AsyncPlanasonix:
     # All triggers share one event loop, and Airflow complains of whoever holds it up for a fifth of a second.
     # Asked for no thread once that is done: Airflow's own lines may occupy them all while its log is stuck.
     if not _prepared:

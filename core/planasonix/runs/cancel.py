@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from planasonix.errors import NotPublishedError, PlanasonixError
+from planasonix.models.status import phase_of
 from planasonix.runs.effects import Cancel, Get, RunView, Sleep, Steps
 from planasonix.runs.identity import is_another
 from planasonix.runs.target import Targeted
@@ -54,6 +55,19 @@ def cancel(
             return str(backfill.status)
         yield Sleep(_PAUSE_SECONDS)
         waited += _PAUSE_SECONDS
+
+
+def cancelled_words(kind: Kind, status: str) -> str:
+    """What came of a cancel that `cancel` returned this status from: `was cancelled (it is cancelling)`.
+
+    A run may have ended by itself before, and a backfill may go on to start others than the jobs that were cancelled.
+    """
+    phase = phase_of(status, ended=False)
+    if phase in ("succeeded", "failed"):
+        return f"had ended before it could be cancelled (it is {status})"
+    if kind == "backfill" and phase == "active":
+        return f"was asked to stop and is still {status}: look at it"
+    return f"was cancelled (it is {status})"
 
 
 def _job_ids(backfill: RunView) -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from planasonix.errors import PlanasonixError, WaitTimeoutError
 from planasonix.runs.bounded import perform_within
-from planasonix.runs.cancel import cancel
+from planasonix.runs.cancel import cancel, cancelled_words
 from planasonix.runs.drivers import Log, perform
 from planasonix.runs.handle import RunHandle
 from planasonix.runs.identity import is_another
@@ -44,7 +44,7 @@ def give_up(client: Planasonix, handle: RunHandle, *, wanted: bool = True, patie
         return f"{name} could not be cancelled, cancel it by hand: {error}"
     if status is None:
         return f"{name} goes on: it may be somebody else's."
-    return f"{name} was cancelled (it is {status})."
+    return f"{name} {cancelled_words(handle.kind, status)}."
 
 
 def find_lost_run(

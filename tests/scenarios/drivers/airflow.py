@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,11 +29,10 @@ from airflow_provider_planasonix.operators.backfill import PlanasonixBackfillOpe
 from airflow_provider_planasonix.operators.sync import PlanasonixSyncOperator
 """
 # The sentences with which each of them says that it cancelled.
-SENTENCES: tuple[tuple[Cleaner, str], ...] = (
-    ("next try", "of the earlier run of this task is still running: cancelling it first"),
-    ("worker", "was cancelled (it is"),
-    ("waiter", ": cancelled job "),
-    ("waiter", ": cancelled backfill "),
+SENTENCES: tuple[tuple[Cleaner, re.Pattern[str]], ...] = (
+    ("next try", re.compile("of the earlier run of this task is still running: cancelling it first")),
+    ("waiter", re.compile(r"the task is \w+: (job|backfill) \S+ was cancelled \(it is")),
+    ("worker", re.compile(r"(Planasonix \w+ \S+|It) was cancelled \(it is")),
 )
 NEW_TRY: frozenset[Exit] = frozenset({"evict worker", "kill worker", "lose machine", "waiter crash"})
 
@@ -201,7 +201,7 @@ class AirflowDriver:
         for triggerer in self.airflow.home.glob("logs/triggerer*.log"):
             lines = triggerer.read_text(errors="replace").splitlines()
             log += "\n".join(line for line in lines if f"dag_id={run.key.dag_id} " in line)
-        return {who for who, sentence in SENTENCES if sentence in log} | set(run.notes.get("cleaners", ()))
+        return {who for who, sentence in SENTENCES if sentence.search(log)} | set(run.notes.get("cleaners", ()))
 
     def provenance(self, run: Run, sibling: int) -> dict[str, Any]:
         key: DagRun = run.key

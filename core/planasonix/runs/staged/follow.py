@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from planasonix.errors import PlanasonixError
-from planasonix.runs.cancel import cancel
+from planasonix.runs.cancel import cancel, cancelled_words
 from planasonix.runs.decide import Next, Policy, by_looking
 from planasonix.runs.effects import RunView, Say, Sleep, Steps
 from planasonix.runs.handle import RunHandle
@@ -130,7 +130,8 @@ class Follow:
         told = "It goes on."
         if record.owned and not record.leave_running:
             try:
-                told = f"It was cancelled (it is {(yield from cancel(record.kind, record.run_id, meant=record))})."
+                status = yield from cancel(record.kind, record.run_id, meant=record)
+                told = "It is another run by now." if status is None else f"It {cancelled_words(record.kind, status)}."
             except PlanasonixError as error:
                 told = f"It could not be cancelled, cancel it by hand: {error}"
             run, _ = yield from self._look_at(record)
