@@ -31,8 +31,8 @@ from airflow_provider_planasonix.operators.sync import PlanasonixSyncOperator
 # The sentences with which each of them says that it cancelled.
 SENTENCES: tuple[tuple[Cleaner, re.Pattern[str]], ...] = (
     ("next try", re.compile("of the earlier run of this task is still running: cancelling it first")),
-    ("waiter", re.compile(r"the task is \w+: (job|backfill) \S+ was cancelled \(it is")),
-    ("worker", re.compile(r"(Planasonix \w+ \S+|It) was cancelled \(it is")),
+    ("waiter", re.compile(r"the task is \w+: (job|backfill) \S+ was (cancelled \(it is|asked to stop)")),
+    ("worker", re.compile(r"(Planasonix \w+ \S+|It) was (cancelled \(it is|asked to stop)")),
 )
 NEW_TRY: frozenset[Exit] = frozenset({"evict worker", "kill worker", "lose machine", "waiter crash"})
 

@@ -23,6 +23,8 @@ GRACE_SECONDS = 30.0
 SENTENCES: tuple[tuple[Cleaner, str], ...] = (
     ("next try", "of the earlier run of this task is still running: cancelling it first"),
     ("worker", "was cancelled (it is"),
+    # A backfill whose jobs end one by one.
+    ("worker", "was asked to stop and is"),
 )
 
 

@@ -26,7 +26,8 @@ LATE_LOG_SECONDS = 20.0
 ENDS: dict[str, TaskEnd] = {"COMPLETED": "succeeded", "FAILED": "failed", "CRASHED": "failed", "CANCELLED": "failed"}
 RUNNING = ("Running", "Retrying")
 LINK = re.compile(r"\]\((.*)\)")
-CANCELLED = "was cancelled (it is"
+# Of a backfill whose jobs end one by one, the second.
+CANCELLED = re.compile(r"was (cancelled \(it is|asked to stop and is)")
 EARLIER_RUN = "of the earlier run of this task is still running: cancelling it first"
 
 
@@ -184,9 +185,9 @@ class PrefectDriver:
         log = self.log(run)
         if EARLIER_RUN in log:
             found.add("next try")
-        if CANCELLED in log:
+        if CANCELLED.search(log):
             found.add("worker")
-        if any(CANCELLED in self.prefect.log(one) for one in self._cleanups(run)):
+        if any(CANCELLED.search(self.prefect.log(one)) for one in self._cleanups(run)):
             found.add("waiter")
         return found
 
@@ -235,7 +236,7 @@ class PrefectDriver:
         """One pass at once: the process beside waits a minute for a run to clean up itself."""
         self.prefect.write(RECONCILE_ONCE, ONCE)
         self.prefect.run_to_end(RECONCILE_ONCE, "reconcile-once")
-        if CANCELLED in (self.prefect.home / "logs" / "reconcile-once.log").read_text():
+        if CANCELLED.search((self.prefect.home / "logs" / "reconcile-once.log").read_text()):
             run.notes["cleaners"] = {"reconcile"}
         self._reconciler.start()
 
