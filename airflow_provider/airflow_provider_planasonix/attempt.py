@@ -29,11 +29,10 @@ from planasonix.runs import (
     end_at_deadline,
     find_lost_run,
     give_up,
-    headline,
     outcome_of,
     raise_for_failure,
-    report,
     start_run,
+    told,
     wait_for_run,
     wait_while_busy,
 )
@@ -96,11 +95,8 @@ class Attempt:
         except RunCancelledError as error:
             # Somebody cancelled it on purpose: a retry would start it against their will.
             raise AirflowFailException(str(error)) from error
-        if outcome.warnings:
-            # That a table does not exist is no more than a warning, and the task is green.
-            self.log.warning(report(outcome))
-        else:
-            self.log.info(headline(outcome))
+        level, text = told(outcome)
+        getattr(self.log, level)(text)
         return outcome.to_dict()
 
     # --- giving up ------------------------------------------------------------------------------------------------

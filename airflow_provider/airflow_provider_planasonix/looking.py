@@ -27,6 +27,7 @@ from planasonix.runs import (
     outcome_of,
     raise_for_failure,
     report,
+    told,
 )
 from planasonix.runs.identity import is_another, not_found
 from planasonix.runs.target import shown_target
@@ -192,7 +193,8 @@ class Looking:
                 # Somebody cancelled it on purpose: no retry will find it any better.
                 raise AirflowFailException(str(error)) from error
             raise
-        self.log.info(report(outcome) if outcome.warnings else headline(outcome))
+        level, text = told(outcome)
+        getattr(self.log, level)(text)
         return outcome.to_dict()
 
 

@@ -29,9 +29,9 @@ from planasonix.runs import (
     end_at_deadline,
     find_lost_run,
     give_up,
-    headline,
     outcome_of,
     start_run,
+    told,
     wait_for_run,
     wait_while_busy,
 )
@@ -173,8 +173,7 @@ class _Execution:
             self._ended = True
             outcome = outcome_of(self._client, handle, expected_tables=self._request.expected_tables)
             self._note_end(handle, outcome)
-            level = "info" if outcome.succeeded and not outcome.warnings else "warning"
-            self._attempt.log(level, headline(outcome))
+            self._attempt.log(*told(outcome))
             return outcome
 
     def start(self) -> RunHandle | None:

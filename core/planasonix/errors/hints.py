@@ -4,7 +4,7 @@ _INVALID = "Correct the field that the server names; sending the same request ag
 _BY_STATUS = {
     400: _INVALID,
     401: (
-        "Check the API key: PLANASONIX_API_KEY, or the password of the orchestrator's connection."
+        "Check the API key: PLANASONIX_API_KEY, or the one in the orchestrator's connection, resource or block."
         " It may have been revoked or rotated, or belong to another host: see"
         " the base URL (PLANASONIX_BASE_URL, or base_url)."
     ),

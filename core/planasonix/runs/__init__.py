@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from planasonix.runs.reconcile.findings import Entry, Finding, Unreadable
     from planasonix.runs.reconcile.sources import LedgerSource, SqliteSource, read_record, source_named
     from planasonix.runs.record import Record
-    from planasonix.runs.reporting import headline, raise_for_failure, report
+    from planasonix.runs.reporting import headline, raise_for_failure, report, told
     from planasonix.runs.requests import BackfillRequest, PipelineRunRequest, RunRequest, SyncRequest
     from planasonix.runs.since.blocking import wait_for_run_since
     from planasonix.runs.since.judge import Sighting
@@ -149,6 +149,7 @@ __all__ = [
     "stage_ends",
     "staged_outcome",
     "start_run",
+    "told",
     "wait_for_any",
     "wait_for_progress",
     "wait_for_run",
@@ -247,6 +248,7 @@ __getattr__ = lazy_names(
             "headline",
             "raise_for_failure",
             "report",
+            "told",
         ),
         "requests": (
             "BackfillRequest",

@@ -14,7 +14,7 @@ from planasonix.runs.handle import RunHandle
 from planasonix.runs.identity import is_another, not_found
 from planasonix.runs.job_results import Deadline, read_results
 from planasonix.runs.nodes import NodeOutcome, read_nodes
-from planasonix.runs.shown import duration_seconds, moment, plus, text
+from planasonix.runs.shown import duration_seconds, moment, names, plus, text
 from planasonix.runs.target import shown_target
 from planasonix.watch.protocols import ENDED_PHASES
 
@@ -190,7 +190,8 @@ def build_outcome(
     """The rules, without I/O.
 
     A table that the results list was loaded, unless its own status says otherwise. An expected table that they do not
-    list failed if the run failed; else it had no change, or is unknown unless `all_read` results were there. A backfill
+    list failed if the run failed; else it had no change, or is unknown unless `all_read` results were there, or where a
+    warning names it: such a table may not exist. A backfill
     with `bad_jobs` (the status of each that did not succeed) failed. `incomplete` are the states of tables that only
     some of its jobs loaded, whatever rows there are. Texts of the API are searched for anything that looks like a
     credential. Nothing is invented beyond that.
@@ -200,8 +201,10 @@ def build_outcome(
     absent: TableState = (
         "failed" if run.phase != "succeeded" else "unknown" if bad_jobs else "no_change" if all_read else "unknown"
     )
+    warnings = _warnings(results)
     for name in expected_tables:
-        tables.setdefault(name, TableOutcome(name, absent, reported=False))
+        state = "unknown" if absent == "no_change" and any(names(w.message, name) for w in warnings) else absent
+        tables.setdefault(name, TableOutcome(name, state, reported=False))
     error = getattr(run, "error", None)
     status, message = run.phase, text(getattr(error, "message", None))
     failed = [table.name for table in tables.values() if table.state == "failed"]
@@ -223,7 +226,7 @@ def build_outcome(
         status=status,
         api_status=text(str(run.status)) or "",
         tables=tuple(tables.values()),
-        warnings=_warnings(results),
+        warnings=warnings,
         rows_loaded=_rows(run, tables.values()),
         error_code=text(getattr(error, "code", None)),
         error_message=message,

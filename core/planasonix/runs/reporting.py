@@ -21,6 +21,15 @@ def headline(outcome: Outcome) -> str:
     return f"Planasonix {outcome.kind} {outcome.id} of {target} {word}{took}{rows}."
 
 
+def told(outcome: Outcome) -> tuple[str, str]:
+    """The level, `info` or `warning`, and the text for a log: one line, and the whole story where a run that ended well
+    has warnings. That a table does not exist is no more than a warning. A failed one is told by its error.
+    """
+    if outcome.succeeded and outcome.warnings:
+        return "warning", report(outcome)
+    return "info" if outcome.succeeded else "warning", headline(outcome)
+
+
 def report(outcome: Outcome) -> str:
     """The whole story in a few lines, failed tables first. Holds no secret: only what the API says of the run."""
     lines = [headline(outcome)]

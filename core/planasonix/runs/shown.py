@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from math import isfinite
 
@@ -47,3 +48,8 @@ def record_state(record: Record) -> str:
     if record.run_id is not None:
         return "started" if record.owned else "waited for, may be somebody else's"
     return "asked for" if record.sent_at is not None else "refused, busy"
+
+
+def names(sentence: str, table: str) -> bool:
+    """Whether the sentence names the table: the whole name, in any case."""
+    return re.search(rf"(?<![\w.]){re.escape(table)}(?!\w)", sentence, re.IGNORECASE) is not None

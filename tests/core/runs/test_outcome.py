@@ -12,7 +12,7 @@ import pytest
 
 from planasonix.errors import NotFoundError, RunCancelledError, RunFailedError, ServerError
 from planasonix.models import Backfill, Job, JobResults, PipelineRun, RunNodes
-from planasonix.runs import Outcome, RunHandle, effects, job_results, outcome_from_dict, raise_for_failure, report
+from planasonix.runs import Outcome, RunHandle, effects, job_results, outcome_from_dict, raise_for_failure, report, told
 from planasonix.runs.effects import Get, Nodes
 from planasonix.runs.outcome import build_outcome, fetch_outcome
 
@@ -112,8 +112,8 @@ def test_no_word_of_a_run_or_its_nodes_carries_a_secret() -> None:
     node = {"nodeId": f"n {key}", "type": key, "status": key, "error": key}
     outcome = fetched_run({"status": key, "finishedAt": "2026-01-01T00:00:00Z"}, RunNodes.read({"nodes": [node]}))
     assert len(outcome.nodes) == 1
-    for told in (json.dumps(outcome.to_dict()), report(outcome), repr(outcome)):
-        assert "aaaabbbb" not in told
+    for words in (json.dumps(outcome.to_dict()), report(outcome), repr(outcome)):
+        assert "aaaabbbb" not in words
 
 
 @pytest.mark.parametrize("nodes", [None, ServerError("down", status_code=503)])
@@ -154,6 +154,21 @@ def test_a_missing_table_had_no_change_or_failed_with_the_run() -> None:
     assert [t.reported for t in good.tables] == [True, False]
     bad = build_outcome(HANDLE, job("failed"), [results(ORDERS)], expected_tables=expected)
     assert [(t.name, t.state) for t in bad.tables] == [("public.orders", "loaded"), ("public.refunds", "failed")]
+
+
+def test_a_table_that_a_warning_names_may_not_exist_and_the_log_says_so() -> None:
+    missing = {"code": "table_not_found", "message": "public.refund does not exist"}
+    outcome = build_outcome(
+        HANDLE, job("succeeded"), [results(ORDERS, warnings=[missing])], expected_tables=("public.refund", "public.re")
+    )
+    assert {t.name: t.state for t in outcome.tables} == {
+        "public.orders": "loaded",
+        "public.refund": "unknown",
+        "public.re": "no_change",
+    }
+    level, text = told(outcome)
+    assert level == "warning"
+    assert "  Warning: table_not_found: public.refund does not exist" in text
 
 
 def test_a_tables_own_status_is_honoured_and_fails_the_run() -> None:

@@ -131,7 +131,7 @@ class Examination:
         if entry.ended_at is not None and self.now() - entry.ended_at < self.grace_seconds:
             return f"{_owner_is(entry)}, since less than {self.grace_seconds:g} s: its own cancel may be at work."
         if entry.record.leave_running:
-            return "its owner let it run on purpose (cancel_on_kill=False, or fire and forget)."
+            return "its owner does not want it cancelled, or has started it and never waited for it."
         return None
 
     def _named(self, entry: Entry, run_id: str) -> Steps[Finding]:
