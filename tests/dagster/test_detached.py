@@ -170,6 +170,19 @@ def test_a_deadline_cancels_nothing_where_that_is_switched_off() -> None:
         assert setting.sandbox.counts()["cancels"] == 0
 
 
+def test_a_deadline_cancels_nothing_of_a_step_whose_own_workspace_says_so() -> None:
+    with setting_with({"timeout_seconds": 0.5}) as setting:
+        own = setting.workspace.model_copy(update={"cancel_on_termination": False})
+        assets = assets_of(own, execution="detached")
+        sensor = setting.sensor([assets])
+        setting.tick(sensor)
+        submitted(setting, assets)
+        time.sleep(0.7)
+        setting.tick(sensor)
+        assert "goes on" in setting.skip_message
+        assert setting.sandbox.counts()["cancels"] == 0
+
+
 @pytest.mark.parametrize(
     "tags",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -240,6 +241,20 @@ def test_a_detached_job_is_the_sensors_until_its_deadline(setting: Setting) -> N
     assert dg.materialize([assets], instance=setting.instance).success
     assert reconciled(setting).counts["left"] == 1
     assert setting.sandbox.counts()["cancels"] == 0
+
+
+@pytest.mark.parametrize(("cancel_on_termination", "cancels"), [(True, 1), (False, 0)])
+def test_a_detached_job_past_its_deadline_ends_unless_its_user_said_otherwise(
+    cancel_on_termination: bool, cancels: int
+) -> None:
+    with setting_with({"timeout_seconds": 0.5, "cancel_on_termination": cancel_on_termination}) as setting:
+        assets = assets_of(setting.workspace, execution="detached")
+        setting.sandbox.script(ORDERS, "stuck")
+        assert dg.materialize([assets], instance=setting.instance).success
+        time.sleep(0.7)
+        found = reconciled(setting)
+        assert found.counts["cancelled"] == setting.sandbox.counts()["cancels"] == cancels
+        assert found.counts.get("left", 0) == 1 - cancels
 
 
 def test_the_job_reports_and_applies(setting: Setting) -> None:

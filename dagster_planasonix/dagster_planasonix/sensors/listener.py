@@ -116,9 +116,11 @@ class TickListener:
         """A detached run has no step that ends it at its deadline. Its end is told in a later tick."""
         entry = self._whose(connection_id, kind, run).entry
         handle = None if entry is None else entry.handle
-        if handle is None:
+        if entry is None or entry.record is None or handle is None:
             return
-        told = give_up(self._client, handle, wanted=self._cancel_at_deadline, patience_seconds=_CANCEL_SECONDS)
+        # The step's workspace and the sensor's may be two: either may have said that nothing is cancelled.
+        wanted = self._cancel_at_deadline and not entry.record.leave_running
+        told = give_up(self._client, handle, wanted=wanted, patience_seconds=_CANCEL_SECONDS)
         self._log("warning", f"The deadline of a detached run has passed. {told}")
         self.summary.append(told)
 
