@@ -156,6 +156,8 @@ def _tell(
             window=(asked.get("start_at"), asked.get("end_at")),
             asked_tables=asked.get("tables"),
             selected=selected,
+            partition=entry.partition,
+            instance=instance,
         )
     ):
         # Most steps live to tell what they saw: nothing of the API is read for those.
@@ -169,6 +171,8 @@ def _tell(
         watched,
         asked_tables=asked.get("tables"),
         selected=selected,
+        partition=entry.partition,
+        instance=instance,
         metadata={TOLD_BY: NAME, DAGSTER_RUN: owner.run_id},
     )
     untold = told.untold(events)

@@ -91,6 +91,21 @@ def test_a_partition_is_backfilled_and_told_as_that_partition(setting: Setting) 
     assert "dagster/partition_row_count" in told.metadata
 
 
+def test_a_dynamic_partition_is_told_as_that_partition(setting: Setting) -> None:
+    setting.instance.add_dynamic_partitions("days", ["2026-01-05", "2026-01-06"])
+    assets = assets_of(
+        setting.workspace, execution="detached", partitions_def=dg.DynamicPartitionsDefinition(name="days")
+    )
+    sensor = setting.sensor([assets])
+    setting.tick(sensor)
+    setting.sandbox.script(ORDERS, "succeeded", kind="backfill", duration_seconds=0.1)
+    assert dg.materialize([assets], instance=setting.instance, partition_key="2026-01-05").success
+    _tick_until_told(setting, sensor)
+    [told] = setting.materializations("public.orders")
+    assert told.partition == "2026-01-05"
+    assert "dagster/partition_row_count" in told.metadata
+
+
 PAUSED = json.dumps({"error": {"code": "connection_paused", "message": "The connection is paused."}})
 
 

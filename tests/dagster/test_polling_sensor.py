@@ -230,6 +230,18 @@ def test_a_foreign_backfill_of_one_partition_tells_its_rows(setting: Setting) ->
     assert int(told.metadata["dagster/partition_row_count"].value) > 0  # type: ignore[arg-type]
 
 
+def test_a_foreign_backfill_loads_dynamic_partitions_too(setting: Setting) -> None:
+    setting.instance.add_dynamic_partitions("days", ["2026-01-05", "2026-01-06", "2026-01-09"])
+    dynamic = dg.DynamicPartitionsDefinition(name="days")
+    sensor = setting.sensor([assets_of(setting.workspace, partitions_def=dynamic)])
+    setting.tick(sensor)
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    setting.sandbox.script(ORDERS, "succeeded", kind="backfill", duration_seconds=0.1)
+    setting.client.connections.backfill(ORDERS, start_at=start, end_at=start + 3 * DAY)
+    _tick_until(setting, sensor, "public.orders", 2)
+    assert [one.partition for one in setting.materializations("public.orders")] == ["2026-01-05", "2026-01-06"]
+
+
 def test_a_foreign_sync_of_partitioned_assets_is_only_observed(setting: Setting) -> None:
     sensor = setting.sensor([assets_of(setting.workspace, partitions_def=DAILY)])
     setting.tick(sensor)

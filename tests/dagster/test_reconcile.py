@@ -129,6 +129,26 @@ def test_the_told_partitions_of_a_range_that_failed_are_not_read_again(setting: 
     assert {event.partition for event in again} == {"2026-01-02", "2026-01-03", "2026-01-04"}
 
 
+def test_dynamic_partitions_that_nobody_saw_loaded_are_told(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting.instance.add_dynamic_partitions("days", ["2026-01-05"])
+    dynamic = dg.DynamicPartitionsDefinition(name="days")
+    assets = assets_of(setting.workspace, partitions_def=dynamic)
+    setting.sandbox.script(ORDERS, "succeeded", kind="backfill", duration_seconds=0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr("dagster_planasonix.attempt.wait_for_run", _dies)
+        ended = dg.materialize(
+            [assets], instance=setting.instance, partition_key="2026-01-05", raise_on_error=False
+        )
+    assert not ended.success
+    [backfill] = setting.client.backfills.list_page().rows
+    setting.sandbox.advance(60)
+    assert setting.client.backfills.get(backfill.id).phase == "succeeded"
+    assert reconciled(setting, assets=[assets]).counts["materializations"] == 2
+    [told] = setting.materializations("public.orders")
+    assert told.partition == "2026-01-05"
+    assert reconciled(setting, assets=[assets]).events == []
+
+
 def test_what_was_told_in_part_is_completed(setting: Setting) -> None:
     job_id = lost_by_its_step(setting)
     setting.sandbox.finish(job_id, "succeeded")

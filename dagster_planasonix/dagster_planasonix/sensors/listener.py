@@ -148,6 +148,8 @@ class TickListener:
             self._watched,
             asked_tables=asked,
             selected=_selected(entry),
+            partition=None if entry is None else entry.partition,
+            instance=self._instance,
             metadata=metadata,
             data_version_from_checksum=self._versions,
         )

@@ -62,17 +62,25 @@ def watched_of(assets: WatchedAssets) -> Watched:
 
 
 def covered_partitions(
-    partitions_def: dg.PartitionsDefinition, start_at: datetime, end_at: datetime
-) -> dict[str, tuple[datetime, datetime]]:
+    partitions_def: dg.PartitionsDefinition,
+    start_at: datetime,
+    end_at: datetime,
+    instance: dg.DagsterInstance | None = None,
+) -> dict[str, tuple[datetime, datetime]] | None:
     """The partitions that lie within the half-open window as a whole, each with its own window, oldest first.
 
     Only those that are there by now: none before the definition's first or after its last one. Keys that are no time
-    windows have one if they say so, as `2026-01-05` does: see `planasonix.runs.window_of_key`.
+    windows have one if they say so, as `2026-01-05` does: see `planasonix.runs.window_of_key`. `instance` is the one
+    that keeps the keys of dynamic partitions. None where the definition does not tell its partitions of time.
     """
     if isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
         windows = _of_times(partitions_def, start_at, end_at)
+    elif isinstance(partitions_def, dg.MultiPartitionsDefinition):
+        return None
+    elif isinstance(partitions_def, dg.DynamicPartitionsDefinition) and instance is None:
+        return None
     else:
-        windows = _of_keys(partitions_def)
+        windows = _of_keys(partitions_def.get_partition_keys(dynamic_partitions_store=instance))
     inside = {key: window for key, window in windows.items() if start_at <= window[0] and window[1] <= end_at}
     return dict(sorted(inside.items(), key=lambda item: item[1]))
 
@@ -92,13 +100,11 @@ def _of_times(
     return {key: _utc(partitions_def.time_window_for_partition_key(key)) for key in keys}
 
 
-def _of_keys(partitions_def: dg.PartitionsDefinition) -> dict[str, tuple[datetime, datetime]]:
+def _of_keys(keys: Iterable[str]) -> dict[str, tuple[datetime, datetime]]:
     from planasonix.runs import window_of_key
 
     found: dict[str, tuple[datetime, datetime]] = {}
-    if not isinstance(partitions_def, dg.StaticPartitionsDefinition):
-        return found
-    for key in partitions_def.get_partition_keys():
+    for key in keys:
         try:
             found[key] = window_of_key(key)
         except ConfigurationError:
