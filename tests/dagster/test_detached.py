@@ -12,6 +12,9 @@ import pytest
 
 from dagster_planasonix.detached_cancel import build_planasonix_cancel_job
 from dagster_planasonix.ledger import started_runs
+from dagster_planasonix.reconcile import reconcile
+from planasonix.runs.polled import look
+from planasonix.runs.polled.look import TRIES
 from tests.dagster.sensing import INVENTORY, ORDERS, Setting, assets_of, setting_with
 
 DAILY = dg.DailyPartitionsDefinition("2026-01-01")
@@ -196,6 +199,64 @@ def test_a_deadline_cancels_nothing_of_a_step_whose_own_workspace_says_so() -> N
         setting.tick(sensor)
         assert "goes on" in setting.skip_message
         assert setting.sandbox.counts()["cancels"] == 0
+
+
+def gone(setting: Setting) -> None:
+    """From now on the API shows no job."""
+    setting.sandbox.fault("jobs.get", status=404, times=None)
+    setting.sandbox.fault(
+        "jobs.list", "error", status=200, body=json.dumps({"data": [], "next_cursor": None}), times=None
+    )
+
+
+def test_one_that_cannot_be_read_is_given_up_for_its_assets_and_reconcile_tells_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(look, "TRIED_SECONDS", 0.0)
+    with setting_with({"timeout_seconds": 1.0}) as setting:
+        assets = assets_of(setting.workspace, execution="detached")
+        sensor = setting.sensor([assets])
+        setting.tick(sensor)
+        run_id = submitted(setting, assets, selection=["customers"])
+        [job] = setting.sandbox.jobs(ORDERS)
+        setting.tick(sensor)
+        gone(setting)
+        time.sleep(1.0)
+        for _ in range(TRIES + 1):
+            setting.tick(sensor)
+        assert setting.observations("public.orders") == []
+        assert setting.status_check("public.orders") is None
+        [told] = setting.observations("public.customers")
+        assert "Whether it ended, and what it loaded, is not known" in str(told.description)
+        assert "run reconcile" in str(told.description)
+        assert told.metadata["planasonix/dagster_run_id"].value == run_id
+        assert str(told.metadata["planasonix/job_url"].value).endswith(job["id"])
+        assert setting.status_check("public.customers") is False
+        setting.sandbox.clear_faults()
+        setting.sandbox.finish(job["id"], "succeeded")
+        reconcile(setting.instance, setting.workspace, [assets], apply=True, grace_seconds=0.0)
+        assert setting.job_ids("public.customers") == [job["id"]]
+        assert setting.status_check("public.customers") is True
+
+
+def test_one_that_cannot_be_read_for_a_while_keeps_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look, "TRIED_SECONDS", 0.0)
+    with setting_with({"timeout_seconds": 5.0}) as setting:
+        assets = assets_of(setting.workspace, execution="detached")
+        sensor = setting.sensor([assets])
+        setting.tick(sensor)
+        began = time.monotonic()
+        submitted(setting, assets)
+        setting.tick(sensor)
+        gone(setting)
+        for _ in range(TRIES + 1):
+            setting.tick(sensor)
+        assert time.monotonic() - began < 5.0, "too slow a machine to show it"
+        setting.sandbox.clear_faults()
+        assert setting.observations("public.orders") == []
+        time.sleep(max(0.0, began + 6.0 - time.monotonic()))
+        setting.tick(sensor)
+        assert setting.sandbox.counts()["cancels"] == 1
 
 
 @pytest.mark.parametrize(

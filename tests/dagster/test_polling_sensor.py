@@ -166,9 +166,14 @@ def test_an_odd_record_is_skipped_told_of_and_not_lost(setting: Setting, monkeyp
         setting.tick(sensor)
     assert setting.job_ids("inventory.products") == [good]
     assert setting.materializations("public.orders") == []
-    [told] = setting.observations("public.orders")
-    assert odd in str(told.description)
-    assert "nobody foresaw" in str(told.description)
+    for table in ("public.orders", "public.customers"):
+        [told] = setting.observations(table)
+        assert odd in str(told.description)
+        assert "nobody foresaw" in str(told.description)
+        assert "reconcile" not in str(told.description), "reconcile knows only what Dagster started"
+        assert "planasonix/job_id" not in told.metadata
+        assert told.metadata["planasonix/not_told_job_id"].value == odd
+        assert setting.status_check(table) is False
 
 
 def test_results_that_cannot_be_read_now_are_read_in_a_later_tick(setting: Setting) -> None:

@@ -12,6 +12,7 @@ from dagster_planasonix.closing import closing_entry
 from dagster_planasonix.events import AssetEvent
 from dagster_planasonix.ledger import LedgerEntry
 from dagster_planasonix.sensors.external import expected_tables, run_events
+from dagster_planasonix.sensors.not_told import not_told_events
 from dagster_planasonix.sensors.owners import Owned, Owners
 from dagster_planasonix.sensors.told import DAGSTER_RUN, TOLD_BY, Told, since_when
 from dagster_planasonix.sensors.watched import Watched
@@ -124,17 +125,29 @@ class TickListener:
         self._log("warning", f"The deadline of a detached run has passed. {told}")
         self.summary.append(told)
 
-    def given_up(self, connection_id: str, kind: Kind, run_id: str, why: Exception) -> None:
+    def given_up(self, connection_id: str, kind: Kind, run_id: str, why: Exception, created_at: float) -> None:
         """Nothing may get lost without a word: what is known is told, or that nothing is."""
         self._read.pop(run_id, None)
         if isinstance(why, ResultsNotReadError):
             self._tell(kind, why.run, why.seen, why.owned)
             return
-        first = next(iter(self._watched.of_connection(connection_id)))
-        text = f"Planasonix {kind} {run_id} of connection {connection_id} ended, and what it loaded could not be told: "
-        text += why.headline() if isinstance(why, PlanasonixError) else f"{type(why).__name__}: {why}"
-        metadata = {f"planasonix/{kind}_id": run_id, TOLD_BY: self._sensor_name}
-        self.events.append(dg.AssetObservation(first, description=text, metadata=metadata))
+        try:
+            entry = _detached(self._owned(connection_id, kind, run_id, created_at))
+        except Exception as error:
+            # Reading the ledger may be what failed all the time.
+            self._log("warning", f"which run had started {kind} {run_id} could not be read: {error!r}")
+            entry = None
+        text, events = not_told_events(
+            self._watched,
+            connection_id,
+            kind,
+            run_id,
+            why,
+            entry=entry,
+            sensor_name=self._sensor_name,
+            job_url_template=self._client.config.job_url_template,
+        )
+        self.events += events
         self.summary.append(text)
 
     def _events(self, outcome: Outcome, entry: LedgerEntry | None, asked: Any) -> list[AssetEvent]:
@@ -174,10 +187,12 @@ class TickListener:
             self.events += [] if closing is None else [closing]
 
     def _whose(self, connection_id: str, kind: Kind, run: RunView) -> Owned:
-        created_at = _created_at(run) or None
-        if created_at is not None:
-            created_at -= self._client.clock_offset_seconds or 0.0
-        return self._owners.whose(connection_id, kind, run.id, created_at)
+        return self._owned(connection_id, kind, run.id, _created_at(run))
+
+    def _owned(self, connection_id: str, kind: Kind, run_id: str, created_at: float) -> Owned:
+        """`created_at` by the API's clock, 0 where it shows none."""
+        by_our_clock = created_at - (self._client.clock_offset_seconds or 0.0) if created_at else None
+        return self._owners.whose(connection_id, kind, run_id, by_our_clock)
 
 
 def _detached(owned: Owned) -> LedgerEntry | None:

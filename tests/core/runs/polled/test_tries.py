@@ -128,6 +128,24 @@ def test_looks_that_follow_at_once_give_nothing_up(setting: Setting, reads_fail:
     assert setting.heard.ended_ids == [job_id]
 
 
+def test_one_that_cannot_be_read_is_not_given_up_before_it_is_due(setting: Setting, reads_fail: FailingReads) -> None:
+    setting.sandbox.script(ORDERS, "stuck")
+    due_at = setting.sandbox.clock.time() + 3_600
+    setting.heard.interest = lambda run_id: Interest(due_at=due_at)
+    job_id = setting.sync()
+    setting.look()
+    errors: dict[str, PlanasonixError] = {job_id: NotFoundError("gone", status_code=404)}
+    reads_fail(setting, errors)
+    setting.sandbox.fault("jobs.list", "error", status=200, body='{"data": [], "next_cursor": null}', times=None)
+    for _ in range(2 * TRIES):
+        setting.sandbox.advance(60)
+        setting.look()
+    assert setting.heard.given_up_ids == []
+    setting.sandbox.advance(3_600)
+    setting.look()
+    assert (setting.heard.given_up_ids, setting.heard.overdue_ids) == ([job_id], [])
+
+
 def test_a_look_in_which_sees_raises_is_one_try(setting: Setting) -> None:
     setting.look()
     job_id = setting.synced()
