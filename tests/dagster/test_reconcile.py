@@ -136,9 +136,7 @@ def test_dynamic_partitions_that_nobody_saw_loaded_are_told(setting: Setting, mo
     setting.sandbox.script(ORDERS, "succeeded", kind="backfill", duration_seconds=0.1)
     with monkeypatch.context() as patch:
         patch.setattr("dagster_planasonix.attempt.wait_for_run", _dies)
-        ended = dg.materialize(
-            [assets], instance=setting.instance, partition_key="2026-01-05", raise_on_error=False
-        )
+        ended = dg.materialize([assets], instance=setting.instance, partition_key="2026-01-05", raise_on_error=False)
     assert not ended.success
     [backfill] = setting.client.backfills.list_page().rows
     setting.sandbox.advance(60)

@@ -27,7 +27,7 @@ import dagster as dg
 from dagster_planasonix.checks import evaluations_of
 from dagster_planasonix.event_metadata import WINDOW_ROWS
 from dagster_planasonix.events import AssetEvent, event_of
-from dagster_planasonix.results import TableResult, table_results
+from dagster_planasonix.results import TableResult, table_results, uncounted
 from dagster_planasonix.sensors.watched import Watched, covered_partitions
 from dagster_planasonix.targets import TableAsset, table_matcher
 
@@ -87,6 +87,7 @@ def run_events(
     at_most = _share(watched, keys)
     events: list[AssetEvent] = []
     for result in table_results(outcome, tables, keys):
+        checked = result
         partitions_def = watched.partitions.get(result.asset.asset_key)
         if partitions_def is None:
             told: list[AssetEvent] = [
@@ -95,7 +96,9 @@ def run_events(
         else:
             covered = _covered(partitions_def, outcome.window_start, outcome.window_end, partition, instance)
             told = _partitioned(result, covered, metadata or {}, data_version_from_checksum, at_most)
-        events += [*told, *evaluations_of([result], watched.checks)]
+            if covered and not _is_one(covered, outcome):
+                checked = uncounted(result)
+        events += [*told, *evaluations_of([checked], watched.checks)]
     return events
 
 
@@ -172,16 +175,21 @@ def _partitioned(
     outcome = result.outcome
     if outcome.window_start is None or outcome.window_end is None:
         return [_observed(result, metadata, _NO_WINDOW.format(f"{outcome.kind} {outcome.id}"))]
-    window = datetime.fromisoformat(outcome.window_start), datetime.fromisoformat(outcome.window_end)
     if covered is None:
         return [_observed(result, metadata, _NOT_TOLD)]
     if not covered or len(covered) > at_most:
         why = _TOO_MANY.format(len(covered)) if covered else _NO_PARTITION
         return [_observed(result, metadata, why)]
-    if list(covered.values()) == [window]:
+    if _is_one(covered, outcome):
         [key] = covered
         return [event_of(_of(result, key), data_version_from_checksum=versions, metadata=metadata)]
     return [event_of(_of(result, key), metadata=metadata, rows=WINDOW_ROWS) for key in covered]
+
+
+def _is_one(covered: Mapping[str, tuple[datetime, datetime]], outcome: Outcome) -> bool:
+    """Whether the run's window is exactly one partition: only then its rows are that partition's."""
+    ends = [end for window in covered.values() for end in window]
+    return ends == [datetime.fromisoformat(each) for each in (outcome.window_start, outcome.window_end) if each]
 
 
 def _of(result: TableResult, partition: str) -> TableResult:

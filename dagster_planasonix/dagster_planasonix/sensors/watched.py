@@ -75,12 +75,10 @@ def covered_partitions(
     """
     if isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
         windows = _of_times(partitions_def, start_at, end_at)
-    elif isinstance(partitions_def, dg.MultiPartitionsDefinition):
-        return None
-    elif isinstance(partitions_def, dg.DynamicPartitionsDefinition) and instance is None:
-        return None
-    else:
+    elif _tells_its_keys(partitions_def, instance):
         windows = _of_keys(partitions_def.get_partition_keys(dynamic_partitions_store=instance))
+    else:
+        return None
     inside = {key: window for key, window in windows.items() if start_at <= window[0] and window[1] <= end_at}
     return dict(sorted(inside.items(), key=lambda item: item[1]))
 
@@ -98,6 +96,12 @@ def _of_times(
     # It has those that begin within the window, and may have the one that its begin cuts.
     keys = partitions_def.get_partition_keys_in_time_window(dg.TimeWindow(start_at, end_at))
     return {key: _utc(partitions_def.time_window_for_partition_key(key)) for key in keys}
+
+
+def _tells_its_keys(partitions_def: dg.PartitionsDefinition, instance: dg.DagsterInstance | None) -> bool:
+    if isinstance(partitions_def, dg.DynamicPartitionsDefinition):
+        return instance is not None
+    return not isinstance(partitions_def, dg.MultiPartitionsDefinition)
 
 
 def _of_keys(keys: Iterable[str]) -> dict[str, tuple[datetime, datetime]]:
