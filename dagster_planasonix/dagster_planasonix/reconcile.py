@@ -162,6 +162,14 @@ def _tell(
     ):
         # Most steps live to tell what they saw: nothing of the API is read for those.
         return []
+    ours = watched.of_connection(handle.target_id)
+    if ours and selected is not None and not ours.keys() & set(selected):
+        names = ", ".join([*owner.asset_keys[:3], *(["…"] if len(selected) > 3 else [])])
+        raise ConfigurationError(
+            f"its step was to load {names}, and no asset given here bears such a key.",
+            field="assets",
+            hint="Give the definitions, or specs with the same translation.",
+        )
     expected = expected_tables(watched, handle.target_id, asked_tables=asked.get("tables"), selected=selected)
     outcome = outcome_of(client, handle, expected_tables=expected)
     if any(warning.code == "results_not_read" for warning in outcome.warnings):

@@ -185,6 +185,25 @@ def test_an_unseen_bad_end_is_a_failed_check(setting: Setting) -> None:
     assert reconciled(setting).events == []
 
 
+def test_specs_alone_give_the_checks_that_every_table_has(setting: Setting) -> None:
+    job_id = lost_by_its_step(setting)
+    setting.sandbox.finish(job_id, "failed")
+    reconciled(setting, assets=list(assets_of(setting.workspace).specs))
+    assert setting.status_check("public.customers") is False
+
+
+def test_specs_under_other_keys_than_the_steps_are_named(setting: Setting) -> None:
+    job_id = lost_by_its_step(setting)
+    setting.sandbox.finish(job_id, "succeeded")
+    renamed = [spec.replace_attributes(key=["lake", *spec.key.path]) for spec in assets_of(setting.workspace).specs]
+    found = reconciled(setting, assets=renamed)
+    assert found.events == []
+    [line] = found.untold
+    assert job_id in line
+    assert "no asset given here bears such a key" in line
+    assert reconciled(setting).counts["materializations"] == 2, "nothing was noted that hides it from the right keys"
+
+
 def test_an_orphan_is_cancelled_only_with_apply(setting: Setting) -> None:
     job_id = lost_by_its_step(setting)
     dry = reconciled(setting, apply=False)

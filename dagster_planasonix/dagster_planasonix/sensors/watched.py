@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from dagster_planasonix.checks import check_specs
 from dagster_planasonix.targets import TableAsset, tables_of
 from planasonix.errors import ConfigurationError
 
@@ -31,7 +32,10 @@ class Watched:
 
 
 def watched_of(assets: WatchedAssets) -> Watched:
-    """Raises `ConfigurationError` where none of them is a table of Planasonix, or what is given are no assets."""
+    """Of a spec alone the checks are the two that every table has: which bounds its definition sets, it does not tell.
+
+    Raises `ConfigurationError` where none of them is a table of Planasonix, or what is given are no assets.
+    """
     listed = list(assets)
     for each in listed:
         if not isinstance(each, dg.AssetsDefinition | dg.AssetSpec):
@@ -55,6 +59,9 @@ def watched_of(assets: WatchedAssets) -> Watched:
         else:
             specs += each.specs
             checks += each.check_specs
+    defined = {key for each in listed if isinstance(each, dg.AssetsDefinition) for key in each.keys}
+    for key in dict.fromkeys(spec.key for spec in specs if spec.key in tables and spec.key not in defined):
+        checks += check_specs(key)
     partitions = {
         spec.key: spec.partitions_def for spec in specs if spec.key in tables and spec.partitions_def is not None
     }
