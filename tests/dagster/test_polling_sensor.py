@@ -1,4 +1,4 @@
-"""The polling sensor, against the sandbox over HTTP and an instance on disk."""
+"""The polling sensor, against the sandbox over HTTP and an instance in memory."""
 
 from __future__ import annotations
 
