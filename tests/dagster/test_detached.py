@@ -82,6 +82,30 @@ def test_one_that_ended_before_the_sensor_was_first_on_is_told(setting: Setting)
     assert setting.job_ids("public.orders") == [job["id"]]
 
 
+def test_one_older_than_the_look_back_is_told(setting: Setting) -> None:
+    assets = assets_of(setting.workspace, execution="detached")
+    submitted(setting, assets)
+    [job] = setting.sandbox.jobs(ORDERS)
+    setting.sandbox.finish(job["id"], "succeeded")
+    time.sleep(4)  # bounds of lists are rounded to seconds
+    sensor = setting.sensor([assets], first_look_back_seconds=1, overlap_seconds=1)
+    setting.tick(sensor, dies="late")
+    setting.tick(sensor)
+    assert setting.job_ids("public.orders") == [job["id"]]
+    # And a cursor that is reset repeats nothing: the ledger has its end.
+    setting.cursor = None
+    assert setting.tick(sensor) == []
+
+
+def test_the_deadline_of_one_older_than_the_look_back_is_kept() -> None:
+    with setting_with({"timeout_seconds": 4.0}) as setting:
+        assets = assets_of(setting.workspace, execution="detached")
+        submitted(setting, assets)
+        time.sleep(4.2)
+        setting.tick(setting.sensor([assets], first_look_back_seconds=1, overlap_seconds=1))
+        assert setting.sandbox.counts()["cancels"] == 1
+
+
 def test_a_partition_is_backfilled_and_told_as_that_partition(setting: Setting) -> None:
     assets = assets_of(setting.workspace, execution="detached", partitions_def=DAILY)
     sensor = setting.sensor([assets])

@@ -115,7 +115,7 @@ class TickListener:
 
     def overdue(self, connection_id: str, kind: Kind, run: RunView) -> None:
         """A detached run has no step that ends it at its deadline. Its end is told in a later tick."""
-        entry = self._whose(connection_id, kind, run).entry
+        entry = _detached(self._whose(connection_id, kind, run))
         handle = None if entry is None else entry.handle
         if entry is None or entry.record is None or handle is None:
             return

@@ -19,6 +19,7 @@ from planasonix.errors import (
 )
 from planasonix.runs import Interest, PollCursor
 from planasonix.runs.polled import find, lists, tell
+from planasonix.runs.polled.cursor import OpenRun
 from planasonix.runs.polled.look import TRIES
 from tests.core.runs.polled.setting import INVENTORY, ORDERS, TICKETS, Setting
 
@@ -144,6 +145,18 @@ def test_one_that_cannot_be_read_is_not_given_up_before_it_is_due(setting: Setti
     setting.sandbox.advance(3_600)
     setting.look()
     assert (setting.heard.given_up_ids, setting.heard.overdue_ids) == ([job_id], [])
+
+
+def test_what_is_known_to_be_open_is_told_however_old(setting: Setting) -> None:
+    job_id = setting.synced()
+    created_at = setting.sandbox.clock.time()
+    setting.heard.interest = lambda run_id: Interest(even_if_old=True)
+    setting.sandbox.advance(10 * 86_400)
+    known = {ORDERS: {("job", job_id): OpenRun(created_at)}}
+    setting.look(open_at_first=known)
+    assert setting.heard.ended_ids == [job_id]
+    setting.look(open_at_first=known)
+    assert setting.heard.ended_ids == [job_id], "its connection was looked at before"
 
 
 def test_a_look_in_which_sees_raises_is_one_try(setting: Setting) -> None:
