@@ -277,6 +277,22 @@ def test_a_backfill_too_big_for_one_tick_is_told_by_later_ones() -> None:
         assert len(read) == 10, "what one tick has read was read again"
 
 
+def test_a_tick_ends_soon_after_its_time_however_slow_the_answer(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "_BEYOND_SECONDS", 0.5)
+    sensor = setting.sensor([assets_of(setting.workspace)], seconds_per_tick=1)
+    setting.tick(sensor)
+    job_id = setting.synced()
+    setting.sandbox.fault("jobs.results", kind="latency", seconds=8, times=None)
+    began = time.monotonic()
+    assert setting.tick(sensor) == []
+    assert time.monotonic() - began < 7.0
+    setting.sandbox.clear_faults()
+    setting.tick(sensor)
+    assert setting.job_ids("public.orders") == [job_id]
+
+
 def test_a_tick_takes_no_more_runs_than_one_message_holds(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     sensor = setting.sensor([assets_of(setting.workspace), assets_of(setting.workspace, INVENTORY)])
     setting.tick(sensor)

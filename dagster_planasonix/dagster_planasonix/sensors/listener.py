@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from planasonix.runs.effects import RunView
 
 AT_DEADLINE = "planasonix/cancelled_at_deadline"
+_CALL_SECONDS = 15.0
 _CANCEL_SECONDS = 5.0
+_BEYOND_SECONDS = 15.0
+"""How long after its time a tick may go on with the run that it is at: Dagster ends one after sixty seconds."""
 _EVENTS_OF_A_TICK = 5_000
 """With so many the tick takes no further run: they go through one message, see `external.EVENTS_AT_MOST`."""
 _RUNS_REMEMBERED = 20
@@ -70,6 +73,7 @@ class TickListener:
         log: Callable[[str, str], None],
     ) -> None:
         self._until = None if seconds is None else time.monotonic() + seconds
+        self._last = None if seconds is None else time.monotonic() + seconds + _BEYOND_SECONDS
         self._read: Read = {} if read is None else read
         self.events: list[AssetEvent] = []
         self.summary: list[str] = []
@@ -101,7 +105,7 @@ class TickListener:
             self._watched, connection_id, asked_tables=getattr(run, "tables", None), selected=_selected(entry)
         )
         outcome = outcome_of(
-            self._client,
+            self._client.with_options(deadline_seconds=self._at_most(_CALL_SECONDS)),
             handle or _handle(connection_id, kind, run),
             expected_tables=expected,
             ended=run,
@@ -121,7 +125,10 @@ class TickListener:
             return
         # The step's workspace and the sensor's may be two: either may have said that nothing is cancelled.
         wanted = self._cancel_at_deadline and not entry.record.leave_running
-        told = give_up(self._client, handle, wanted=wanted, patience_seconds=_CANCEL_SECONDS)
+        # A read, the cancel, and of a backfill the wait for its end.
+        each = self._at_most(_CANCEL_SECONDS, of=3)
+        client = self._client.with_options(deadline_seconds=each)
+        told = give_up(client, handle, wanted=wanted, patience_seconds=each)
         self._log("warning", f"The deadline of a detached run has passed. {told}")
         self.summary.append(told)
 
@@ -149,6 +156,10 @@ class TickListener:
         )
         self.events += events
         self.summary.append(text)
+
+    def _at_most(self, seconds: float, *, of: int = 1) -> float:
+        """So many seconds for each `of` some calls, or fewer where the tick has to end before."""
+        return seconds if self._last is None else max(1.0, min(seconds, (self._last - time.monotonic()) / of))
 
     def _events(self, outcome: Outcome, entry: LedgerEntry | None, asked: Any) -> list[AssetEvent]:
         metadata: dict[str, Any] = {TOLD_BY: self._sensor_name}
