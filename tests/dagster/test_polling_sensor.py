@@ -107,13 +107,17 @@ def test_a_foreign_job_that_a_step_waits_for_is_told_by_one_of_them(setting: Set
     ticks: list[list[Any]] = []
 
     def finish() -> None:
+        # Before the step waits for it, its end would let the step start a job of its own.
+        until = time.monotonic() + 60.0
+        while setting.sandbox.calls("jobs.get") < 3 and time.monotonic() < until:
+            time.sleep(0.05)
         setting.sandbox.finish(job_id, "succeeded")
         ticks.append(setting.tick(sensor))
 
-    timer = threading.Timer(1.0, finish)
-    timer.start()
+    finisher = threading.Thread(target=finish)
+    finisher.start()
     assert dg.materialize([assets], instance=setting.instance).success
-    timer.join()
+    finisher.join()
     ticks.append(setting.tick(sensor))
     assert setting.job_ids("public.orders") == [job_id]
     assert setting.job_ids("public.customers") == [job_id]
