@@ -83,7 +83,7 @@ class Attempt:
     def start(self, request: RunRequest, *, part: str = "") -> RunHandle | None:
         """Start the request's job, or find it, and do not wait for it; None where `run` would return it.
 
-        Whoever finds the job later leaves it running. Raises as `run`.
+        Whoever finds the job before its deadline leaves it running. Raises as `run`.
         """
         with numbered_part(self.context, request.target_id, part) as own:
             return _Execution(self, request, own, waits=False).start()
@@ -126,7 +126,7 @@ class Attempt:
             waits=waits,
         )
 
-    def policy(self, client: Planasonix, operation: str, *, waits: bool = True) -> Policy:
+    def policy(self, client: Planasonix, operation: str) -> Policy:
         """How the run engine behaves for this step."""
         workspace = self.workspace
         return Policy(
@@ -136,8 +136,9 @@ class Attempt:
             cancel_older=workspace.cancel_on_termination,
             # Code that was edited between two runs is no mistake; its job of the earlier one goes on.
             on_edit="keep",
-            # What nobody would cancel while the step lives, reconcile leaves alone afterwards.
-            leave_running=not workspace.cancel_on_termination or not waits,
+            # What nobody would cancel while the step lives, reconcile leaves alone afterwards. That a step does not
+            # wait stands in its owner: its job is left until its deadline, and what comes then is the user's word.
+            leave_running=not workspace.cancel_on_termination,
         )
 
     def provenance(self, owner: Owner) -> Provenance:
@@ -159,7 +160,7 @@ class _Execution:
         self._request = request
         self._client = client = attempt.workspace.get_client()
         self._owner = attempt.owner(part, waits=waits)
-        self._policy = attempt.policy(client, request.operation, waits=waits)
+        self._policy = attempt.policy(client, request.operation)
         self._interrupts = Interrupts()
         self._ledger: StepLedger | None = None
         self._ended = False

@@ -80,6 +80,12 @@ class LedgerEntry:
             return None
         return RunHandle.of(self.record, reattached=True)
 
+    @property
+    def partition(self) -> str | None:
+        """The one partition that the job was started for; None without assets or partitions, or for several."""
+        owner = self.owner
+        return owner.partition_start if owner.asset_keys and owner.partition_start == owner.partition_end else None
+
 
 def observation(
     slot: str, owner: Owner, entry: dict[str, Any], *, description: str, shown: dict[str, Any] | None = None

@@ -156,10 +156,20 @@ def _tell(
             window=(asked.get("start_at"), asked.get("end_at")),
             asked_tables=asked.get("tables"),
             selected=selected,
+            partition=entry.partition,
+            instance=instance,
         )
     ):
         # Most steps live to tell what they saw: nothing of the API is read for those.
         return []
+    ours = watched.of_connection(handle.target_id)
+    if ours and selected is not None and not ours.keys() & set(selected):
+        names = ", ".join([*owner.asset_keys[:3], *(["…"] if len(selected) > 3 else [])])
+        raise ConfigurationError(
+            f"its step was to load {names}, and no asset given here bears such a key.",
+            field="assets",
+            hint="Give the definitions, or specs with the same translation.",
+        )
     expected = expected_tables(watched, handle.target_id, asked_tables=asked.get("tables"), selected=selected)
     outcome = outcome_of(client, handle, expected_tables=expected)
     if any(warning.code == "results_not_read" for warning in outcome.warnings):
@@ -169,6 +179,8 @@ def _tell(
         watched,
         asked_tables=asked.get("tables"),
         selected=selected,
+        partition=entry.partition,
+        instance=instance,
         metadata={TOLD_BY: NAME, DAGSTER_RUN: owner.run_id},
     )
     untold = told.untold(events)

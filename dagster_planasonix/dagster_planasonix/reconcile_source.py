@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -89,7 +88,6 @@ class DagsterSource:
             if record.run_id is not None and deadline is not None and self._now() < deadline:
                 owner, told, ended_at = "alive", "detached: the sensor waits for it", None
             else:
-                record = replace(record, leave_running=False)
                 told, ended_at = f"{told}, and the deadline of its detached job has passed", deadline or ended_at
         link = run_link(self._webserver_url, found.owner.run_id)
         return Entry(name, record, owner, told, ended_at, link)

@@ -50,6 +50,11 @@ class TableResult:
         return self.doubt or ("not all results could be read" if unread else "the results do not tell")
 
 
+def uncounted(result: TableResult) -> TableResult:
+    """The same without its rows, for a run over several partitions: how many are whose, the API does not tell."""
+    return replace(result, table=replace(result.table, rows_loaded=None))
+
+
 @dataclass(frozen=True)
 class _Told:
     """What an outcome tells of one table, and by which `names` of its results."""

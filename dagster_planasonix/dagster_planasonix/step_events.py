@@ -20,7 +20,7 @@ from dagster_planasonix.checks import evaluations_of
 from dagster_planasonix.event_metadata import LOADED_BEFORE, WINDOW_ROWS, names_shown, run_metadata
 from dagster_planasonix.events import DATA_VERSION_TAG, event_of
 from dagster_planasonix.partitions import PartitionWindow
-from dagster_planasonix.results import TableResult, not_loaded, not_reported, table_results
+from dagster_planasonix.results import TableResult, not_loaded, not_reported, table_results, uncounted
 from dagster_planasonix.skips import skip_observations
 from dagster_planasonix.step_tables import StepTables, requires_output, selected_checks
 
@@ -60,7 +60,8 @@ class StepReport:
                 yield self._result_of(event)
             else:
                 yield from _for_each(event, windows)
-            yield from self._checks([replace(result, partition=window.key) for window in windows] or [result])
+            checked = result if rows is None else uncounted(result)
+            yield from self._checks([replace(checked, partition=window.key) for window in windows] or [checked])
         if others := not_reported(outcome, tables.tables, tables.selected):
             self._context.log.info("the run also loaded what is not selected: %s", ", ".join(names_shown(others)))
         self._judge(outcome, results, lacking=not_loaded(outcome, tables.tables, tables.selected))

@@ -1,4 +1,4 @@
-"""A sandbox over HTTP, an instance in a folder, and a sensor that is evaluated as the daemon does it."""
+"""A sandbox over HTTP, an instance in memory, and a sensor that is evaluated as the daemon does it."""
 
 from __future__ import annotations
 

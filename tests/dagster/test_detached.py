@@ -12,6 +12,9 @@ import pytest
 
 from dagster_planasonix.detached_cancel import build_planasonix_cancel_job
 from dagster_planasonix.ledger import started_runs
+from dagster_planasonix.reconcile import reconcile
+from planasonix.runs.polled import look
+from planasonix.runs.polled.look import TRIES
 from tests.dagster.sensing import INVENTORY, ORDERS, Setting, assets_of, setting_with
 
 DAILY = dg.DailyPartitionsDefinition("2026-01-01")
@@ -79,8 +82,47 @@ def test_one_that_ended_before_the_sensor_was_first_on_is_told(setting: Setting)
     assert setting.job_ids("public.orders") == [job["id"]]
 
 
+def test_one_older_than_the_look_back_is_told(setting: Setting) -> None:
+    assets = assets_of(setting.workspace, execution="detached")
+    submitted(setting, assets)
+    [job] = setting.sandbox.jobs(ORDERS)
+    setting.sandbox.finish(job["id"], "succeeded")
+    time.sleep(4)  # bounds of lists are rounded to seconds
+    sensor = setting.sensor([assets], first_look_back_seconds=1, overlap_seconds=1)
+    setting.tick(sensor, dies="late")
+    setting.tick(sensor)
+    assert setting.job_ids("public.orders") == [job["id"]]
+    # And a cursor that is reset repeats nothing: the ledger has its end.
+    setting.cursor = None
+    assert setting.tick(sensor) == []
+
+
+def test_the_deadline_of_one_older_than_the_look_back_is_kept() -> None:
+    with setting_with({"timeout_seconds": 4.0}) as setting:
+        assets = assets_of(setting.workspace, execution="detached")
+        submitted(setting, assets)
+        time.sleep(4.2)
+        setting.tick(setting.sensor([assets], first_look_back_seconds=1, overlap_seconds=1))
+        assert setting.sandbox.counts()["cancels"] == 1
+
+
 def test_a_partition_is_backfilled_and_told_as_that_partition(setting: Setting) -> None:
     assets = assets_of(setting.workspace, execution="detached", partitions_def=DAILY)
+    sensor = setting.sensor([assets])
+    setting.tick(sensor)
+    setting.sandbox.script(ORDERS, "succeeded", kind="backfill", duration_seconds=0.1)
+    assert dg.materialize([assets], instance=setting.instance, partition_key="2026-01-05").success
+    _tick_until_told(setting, sensor)
+    [told] = setting.materializations("public.orders")
+    assert told.partition == "2026-01-05"
+    assert "dagster/partition_row_count" in told.metadata
+
+
+def test_a_dynamic_partition_is_told_as_that_partition(setting: Setting) -> None:
+    setting.instance.add_dynamic_partitions("days", ["2026-01-05", "2026-01-06"])
+    assets = assets_of(
+        setting.workspace, execution="detached", partitions_def=dg.DynamicPartitionsDefinition(name="days")
+    )
     sensor = setting.sensor([assets])
     setting.tick(sensor)
     setting.sandbox.script(ORDERS, "succeeded", kind="backfill", duration_seconds=0.1)
@@ -168,6 +210,77 @@ def test_a_deadline_cancels_nothing_where_that_is_switched_off() -> None:
         time.sleep(0.7)
         setting.tick(sensor)
         assert setting.sandbox.counts()["cancels"] == 0
+
+
+def test_a_deadline_cancels_nothing_of_a_step_whose_own_workspace_says_so() -> None:
+    with setting_with({"timeout_seconds": 0.5}) as setting:
+        own = setting.workspace.model_copy(update={"cancel_on_termination": False})
+        assets = assets_of(own, execution="detached")
+        sensor = setting.sensor([assets])
+        setting.tick(sensor)
+        submitted(setting, assets)
+        time.sleep(0.7)
+        setting.tick(sensor)
+        assert "goes on" in setting.skip_message
+        assert setting.sandbox.counts()["cancels"] == 0
+
+
+def gone(setting: Setting) -> None:
+    """From now on the API shows no job."""
+    setting.sandbox.fault("jobs.get", status=404, times=None)
+    setting.sandbox.fault(
+        "jobs.list", "error", status=200, body=json.dumps({"data": [], "next_cursor": None}), times=None
+    )
+
+
+def test_one_that_cannot_be_read_is_given_up_for_its_assets_and_reconcile_tells_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(look, "TRIED_SECONDS", 0.0)
+    with setting_with({"timeout_seconds": 1.0}) as setting:
+        assets = assets_of(setting.workspace, execution="detached")
+        sensor = setting.sensor([assets])
+        setting.tick(sensor)
+        run_id = submitted(setting, assets, selection=["customers"])
+        [job] = setting.sandbox.jobs(ORDERS)
+        setting.tick(sensor)
+        gone(setting)
+        time.sleep(1.0)
+        for _ in range(TRIES + 1):
+            setting.tick(sensor)
+        assert setting.observations("public.orders") == []
+        assert setting.status_check("public.orders") is None
+        [told] = setting.observations("public.customers")
+        assert "Whether it ended, and what it loaded, is not known" in str(told.description)
+        assert "run reconcile" in str(told.description)
+        assert told.metadata["planasonix/dagster_run_id"].value == run_id
+        assert str(told.metadata["planasonix/job_url"].value).endswith(job["id"])
+        assert setting.status_check("public.customers") is False
+        setting.sandbox.clear_faults()
+        setting.sandbox.finish(job["id"], "succeeded")
+        reconcile(setting.instance, setting.workspace, [assets], apply=True, grace_seconds=0.0)
+        assert setting.job_ids("public.customers") == [job["id"]]
+        assert setting.status_check("public.customers") is True
+
+
+def test_one_that_cannot_be_read_for_a_while_keeps_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look, "TRIED_SECONDS", 0.0)
+    with setting_with({"timeout_seconds": 5.0}) as setting:
+        assets = assets_of(setting.workspace, execution="detached")
+        sensor = setting.sensor([assets])
+        setting.tick(sensor)
+        began = time.monotonic()
+        submitted(setting, assets)
+        setting.tick(sensor)
+        gone(setting)
+        for _ in range(TRIES + 1):
+            setting.tick(sensor)
+        assert time.monotonic() - began < 5.0, "too slow a machine to show it"
+        setting.sandbox.clear_faults()
+        assert setting.observations("public.orders") == []
+        time.sleep(max(0.0, began + 6.0 - time.monotonic()))
+        setting.tick(sensor)
+        assert setting.sandbox.counts()["cancels"] == 1
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from dagster_planasonix import staged_attempt
+from dagster_planasonix.checks import check_specs
 from dagster_planasonix.clients import close_clients
 from planasonix.sandbox import RunningSandbox, Sandbox
 from tests.dagster.steps import (
@@ -260,6 +261,29 @@ def test_a_window_over_the_whole_range_claims_no_rows_for_a_day(served: RunningS
     for each in told.values():
         assert each["planasonix/rows_loaded_in_window"] == 60
         assert "dagster/partition_row_count" not in each
+
+
+def test_the_rows_of_a_window_are_held_against_no_bounds_of_a_partition(served: RunningSandbox) -> None:
+    served.script(CONNECTION, tables={ORDERS: 60})
+    workspace = workspace_of(served)
+
+    @dg.multi_asset(
+        specs=[spec_of(ORDERS, partitions_def=DAILY)],
+        check_specs=check_specs("orders", max_rows=50),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        can_subset=True,
+    )
+    def load(context: dg.AssetExecutionContext):
+        yield from workspace.sync_and_poll(context, partition_mode="window")
+
+    result = materialize(load, tags=days("2026-01-02", "2026-01-04"))
+    assert result.success
+    rows = [each for each in result.get_asset_check_evaluations() if each.check_name == "planasonix_rows"]
+    assert {each.severity for each in rows} == {dg.AssetCheckSeverity.WARN}
+    assert {str(each.description) for each in rows} == {
+        f"The number of rows is not known for {number} of {number} loads." for number in (1, 3)
+    }
+    assert not any("planasonix/rows_loaded" in each.metadata for each in rows)
 
 
 def test_a_window_that_failed_is_observed_for_each_partition(served: RunningSandbox) -> None:

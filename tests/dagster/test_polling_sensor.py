@@ -1,4 +1,4 @@
-"""The polling sensor, against the sandbox over HTTP and an instance on disk."""
+"""The polling sensor, against the sandbox over HTTP and an instance in memory."""
 
 from __future__ import annotations
 
@@ -107,13 +107,17 @@ def test_a_foreign_job_that_a_step_waits_for_is_told_by_one_of_them(setting: Set
     ticks: list[list[Any]] = []
 
     def finish() -> None:
+        # Before the step waits for it, its end would let the step start a job of its own.
+        until = time.monotonic() + 60.0
+        while setting.sandbox.calls("jobs.get") < 3 and time.monotonic() < until:
+            time.sleep(0.05)
         setting.sandbox.finish(job_id, "succeeded")
         ticks.append(setting.tick(sensor))
 
-    timer = threading.Timer(1.0, finish)
-    timer.start()
+    finisher = threading.Thread(target=finish)
+    finisher.start()
     assert dg.materialize([assets], instance=setting.instance).success
-    timer.join()
+    finisher.join()
     ticks.append(setting.tick(sensor))
     assert setting.job_ids("public.orders") == [job_id]
     assert setting.job_ids("public.customers") == [job_id]
@@ -166,9 +170,14 @@ def test_an_odd_record_is_skipped_told_of_and_not_lost(setting: Setting, monkeyp
         setting.tick(sensor)
     assert setting.job_ids("inventory.products") == [good]
     assert setting.materializations("public.orders") == []
-    [told] = setting.observations("public.orders")
-    assert odd in str(told.description)
-    assert "nobody foresaw" in str(told.description)
+    for table in ("public.orders", "public.customers"):
+        [told] = setting.observations(table)
+        assert odd in str(told.description)
+        assert "nobody foresaw" in str(told.description)
+        assert "reconcile" not in str(told.description), "reconcile knows only what Dagster started"
+        assert "planasonix/job_id" not in told.metadata
+        assert told.metadata["planasonix/not_told_job_id"].value == odd
+        assert setting.status_check(table) is False
 
 
 def test_results_that_cannot_be_read_now_are_read_in_a_later_tick(setting: Setting) -> None:
@@ -230,6 +239,18 @@ def test_a_foreign_backfill_of_one_partition_tells_its_rows(setting: Setting) ->
     assert int(told.metadata["dagster/partition_row_count"].value) > 0  # type: ignore[arg-type]
 
 
+def test_a_foreign_backfill_loads_dynamic_partitions_too(setting: Setting) -> None:
+    setting.instance.add_dynamic_partitions("days", ["2026-01-05", "2026-01-06", "2026-01-09"])
+    dynamic = dg.DynamicPartitionsDefinition(name="days")
+    sensor = setting.sensor([assets_of(setting.workspace, partitions_def=dynamic)])
+    setting.tick(sensor)
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    setting.sandbox.script(ORDERS, "succeeded", kind="backfill", duration_seconds=0.1)
+    setting.client.connections.backfill(ORDERS, start_at=start, end_at=start + 3 * DAY)
+    _tick_until(setting, sensor, "public.orders", 2)
+    assert [one.partition for one in setting.materializations("public.orders")] == ["2026-01-05", "2026-01-06"]
+
+
 def test_a_foreign_sync_of_partitioned_assets_is_only_observed(setting: Setting) -> None:
     sensor = setting.sensor([assets_of(setting.workspace, partitions_def=DAILY)])
     setting.tick(sensor)
@@ -258,6 +279,22 @@ def test_a_backfill_too_big_for_one_tick_is_told_by_later_ones() -> None:
         assert "planasonix/warnings" not in told.metadata
         read = [entry for entry in setting.sandbox.journal if entry.operation == "jobs.results"]
         assert len(read) == 10, "what one tick has read was read again"
+
+
+def test_a_tick_ends_soon_after_its_time_however_slow_the_answer(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "_BEYOND_SECONDS", 0.5)
+    sensor = setting.sensor([assets_of(setting.workspace)], seconds_per_tick=1)
+    setting.tick(sensor)
+    job_id = setting.synced()
+    setting.sandbox.fault("jobs.results", kind="latency", seconds=8, times=None)
+    began = time.monotonic()
+    assert setting.tick(sensor) == []
+    assert time.monotonic() - began < 7.0
+    setting.sandbox.clear_faults()
+    setting.tick(sensor)
+    assert setting.job_ids("public.orders") == [job_id]
 
 
 def test_a_tick_takes_no_more_runs_than_one_message_holds(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:

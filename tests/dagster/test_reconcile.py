@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -128,6 +129,24 @@ def test_the_told_partitions_of_a_range_that_failed_are_not_read_again(setting: 
     assert {event.partition for event in again} == {"2026-01-02", "2026-01-03", "2026-01-04"}
 
 
+def test_dynamic_partitions_that_nobody_saw_loaded_are_told(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting.instance.add_dynamic_partitions("days", ["2026-01-05"])
+    dynamic = dg.DynamicPartitionsDefinition(name="days")
+    assets = assets_of(setting.workspace, partitions_def=dynamic)
+    setting.sandbox.script(ORDERS, "succeeded", kind="backfill", duration_seconds=0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr("dagster_planasonix.attempt.wait_for_run", _dies)
+        ended = dg.materialize([assets], instance=setting.instance, partition_key="2026-01-05", raise_on_error=False)
+    assert not ended.success
+    [backfill] = setting.client.backfills.list_page().rows
+    setting.sandbox.advance(60)
+    assert setting.client.backfills.get(backfill.id).phase == "succeeded"
+    assert reconciled(setting, assets=[assets]).counts["materializations"] == 2
+    [told] = setting.materializations("public.orders")
+    assert told.partition == "2026-01-05"
+    assert reconciled(setting, assets=[assets]).events == []
+
+
 def test_what_was_told_in_part_is_completed(setting: Setting) -> None:
     job_id = lost_by_its_step(setting)
     setting.sandbox.finish(job_id, "succeeded")
@@ -164,6 +183,25 @@ def test_an_unseen_bad_end_is_a_failed_check(setting: Setting) -> None:
     assert setting.materializations("public.customers") == []
     assert setting.status_check("public.customers") is False
     assert reconciled(setting).events == []
+
+
+def test_specs_alone_give_the_checks_that_every_table_has(setting: Setting) -> None:
+    job_id = lost_by_its_step(setting)
+    setting.sandbox.finish(job_id, "failed")
+    reconciled(setting, assets=list(assets_of(setting.workspace).specs))
+    assert setting.status_check("public.customers") is False
+
+
+def test_specs_under_other_keys_than_the_steps_are_named(setting: Setting) -> None:
+    job_id = lost_by_its_step(setting)
+    setting.sandbox.finish(job_id, "succeeded")
+    renamed = [spec.replace_attributes(key=["lake", *spec.key.path]) for spec in assets_of(setting.workspace).specs]
+    found = reconciled(setting, assets=renamed)
+    assert found.events == []
+    [line] = found.untold
+    assert job_id in line
+    assert "no asset given here bears such a key" in line
+    assert reconciled(setting).counts["materializations"] == 2, "nothing was noted that hides it from the right keys"
 
 
 def test_an_orphan_is_cancelled_only_with_apply(setting: Setting) -> None:
@@ -240,6 +278,20 @@ def test_a_detached_job_is_the_sensors_until_its_deadline(setting: Setting) -> N
     assert dg.materialize([assets], instance=setting.instance).success
     assert reconciled(setting).counts["left"] == 1
     assert setting.sandbox.counts()["cancels"] == 0
+
+
+@pytest.mark.parametrize(("cancel_on_termination", "cancels"), [(True, 1), (False, 0)])
+def test_a_detached_job_past_its_deadline_ends_unless_its_user_said_otherwise(
+    cancel_on_termination: bool, cancels: int
+) -> None:
+    with setting_with({"timeout_seconds": 0.5, "cancel_on_termination": cancel_on_termination}) as setting:
+        assets = assets_of(setting.workspace, execution="detached")
+        setting.sandbox.script(ORDERS, "stuck")
+        assert dg.materialize([assets], instance=setting.instance).success
+        time.sleep(0.7)
+        found = reconciled(setting)
+        assert found.counts["cancelled"] == setting.sandbox.counts()["cancels"] == cancels
+        assert found.counts.get("left", 0) == 1 - cancels
 
 
 def test_the_job_reports_and_applies(setting: Setting) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from dagster_planasonix.checks import check_specs
 from dagster_planasonix.reconcile import reconcile
 from dagster_planasonix.sensors.external import expected_tables, run_events
 from dagster_planasonix.sensors.told import Told
@@ -64,6 +65,33 @@ def test_a_foreign_backfill_is_told_to_every_asset_of_the_table_that_it_names(se
     setting.tick(sensor)
     backfilled(setting)
     assert loads(setting.tick(sensor)).keys() == {"orders", "lake/orders"}
+
+
+@pytest.mark.parametrize("days", [1, 3])
+def test_the_rows_of_several_partitions_are_those_of_none(days: int) -> None:
+    daily = dg.DailyPartitionsDefinition("2026-01-01")
+    spec = dg.AssetSpec("orders", metadata=target_metadata(ORDERS, None, "public.orders"), partitions_def=daily)
+
+    @dg.multi_asset(specs=[spec], check_specs=check_specs("orders", max_rows=150), can_subset=True)
+    def load(): ...
+
+    ended = replace(
+        outcome(kind="backfill", connection_id=ORDERS),
+        tables=(loaded("public.orders", 300),),
+        window_start=START.isoformat(),
+        window_end=(START + days * DAY).isoformat(),
+    )
+    events = run_events(ended, watched_of([load]))
+    assert len([event for event in events if isinstance(event, dg.AssetMaterialization)]) == days
+    [rows] = [event for event in events if isinstance(event, dg.AssetCheckEvaluation) and "rows" in event.check_name]
+    assert not rows.passed
+    if days == 1:
+        assert str(rows.description).startswith("Loaded 300 rows")
+        assert rows.severity is dg.AssetCheckSeverity.ERROR
+    else:
+        assert rows.description == "The number of rows is not known for 1 of 1 loads."
+        assert rows.severity is dg.AssetCheckSeverity.WARN
+        assert "planasonix/rows_loaded" not in rows.metadata
 
 
 def test_a_backfill_whose_name_fits_two_tables_says_so(setting: Setting) -> None:

@@ -30,5 +30,5 @@ def unpacked(text: str | None) -> str | None:
         raise ConfigurationError(
             f"The stored cursor cannot be read: {error}.",
             field="cursor",
-            hint="Reset the sensor's cursor: then only what ends from now on is told.",
+            hint="Reset the sensor's cursor: then detached jobs are told, and what ends from now on.",
         ) from error

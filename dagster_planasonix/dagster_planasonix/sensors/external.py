@@ -27,7 +27,7 @@ import dagster as dg
 from dagster_planasonix.checks import evaluations_of
 from dagster_planasonix.event_metadata import WINDOW_ROWS
 from dagster_planasonix.events import AssetEvent, event_of
-from dagster_planasonix.results import TableResult, table_results
+from dagster_planasonix.results import TableResult, table_results, uncounted
 from dagster_planasonix.sensors.watched import Watched, covered_partitions
 from dagster_planasonix.targets import TableAsset, table_matcher
 
@@ -43,6 +43,7 @@ and each may have some kilobytes.
 
 _NO_WINDOW = "Which partitions this run loaded is not known: {} has no window."
 _NO_PARTITION = "No partition lies within this window as a whole."
+_NOT_TOLD = "Which partitions this run loaded is not known: their definition does not tell its keys as periods of time."
 _TOO_MANY = "{} partitions lie within this window, more than are told of one run here: materialize them in a run."
 
 
@@ -69,27 +70,35 @@ def run_events(
     *,
     asked_tables: Collection[str] | None = None,
     selected: Collection[dg.AssetKey] | None = None,
+    partition: str | None = None,
+    instance: dg.DagsterInstance | None = None,
     metadata: Mapping[str, Any] | None = None,
     data_version_from_checksum: bool = False,
 ) -> list[AssetEvent]:
     """What the run means for the watched assets of its connection; see the table above.
 
-    `asked_tables` are the tables that a backfill names, None for all; `selected` narrows the assets; `metadata` is
-    added to each event that is no check. Returns for each asset its events, then its checks. Raises nothing.
+    `asked_tables` are the tables that a backfill names, None for all; `selected` narrows the assets; `partition` is the
+    one that the run was started for, where that is known: it is not looked for in the window then. `instance` keeps the
+    keys of dynamic partitions. `metadata` is added to each event that is no check. Returns for each asset its events,
+    then its checks. Raises what reading dynamic partitions raises.
     """
     tables = watched.of_connection(outcome.connection_id or "")
     keys = _chosen(tables, asked_tables, selected)
     at_most = _share(watched, keys)
     events: list[AssetEvent] = []
     for result in table_results(outcome, tables, keys):
+        checked = result
         partitions_def = watched.partitions.get(result.asset.asset_key)
         if partitions_def is None:
             told: list[AssetEvent] = [
                 event_of(result, data_version_from_checksum=data_version_from_checksum, metadata=metadata)
             ]
         else:
-            told = _partitioned(result, partitions_def, metadata or {}, data_version_from_checksum, at_most)
-        events += [*told, *evaluations_of([result], watched.checks)]
+            covered = _covered(partitions_def, outcome.window_start, outcome.window_end, partition, instance)
+            told = _partitioned(result, covered, metadata or {}, data_version_from_checksum, at_most)
+            if covered and not _is_one(covered, outcome):
+                checked = uncounted(result)
+        events += [*told, *evaluations_of([checked], watched.checks)]
     return events
 
 
@@ -123,23 +132,32 @@ def told_places(
     window: tuple[str | None, str | None],
     asked_tables: Collection[str] | None = None,
     selected: Collection[dg.AssetKey] | None = None,
+    partition: str | None = None,
+    instance: dg.DagsterInstance | None = None,
 ) -> dict[dg.AssetKey, list[str | None]]:
     """Of which partitions (None: an asset as a whole) `run_events` tells for a run that was asked for so."""
     keys = _chosen(watched.of_connection(connection_id), asked_tables, selected)
     places: dict[dg.AssetKey, list[str | None]] = {}
     for key in keys:
         partitions_def = watched.partitions.get(key)
-        covered = {} if partitions_def is None else _covered(partitions_def, *window)
-        places[key] = list(covered) if 0 < len(covered) <= _share(watched, keys) else [None]
+        covered = None if partitions_def is None else _covered(partitions_def, *window, partition, instance)
+        places[key] = list(covered) if covered and len(covered) <= _share(watched, keys) else [None]
     return places
 
 
 def _covered(
-    partitions_def: dg.PartitionsDefinition, start_at: str | None, end_at: str | None
-) -> dict[str, tuple[datetime, datetime]]:
+    partitions_def: dg.PartitionsDefinition,
+    start_at: str | None,
+    end_at: str | None,
+    partition: str | None,
+    instance: dg.DagsterInstance | None,
+) -> dict[str, tuple[datetime, datetime]] | None:
     if start_at is None or end_at is None:
         return {}
-    return covered_partitions(partitions_def, datetime.fromisoformat(start_at), datetime.fromisoformat(end_at))
+    window = datetime.fromisoformat(start_at), datetime.fromisoformat(end_at)
+    if partition is not None:
+        return {partition: window}
+    return covered_partitions(partitions_def, *window, instance)
 
 
 def _share(watched: Watched, keys: Collection[dg.AssetKey]) -> int:
@@ -149,7 +167,7 @@ def _share(watched: Watched, keys: Collection[dg.AssetKey]) -> int:
 
 def _partitioned(
     result: TableResult,
-    partitions_def: dg.PartitionsDefinition,
+    covered: Mapping[str, tuple[datetime, datetime]] | None,
     metadata: Mapping[str, Any],
     versions: bool,
     at_most: int,
@@ -157,15 +175,21 @@ def _partitioned(
     outcome = result.outcome
     if outcome.window_start is None or outcome.window_end is None:
         return [_observed(result, metadata, _NO_WINDOW.format(f"{outcome.kind} {outcome.id}"))]
-    window = datetime.fromisoformat(outcome.window_start), datetime.fromisoformat(outcome.window_end)
-    covered = _covered(partitions_def, outcome.window_start, outcome.window_end)
+    if covered is None:
+        return [_observed(result, metadata, _NOT_TOLD)]
     if not covered or len(covered) > at_most:
         why = _TOO_MANY.format(len(covered)) if covered else _NO_PARTITION
         return [_observed(result, metadata, why)]
-    if list(covered.values()) == [window]:
+    if _is_one(covered, outcome):
         [key] = covered
         return [event_of(_of(result, key), data_version_from_checksum=versions, metadata=metadata)]
     return [event_of(_of(result, key), metadata=metadata, rows=WINDOW_ROWS) for key in covered]
+
+
+def _is_one(covered: Mapping[str, tuple[datetime, datetime]], outcome: Outcome) -> bool:
+    """Whether the run's window is exactly one partition: only then its rows are that partition's."""
+    ends = [end for window in covered.values() for end in window]
+    return ends == [datetime.fromisoformat(each) for each in (outcome.window_start, outcome.window_end) if each]
 
 
 def _of(result: TableResult, partition: str) -> TableResult:

@@ -12,6 +12,7 @@ from dagster_planasonix.closing import closing_entry
 from dagster_planasonix.events import AssetEvent
 from dagster_planasonix.ledger import LedgerEntry
 from dagster_planasonix.sensors.external import expected_tables, run_events
+from dagster_planasonix.sensors.not_told import not_told_events
 from dagster_planasonix.sensors.owners import Owned, Owners
 from dagster_planasonix.sensors.told import DAGSTER_RUN, TOLD_BY, Told, since_when
 from dagster_planasonix.sensors.watched import Watched
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from planasonix.runs.effects import RunView
 
 AT_DEADLINE = "planasonix/cancelled_at_deadline"
+_CALL_SECONDS = 15.0
 _CANCEL_SECONDS = 5.0
+_BEYOND_SECONDS = 15.0
+"""How long after its time a tick may go on with the run that it is at: Dagster ends one after sixty seconds."""
 _EVENTS_OF_A_TICK = 5_000
 """With so many the tick takes no further run: they go through one message, see `external.EVENTS_AT_MOST`."""
 _RUNS_REMEMBERED = 20
@@ -69,6 +73,7 @@ class TickListener:
         log: Callable[[str, str], None],
     ) -> None:
         self._until = None if seconds is None else time.monotonic() + seconds
+        self._last = None if seconds is None else time.monotonic() + seconds + _BEYOND_SECONDS
         self._read: Read = {} if read is None else read
         self.events: list[AssetEvent] = []
         self.summary: list[str] = []
@@ -100,7 +105,7 @@ class TickListener:
             self._watched, connection_id, asked_tables=getattr(run, "tables", None), selected=_selected(entry)
         )
         outcome = outcome_of(
-            self._client,
+            self._client.with_options(deadline_seconds=self._at_most(_CALL_SECONDS)),
             handle or _handle(connection_id, kind, run),
             expected_tables=expected,
             ended=run,
@@ -114,26 +119,47 @@ class TickListener:
 
     def overdue(self, connection_id: str, kind: Kind, run: RunView) -> None:
         """A detached run has no step that ends it at its deadline. Its end is told in a later tick."""
-        entry = self._whose(connection_id, kind, run).entry
+        entry = _detached(self._whose(connection_id, kind, run))
         handle = None if entry is None else entry.handle
-        if handle is None:
+        if entry is None or entry.record is None or handle is None:
             return
-        told = give_up(self._client, handle, wanted=self._cancel_at_deadline, patience_seconds=_CANCEL_SECONDS)
+        # The step's workspace and the sensor's may be two: either may have said that nothing is cancelled.
+        wanted = self._cancel_at_deadline and not entry.record.leave_running
+        # A read, the cancel, and of a backfill the wait for its end.
+        each = self._at_most(_CANCEL_SECONDS, of=3)
+        client = self._client.with_options(deadline_seconds=each)
+        told = give_up(client, handle, wanted=wanted, patience_seconds=each)
         self._log("warning", f"The deadline of a detached run has passed. {told}")
         self.summary.append(told)
 
-    def given_up(self, connection_id: str, kind: Kind, run_id: str, why: Exception) -> None:
+    def given_up(self, connection_id: str, kind: Kind, run_id: str, why: Exception, created_at: float) -> None:
         """Nothing may get lost without a word: what is known is told, or that nothing is."""
         self._read.pop(run_id, None)
         if isinstance(why, ResultsNotReadError):
             self._tell(kind, why.run, why.seen, why.owned)
             return
-        first = next(iter(self._watched.of_connection(connection_id)))
-        text = f"Planasonix {kind} {run_id} of connection {connection_id} ended, and what it loaded could not be told: "
-        text += why.headline() if isinstance(why, PlanasonixError) else f"{type(why).__name__}: {why}"
-        metadata = {f"planasonix/{kind}_id": run_id, TOLD_BY: self._sensor_name}
-        self.events.append(dg.AssetObservation(first, description=text, metadata=metadata))
+        try:
+            entry = _detached(self._owned(connection_id, kind, run_id, created_at))
+        except Exception as error:
+            # Reading the ledger may be what failed all the time.
+            self._log("warning", f"which run had started {kind} {run_id} could not be read: {error!r}")
+            entry = None
+        text, events = not_told_events(
+            self._watched,
+            connection_id,
+            kind,
+            run_id,
+            why,
+            entry=entry,
+            sensor_name=self._sensor_name,
+            job_url_template=self._client.config.job_url_template,
+        )
+        self.events += events
         self.summary.append(text)
+
+    def _at_most(self, seconds: float, *, of: int = 1) -> float:
+        """So many seconds for each `of` some calls, or fewer where the tick has to end before."""
+        return seconds if self._last is None else max(1.0, min(seconds, (self._last - time.monotonic()) / of))
 
     def _events(self, outcome: Outcome, entry: LedgerEntry | None, asked: Any) -> list[AssetEvent]:
         metadata: dict[str, Any] = {TOLD_BY: self._sensor_name}
@@ -146,6 +172,8 @@ class TickListener:
             self._watched,
             asked_tables=asked,
             selected=_selected(entry),
+            partition=None if entry is None else entry.partition,
+            instance=self._instance,
             metadata=metadata,
             data_version_from_checksum=self._versions,
         )
@@ -170,10 +198,12 @@ class TickListener:
             self.events += [] if closing is None else [closing]
 
     def _whose(self, connection_id: str, kind: Kind, run: RunView) -> Owned:
-        created_at = _created_at(run) or None
-        if created_at is not None:
-            created_at -= self._client.clock_offset_seconds or 0.0
-        return self._owners.whose(connection_id, kind, run.id, created_at)
+        return self._owned(connection_id, kind, run.id, _created_at(run))
+
+    def _owned(self, connection_id: str, kind: Kind, run_id: str, created_at: float) -> Owned:
+        """`created_at` by the API's clock, 0 where it shows none."""
+        by_our_clock = created_at - (self._client.clock_offset_seconds or 0.0) if created_at else None
+        return self._owners.whose(connection_id, kind, run_id, by_our_clock)
 
 
 def _detached(owned: Owned) -> LedgerEntry | None:

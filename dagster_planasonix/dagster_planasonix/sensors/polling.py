@@ -109,6 +109,7 @@ def _tick(
 ) -> dg.SensorResult:
     from dagster_planasonix.sensors.cursor_text import packed, unpacked
     from dagster_planasonix.sensors.listener import TickListener
+    from dagster_planasonix.sensors.still_open import still_open
     from planasonix.runs import PollCursor, poll_runs
 
     def log(level: str, text: str) -> None:
@@ -127,6 +128,7 @@ def _tick(
         read=read,
         log=log,
     )
+    new = set(watched.connection_ids) - set(cursor.places)
     polled = poll_runs(
         client,
         cursor,
@@ -136,6 +138,7 @@ def _tick(
         seconds=seconds,
         overlap_seconds=overlap_seconds,
         first_look_back_seconds=first_look_back_seconds,
+        open_at_first=still_open(context.instance, new, base_url=client.config.base_url, log=log),
     )
     lines = listener.summary[:_SHOWN]
     if len(listener.summary) > _SHOWN:

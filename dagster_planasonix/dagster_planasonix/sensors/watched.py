@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from dagster_planasonix.checks import check_specs
 from dagster_planasonix.targets import TableAsset, tables_of
 from planasonix.errors import ConfigurationError
 
@@ -31,7 +32,10 @@ class Watched:
 
 
 def watched_of(assets: WatchedAssets) -> Watched:
-    """Raises `ConfigurationError` where none of them is a table of Planasonix, or what is given are no assets."""
+    """Of a spec alone the checks are the two that every table has: which bounds its definition sets, it does not tell.
+
+    Raises `ConfigurationError` where none of them is a table of Planasonix, or what is given are no assets.
+    """
     listed = list(assets)
     for each in listed:
         if not isinstance(each, dg.AssetsDefinition | dg.AssetSpec):
@@ -55,6 +59,9 @@ def watched_of(assets: WatchedAssets) -> Watched:
         else:
             specs += each.specs
             checks += each.check_specs
+    defined = {key for each in listed if isinstance(each, dg.AssetsDefinition) for key in each.keys}
+    for key in dict.fromkeys(spec.key for spec in specs if spec.key in tables and spec.key not in defined):
+        checks += check_specs(key)
     partitions = {
         spec.key: spec.partitions_def for spec in specs if spec.key in tables and spec.partitions_def is not None
     }
@@ -62,17 +69,23 @@ def watched_of(assets: WatchedAssets) -> Watched:
 
 
 def covered_partitions(
-    partitions_def: dg.PartitionsDefinition, start_at: datetime, end_at: datetime
-) -> dict[str, tuple[datetime, datetime]]:
+    partitions_def: dg.PartitionsDefinition,
+    start_at: datetime,
+    end_at: datetime,
+    instance: dg.DagsterInstance | None = None,
+) -> dict[str, tuple[datetime, datetime]] | None:
     """The partitions that lie within the half-open window as a whole, each with its own window, oldest first.
 
     Only those that are there by now: none before the definition's first or after its last one. Keys that are no time
-    windows have one if they say so, as `2026-01-05` does: see `planasonix.runs.window_of_key`.
+    windows have one if they say so, as `2026-01-05` does: see `planasonix.runs.window_of_key`. `instance` is the one
+    that keeps the keys of dynamic partitions. None where the definition does not tell its partitions of time.
     """
     if isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
         windows = _of_times(partitions_def, start_at, end_at)
+    elif _tells_its_keys(partitions_def, instance):
+        windows = _of_keys(partitions_def.get_partition_keys(dynamic_partitions_store=instance))
     else:
-        windows = _of_keys(partitions_def)
+        return None
     inside = {key: window for key, window in windows.items() if start_at <= window[0] and window[1] <= end_at}
     return dict(sorted(inside.items(), key=lambda item: item[1]))
 
@@ -92,13 +105,17 @@ def _of_times(
     return {key: _utc(partitions_def.time_window_for_partition_key(key)) for key in keys}
 
 
-def _of_keys(partitions_def: dg.PartitionsDefinition) -> dict[str, tuple[datetime, datetime]]:
+def _tells_its_keys(partitions_def: dg.PartitionsDefinition, instance: dg.DagsterInstance | None) -> bool:
+    if isinstance(partitions_def, dg.DynamicPartitionsDefinition):
+        return instance is not None
+    return not isinstance(partitions_def, dg.MultiPartitionsDefinition)
+
+
+def _of_keys(keys: Iterable[str]) -> dict[str, tuple[datetime, datetime]]:
     from planasonix.runs import window_of_key
 
     found: dict[str, tuple[datetime, datetime]] = {}
-    if not isinstance(partitions_def, dg.StaticPartitionsDefinition):
-        return found
-    for key in partitions_def.get_partition_keys():
+    for key in keys:
         try:
             found[key] = window_of_key(key)
         except ConfigurationError:

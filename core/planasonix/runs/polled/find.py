@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from planasonix.errors import AuthenticationError, PagingError, PlanasonixError
 from planasonix.runs.effects import RunView
 from planasonix.runs.polled.cursor import LONGEST_CHUNK_SECONDS, OPEN_AT_MOST, OpenRun, Place, RunKey
@@ -18,13 +21,17 @@ _LAGS_BEHIND_SECONDS = 3600.0
 _SHORTEST_CHUNK_SECONDS = 60.0
 
 
-def list_all(look: Look, connection_ids: list[str]) -> None:
+def list_all(
+    look: Look, connection_ids: list[str], open_at_first: Mapping[str, Mapping[RunKey, OpenRun]] = MappingProxyType({})
+) -> None:
     """List what is new of each connection, as far as the time goes. Raises where no list could be read."""
     now = _server_now(look)
     look.new_places = set(connection_ids) - set(look.cursor.places)
     places = {each: look.cursor.places.get(each) or _new_place(look, now) for each in connection_ids}
     for place in places.values():
         place.not_after(now)
+    for connection_id in look.new_places:
+        places[connection_id].open.update(open_at_first.get(connection_id, {}))
     look.cursor.places = places
     turns = look.cursor.in_turn(connection_ids)
     # Both lists of a connection before those of the next: a look that is cut leaves whole connections.

@@ -45,6 +45,8 @@ class Listener(Protocol):
         """The run goes on past its `due_at`. Called once, unless it raises."""
         ...
 
-    def given_up(self, connection_id: str, kind: Kind, run_id: str, why: Exception) -> None:
-        """The run could not be told in several looks, and is not tried any more."""
+    def given_up(self, connection_id: str, kind: Kind, run_id: str, why: Exception, created_at: float) -> None:
+        """The run could not be told in several looks, and is not tried any more: one that nobody has seen to end not
+        before its `due_at`. `created_at` is in seconds since the epoch, by the API's clock.
+        """
         ...

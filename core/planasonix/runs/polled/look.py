@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from planasonix.errors import AuthenticationError, PlanasonixError, RateLimitError
+from planasonix.errors import AuthenticationError, NotFoundError, PlanasonixError, RateLimitError
 from planasonix.runs.drivers import Log
 from planasonix.runs.effects import RunView
 from planasonix.runs.polled.cursor import OpenRun, Place, PollCursor, RunKey
@@ -89,13 +89,13 @@ class Look:
         return interest
 
     def could_not(self, connection_id: str, place: Place, key: RunKey, one: OpenRun, error: Exception) -> None:
-        """This run could not be told: later looks try again, a few times."""
+        """This run could not be told: later looks try again, a few times, and until it is due."""
         if not self._was_last_try(connection_id, key, one, "is skipped in this look", error):
             return
         kind, run_id = key
         place.deal_with(key, one.created_at)
         try:
-            self.listener.given_up(connection_id, kind, run_id, error)
+            self.listener.given_up(connection_id, kind, run_id, error, one.created_at)
         except Exception as second:
             self.log("error", f"that {_name(connection_id, key)} was given up could not be told either: {second!r}")
 
@@ -114,11 +114,18 @@ class Look:
         if one.failing_since is None:
             one.failing_since = self.now()
         name = _name(connection_id, key)
-        if one.tries < TRIES or self.now() - one.failing_since < TRIED_SECONDS:
+        too_early = one.tries < TRIES or self.now() - one.failing_since < TRIED_SECONDS
+        if too_early or self._may_go_on(connection_id, key, one, error):
             self.log("warning", f"{name} {what} (try {one.tries}): {error!r}")
             return False
         self.log("error", f"{name} {what}, and is given up after {one.tries} tries: {error!r}")
         return True
+
+    def _may_go_on(self, connection_id: str, key: RunKey, one: OpenRun, error: Exception) -> bool:
+        """Whether its owner still wants to hear at its due time of a run that nobody has seen to end."""
+        if one.due_at is None or one.due_at <= self.now():
+            return False
+        return isinstance(error, NotFoundError) or (connection_id, key) not in self.read
 
 
 def _name(connection_id: str, key: RunKey) -> str:

@@ -8,11 +8,11 @@ creation. One run that cannot be told holds up none of the others.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from planasonix.runs.drivers import Log
-from planasonix.runs.polled.cursor import PollCursor
+from planasonix.runs.polled.cursor import OpenRun, PollCursor, RunKey
 from planasonix.runs.polled.find import list_all
 from planasonix.runs.polled.listener import Listener
 from planasonix.runs.polled.look import Look, Polled
@@ -38,12 +38,14 @@ def poll_runs(
     seconds: float = 40.0,
     overlap_seconds: float = OVERLAP_SECONDS,
     first_look_back_seconds: float = FIRST_LOOK_BACK_SECONDS,
+    open_at_first: Mapping[str, Mapping[RunKey, OpenRun]] | None = None,
     now: Callable[[], float] = time.time,
 ) -> Polled:
     """Look once, for about `seconds` at most, and tell the listener of each run that ended; moves the cursor on.
 
     What had ended before a connection was first looked at is history, and not told. `overlap_seconds` is how late lists
-    may show a run, `first_look_back_seconds` how far back the first look searches for runs that go on.
+    may show a run, `first_look_back_seconds` how far back the first look searches for runs that go on. `open_at_first`
+    are runs of connections that were never looked at, of which the caller knows that they are to be told: however old.
 
     Raises the API's error where no list could be read, and `AuthenticationError` where one was refused: nothing was
     told then. Other errors leave the rest to the next look, and are in `Polled.calls_failed`.
@@ -59,7 +61,7 @@ def poll_runs(
     ...         print(connection_id, kind, run.status)
     ...
     ...     def overdue(self, connection_id, kind, run): ...
-    ...     def given_up(self, connection_id, kind, run_id, why): ...
+    ...     def given_up(self, connection_id, kind, run_id, why, created_at): ...
     >>> sandbox = Sandbox(speed=0)
     >>> client = Planasonix("plnx_live_sandbox", transport=sandbox.transport())
     >>> cursor = PollCursor.from_text(None)
@@ -71,7 +73,7 @@ def poll_runs(
     """
     looking = client.with_options(max_tries=2, deadline_seconds=_CALL_SECONDS)
     look = Look(looking, cursor, listener, log, seconds, overlap_seconds, first_look_back_seconds, now)
-    list_all(look, sorted(set(connection_ids)))
+    list_all(look, sorted(set(connection_ids)), open_at_first or {})
     tell_all(look)
     for place in cursor.places.values():
         place.forget_before(overlap_seconds)

@@ -35,7 +35,7 @@ class Heard:
     def overdue(self, connection_id: str, kind: str, run: Any) -> None:
         self.overdue_ids.append(run.id)
 
-    def given_up(self, connection_id: str, kind: str, run_id: str, why: Exception) -> None:
+    def given_up(self, connection_id: str, kind: str, run_id: str, why: Exception, created_at: float) -> None:
         self.given_up_ids.append(run_id)
 
 

@@ -19,6 +19,7 @@ from planasonix.errors import (
 )
 from planasonix.runs import Interest, PollCursor
 from planasonix.runs.polled import find, lists, tell
+from planasonix.runs.polled.cursor import OpenRun
 from planasonix.runs.polled.look import TRIES
 from tests.core.runs.polled.setting import INVENTORY, ORDERS, TICKETS, Setting
 
@@ -126,6 +127,36 @@ def test_looks_that_follow_at_once_give_nothing_up(setting: Setting, reads_fail:
     errors.clear()
     setting.look()
     assert setting.heard.ended_ids == [job_id]
+
+
+def test_one_that_cannot_be_read_is_not_given_up_before_it_is_due(setting: Setting, reads_fail: FailingReads) -> None:
+    setting.sandbox.script(ORDERS, "stuck")
+    due_at = setting.sandbox.clock.time() + 3_600
+    setting.heard.interest = lambda run_id: Interest(due_at=due_at)
+    job_id = setting.sync()
+    setting.look()
+    errors: dict[str, PlanasonixError] = {job_id: NotFoundError("gone", status_code=404)}
+    reads_fail(setting, errors)
+    setting.sandbox.fault("jobs.list", "error", status=200, body='{"data": [], "next_cursor": null}', times=None)
+    for _ in range(2 * TRIES):
+        setting.sandbox.advance(60)
+        setting.look()
+    assert setting.heard.given_up_ids == []
+    setting.sandbox.advance(3_600)
+    setting.look()
+    assert (setting.heard.given_up_ids, setting.heard.overdue_ids) == ([job_id], [])
+
+
+def test_what_is_known_to_be_open_is_told_however_old(setting: Setting) -> None:
+    job_id = setting.synced()
+    created_at = setting.sandbox.clock.time()
+    setting.heard.interest = lambda run_id: Interest(even_if_old=True)
+    setting.sandbox.advance(10 * 86_400)
+    known = {ORDERS: {("job", job_id): OpenRun(created_at)}}
+    setting.look(open_at_first=known)
+    assert setting.heard.ended_ids == [job_id]
+    setting.look(open_at_first=known)
+    assert setting.heard.ended_ids == [job_id], "its connection was looked at before"
 
 
 def test_a_look_in_which_sees_raises_is_one_try(setting: Setting) -> None:
