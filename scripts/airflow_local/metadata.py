@@ -136,9 +136,12 @@ class Metadata:
         )
         return [_row(row) for row in rows]
 
-    def first_run(self, dag_id: str) -> Run | None:
-        """The DAG's oldest run, however it was made."""
-        found = self.query("SELECT run_id FROM dag_run WHERE dag_id = ? ORDER BY id LIMIT 1", dag_id)
+    def first_run(self, dag_id: str, *, partition_key: str | None = None) -> Run | None:
+        """The DAG's oldest run, however it was made; with a key, the oldest of that partition."""
+        sql, values = "SELECT run_id FROM dag_run WHERE dag_id = ?", [dag_id]
+        if partition_key is not None:
+            sql, values = f"{sql} AND partition_key = ?", [dag_id, partition_key]
+        found = self.query(f"{sql} ORDER BY id LIMIT 1", *values)
         return Run(dag_id, found[0]["run_id"]) if found else None
 
     def asset_events(self, run: Run) -> list[dict[str, Any]]:
