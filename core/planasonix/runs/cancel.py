@@ -10,7 +10,6 @@ from __future__ import annotations
 from contextlib import suppress
 
 from planasonix.errors import NotPublishedError, PlanasonixError
-from planasonix.models.status import phase_of
 from planasonix.runs.effects import Cancel, Get, RunView, Sleep, Steps
 from planasonix.runs.identity import is_another
 from planasonix.runs.target import Targeted
@@ -62,6 +61,9 @@ def cancelled_words(kind: Kind, status: str) -> str:
 
     A run may have ended by itself before, and a backfill may go on to start others than the jobs that were cancelled.
     """
+    # Not at import: a plugin's import loads no models.
+    from planasonix.models.status import phase_of
+
     phase = phase_of(status, ended=False)
     if phase in ("succeeded", "failed"):
         return f"had ended before it could be cancelled (it is {status})"
