@@ -31,6 +31,9 @@ FLOW_RUN_OF_EVENT = {"__prefect_kind": "jinja", "template": "{{ event.resource.i
 """The flow run that an event is about. A plain text with braces is not rendered the same in all versions of Prefect."""
 FLOW_RUN_OF_TRIGGER = {"__prefect_kind": "jinja", "template": "{{ labels['prefect.resource.id'] }}"}
 """The same for a trigger that waits for events that do not come: there is no event to ask."""
+_RELATED = "{{ (event.related | selectattr('role', 'equalto', 'flow-run') | first).id }}"
+RELATED_FLOW_RUN = {"__prefect_kind": "jinja", "template": _RELATED}
+"""The flow run to which an event is related: the one that the action of Prefect, too, would take."""
 
 
 @dataclass(frozen=True)
@@ -81,32 +84,43 @@ class AutomationPlan:
             return _made(wanted, await client.create_automation(wanted))
 
 
-def resume_on_event(deployment: str | UUID | None = None, *, name: str | None = None) -> AutomationPlan:
+def resume_on_event(
+    deployment: str | UUID | None = None, *, cleanup_deployment: str | UUID | None = None, name: str | None = None
+) -> AutomationPlan:
     """Resume a suspended flow run once an event tells that its job, backfill or pipeline run has ended.
 
     :param deployment: flow runs of this deployment only, as `"flow/deployment"` or its id. None: of all.
+    :param cleanup_deployment: a deployment of the flow `cleanup` of this package, which then looks at the run and
+        resumes it only if this package has suspended it. None: Prefect's own action resumes it, at once and unasked.
     :param name: of the automation; two of one name are one.
+
+    **Prefect's action asks nobody who has suspended a run.** A flow that suspends itself (`suspend_flow_run` as a gate
+    for an approval) while one of its jobs ends, or just after, is resumed by it without the approval: give
+    `cleanup_deployment` for such flows. It costs a run of that flow, some seconds, for each end of a job.
 
     The event names the flow run among its related resources (`prefect.flow-run.<id>`, role `flow-run`), and, for a
     `deployment`, that one too (role `deployment`). The resumed flow reads the job itself: what an event says decides
     nothing. A run that is not suspended is left alone; the event of a job that ended before its flow run was suspended
     is not needed, since the flow looks once more.
     """
-    from prefect.automations import EventTrigger
+    from prefect.automations import AutomationCore, EventTrigger
     from prefect.events.actions import ResumeFlowRun
 
     def build(ids: Sequence[UUID]) -> AutomationCore:
+        by_cleanup = ids[-1:] if cleanup_deployment is not None else []
+        watched = ids[: len(ids) - len(by_cleanup)]
         related: Any = [{"prefect.resource.id": "prefect.flow-run.*"}]
-        related += [{"prefect.resource.id": f"prefect.deployment.{each}"} for each in ids]
-        return _automation(
-            plan_name,
-            "Resumes flow runs that a Planasonix job has suspended, as soon as an event tells of its end.",
-            EventTrigger(expect=set(ENDS), match_related=related, threshold=1),
-            [ResumeFlowRun()],
+        related += [{"prefect.resource.id": f"prefect.deployment.{each}"} for each in watched]
+        news = {"flow_run_id": RELATED_FLOW_RUN, "has_news": True}
+        return AutomationCore(
+            name=plan_name,
+            description="Resumes flow runs that a Planasonix job has suspended, as soon as an event tells of its end.",
+            trigger=EventTrigger(expect=set(ENDS), match_related=related, threshold=1),
+            actions=[_run(each, news) for each in by_cleanup] or [ResumeFlowRun()],
         )
 
     plan_name = name or _name("resume when the job has ended", deployment)
-    return AutomationPlan(plan_name, _named(deployment=deployment), build)
+    return AutomationPlan(plan_name, _named(deployment=deployment, cleanup_deployment=cleanup_deployment), build)
 
 
 def cleanup_on_cancel(
@@ -119,16 +133,16 @@ def cleanup_on_cancel(
     Prefect runs no hook when a suspended flow run is cancelled, so that nothing else would cancel its job at once. For
     runs that were cancelled while they ran there is nothing left to do, and the cleanup says so.
     """
-    from prefect.automations import EventTrigger
+    from prefect.automations import AutomationCore, EventTrigger
 
     def build(ids: Sequence[UUID]) -> AutomationCore:
         *watched, cleanup_id = ids
         related: Any = [{"prefect.resource.id": f"prefect.deployment.{each}"} for each in watched]
-        return _automation(
-            plan_name,
-            "Cancels the Planasonix jobs that a cancelled flow run has left running.",
-            EventTrigger(expect={"prefect.flow-run.Cancelled"}, match_related=related, threshold=1),
-            [_run(cleanup_id, {"flow_run_id": FLOW_RUN_OF_EVENT})],
+        return AutomationCore(
+            name=plan_name,
+            description="Cancels the Planasonix jobs that a cancelled flow run has left running.",
+            trigger=EventTrigger(expect={"prefect.flow-run.Cancelled"}, match_related=related, threshold=1),
+            actions=[_run(cleanup_id, {"flow_run_id": FLOW_RUN_OF_EVENT})],
         )
 
     plan_name = name or _name("clean up after a cancelled run", deployment)
@@ -151,7 +165,7 @@ def zombie(
     Without it, a run whose machine was lost stays Running for ever. Its job is left alone: a retry of the run finds it,
     and `reconcile` cancels it where none comes.
     """
-    from prefect.automations import EventTrigger, Posture
+    from prefect.automations import AutomationCore, EventTrigger, Posture
 
     if silent_seconds < 10:
         raise ConfigurationError(
@@ -164,10 +178,10 @@ def zombie(
         *watched, cleanup_id = ids
         related: Any = [{"prefect.resource.id": f"prefect.deployment.{each}"} for each in watched]
         parameters = {"flow_run_id": FLOW_RUN_OF_TRIGGER, "is_silent": True}
-        return _automation(
-            plan_name,
-            "Marks flow runs as crashed whose process gives no sign of life any more.",
-            EventTrigger(
+        return AutomationCore(
+            name=plan_name,
+            description="Marks flow runs as crashed whose process gives no sign of life any more.",
+            trigger=EventTrigger(
                 after={"prefect.flow-run.heartbeat"},
                 # Any word of the run is a sign: also that it was suspended, or has ended.
                 expect={"prefect.flow-run.*"},
@@ -178,7 +192,7 @@ def zombie(
                 threshold=1,
                 within=timedelta(seconds=silent_seconds),
             ),
-            [_run(cleanup_id, parameters)],
+            actions=[_run(cleanup_id, parameters)],
         )
 
     plan_name = name or _name("find dead runs", deployment)
@@ -194,7 +208,7 @@ def alert(
         text of what its `save()` returns.
     :param deployment: only what flow runs of this deployment started. None: all.
     """
-    from prefect.automations import EventTrigger
+    from prefect.automations import AutomationCore, EventTrigger
     from prefect.events.actions import SendNotification
 
     try:
@@ -208,11 +222,11 @@ def alert(
 
     def build(ids: Sequence[UUID]) -> AutomationCore:
         related: Any = [{"prefect.resource.id": f"prefect.deployment.{each}"} for each in ids]
-        return _automation(
-            plan_name,
-            "Tells of Planasonix jobs that did not end well.",
-            EventTrigger(expect=set(BAD_ENDS), match_related=related, threshold=1),
-            [SendNotification(block_document_id=block_id, subject=_SUBJECT, body=_BODY)],
+        return AutomationCore(
+            name=plan_name,
+            description="Tells of Planasonix jobs that did not end well.",
+            trigger=EventTrigger(expect=set(BAD_ENDS), match_related=related, threshold=1),
+            actions=[SendNotification(block_document_id=block_id, subject=_SUBJECT, body=_BODY)],
         )
 
     plan_name = name or _name("alert", deployment)
@@ -230,12 +244,6 @@ def _run(deployment_id: UUID, parameters: dict[str, Any]) -> Any:
     from prefect.events.actions import RunDeployment
 
     return RunDeployment(source="selected", deployment_id=deployment_id, parameters=parameters, job_variables=None)
-
-
-def _automation(name: str, description: str, trigger: Any, actions: list[Any]) -> AutomationCore:
-    from prefect.automations import AutomationCore
-
-    return AutomationCore(name=name, description=description, trigger=trigger, actions=actions)
 
 
 def _update(wanted: AutomationCore, *, enabled: bool) -> AutomationCore:
@@ -265,10 +273,8 @@ def _named(**deployments: str | UUID | None) -> tuple[tuple[str, str | UUID], ..
 
 
 def _id_of(deployment: str | UUID) -> UUID | None:
-    if isinstance(deployment, UUID):
-        return deployment
     try:
-        return UUID(deployment)
+        return UUID(str(deployment))
     except ValueError:
         return None
 

@@ -1,11 +1,12 @@
 """Hooks of a flow: what no call was alive to do when its run was cancelled or crashed.
 
-Prefect runs them in the process of the runner once the flow's own process is gone, so that they find its jobs in the
-ledger. A suspended run has no runner: see `prefect_planasonix.automations`.
+Prefect runs them in the process of the runner once the flow's own process is gone, or at the end of the flow's own
+process, so that they find its jobs in the ledger. A suspended run has no runner: see `prefect_planasonix.automations`.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,12 +47,36 @@ def _hook(credentials: PlanasonixCredentials | None) -> Callable[..., None]:
         from prefect.logging.loggers import flow_run_logger
 
         logger = flow_run_logger(flow_run, flow)
-        try:
-            _cancel_all(flow_run, state, credentials, logger)
-        except Exception as error:
-            logger.warning("the jobs of this flow run could not be looked up, cancel them by hand: %r", error)
+
+        def cancel_all() -> None:
+            try:
+                _cancel_all(flow_run, state, credentials, logger)
+            except Exception as error:
+                logger.warning("the jobs of this flow run could not be looked up, cancel them by hand: %r", error)
+
+        _outside_of_runs(cancel_all)
 
     return cancel_planasonix_jobs
+
+
+def _outside_of_runs(work: Callable[[], None]) -> None:
+    """Do it in a thread, and wait for it there.
+
+    Prefect calls the crash hook of an async flow on the loop of that flow, and in its context, where what is sync
+    elsewhere (loading a block) returns a coroutine that nobody awaits.
+    """
+    from prefect.context import SettingsContext, get_settings_context
+
+    here = get_settings_context()
+
+    def with_settings() -> None:
+        # A new thread has no context. Which Prefect server is meant must not change with that.
+        with SettingsContext(profile=here.profile, settings=here.settings):
+            work()
+
+    thread = threading.Thread(target=with_settings, name="planasonix-hook", daemon=True)
+    thread.start()
+    thread.join()
 
 
 def _cancel_all(flow_run: FlowRun, state: State[Any], credentials: PlanasonixCredentials | None, logger: Any) -> None:
@@ -100,6 +125,9 @@ def _cancel(entry: LedgerEntry, handle: RunHandle, credentials: PlanasonixCreden
         return f"{name} goes on: its credentials were not saved as a block, give planasonix_hooks(credentials=...)."
     try:
         found: Any = credentials or PlanasonixCredentials.load(str(entry.credentials_block))
+    except ValueError:
+        return f"{name} goes on: its saved block {entry.credentials_block!r} cannot be loaded. Cancel it by hand."
+    try:
         with found.get_client(base_url=entry.base_url, deadline_seconds=CANCEL_SECONDS) as client:
             return give_up(client, handle, patience_seconds=CANCEL_SECONDS)
     except Exception as error:

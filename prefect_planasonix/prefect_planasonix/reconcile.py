@@ -7,7 +7,6 @@ run twice resumes it once.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,30 +14,18 @@ from uuid import UUID
 
 from prefect import flow
 
-from planasonix.errors import ConfigurationError
-from prefect_planasonix.suspend import KEY_PREFIX
+from planasonix.errors import ConfigurationError, PlanasonixError
+from prefect_planasonix.resuming import Resumption, resume_all, wake
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.objects import FlowRun
 
     from planasonix import Planasonix
     from planasonix.runs import Finding, Reconciliation
-    from prefect_planasonix.ledger import LedgerEntry
     from prefect_planasonix.reconcile_source import PrefectSource
 
 _QUIET = ("settled", "nothing_started")
 _FLOW_RUN = "prefect.flow-run."
-
-
-@dataclass
-class Resumption:
-    """A suspended run that was to be woken. `action`: `would_resume`, `resumed`, or `not_resumed` and why."""
-
-    flow_run_id: str
-    name: str
-    why: str
-    action: str
 
 
 @dataclass
@@ -75,7 +62,8 @@ def reconcile(
     resume: bool = True,
     cancel: bool = True,
 ) -> dict[str, Any]:
-    """Look at what flow runs asked for within `since_hours`, and put right what no process was alive for.
+    """Look at what flow runs asked for within `since_hours`, and at all suspended ones, and put right what no process
+    was alive for.
 
     :param dry_run: only say what would be done. Deploy with `parameters={"dry_run": False}` once you trust it.
     :param credentials: the name of a saved `PlanasonixCredentials` block. None: the key in PLANASONIX_API_KEY.
@@ -84,18 +72,20 @@ def reconcile(
     :param cancel: cancel jobs that are still running though their run has ended for good.
 
     Returns the findings, JSON-ready; the report is the markdown artifact `planasonix-reconcile`. Raises
-    `AuthenticationError` when the key is refused, and `LedgerError` where Prefect's API cannot be used.
+    `AuthenticationError` when the key is refused, and `LedgerError` where Prefect's API cannot be used: where only some
+    runs could not be resumed, after all else was done.
     """
     from prefect.artifacts import create_markdown_artifact
 
     from prefect_planasonix.attempt import run_logger
     from prefect_planasonix.clients import prefect_client
+    from prefect_planasonix.ledger import LedgerError
     from prefect_planasonix.reconcile_source import PrefectSource
 
     log = run_logger()
     client = client_for(credentials)
     prefect = prefect_client()
-    source = PrefectSource(prefect, since_hours=since_hours, base_url=client.config.base_url)
+    source = PrefectSource(prefect, since_hours=since_hours, of=client.config, credentials_block=credentials)
     done = run_pass(
         client,
         prefect,
@@ -109,19 +99,26 @@ def reconcile(
     text = done.report()
     log.info("%s", text)
     create_markdown_artifact(markdown=text, key="planasonix-reconcile", description="What reconcile found, and did.")
+    if failed := [each.name for each in done.resumed if each.error]:
+        raise LedgerError(f"These flow runs could not be resumed through Prefect's API: {', '.join(failed)}.")
     return done.to_dict()
 
 
 @flow(name="planasonix-cleanup", persist_result=False)
-def cleanup(flow_run_id: str, is_silent: bool = False, credentials: str | None = None) -> dict[str, Any]:
+def cleanup(
+    flow_run_id: str, is_silent: bool = False, credentials: str | None = None, has_news: bool = False
+) -> dict[str, Any]:
     """Cancel the jobs that one flow run has left running, if it has ended; for automations.
 
     :param flow_run_id: its id, or `prefect.flow-run.<id>`.
     :param is_silent: the run gives no sign of life: mark it as crashed if it still says that it is running. Its job is
         left alone, for a retry to find.
     :param credentials: as for `reconcile`; None also finds the saved block with which the job was started.
+    :param has_news: an event tells of the end of a job: resume the run if this package has suspended it, and do nothing
+        else. One that a user has suspended stays so.
 
-    Returns the findings, JSON-ready. Raises as `reconcile`.
+    Returns the findings, JSON-ready. Raises as `reconcile`; where the key of only some jobs is missing, after the
+    others were looked after.
     """
     from prefect_planasonix.attempt import run_logger
     from prefect_planasonix.clients import prefect_client
@@ -132,19 +129,31 @@ def cleanup(flow_run_id: str, is_silent: bool = False, credentials: str | None =
     run_id = _flow_run_id(flow_run_id)
     if is_silent:
         return {"crashed": mark_crashed(prefect, run_id, log.warning)}
+    if has_news:
+        return {"resumption": wake(prefect, run_id, log.info)}
     from prefect_planasonix.ledger import records_of
 
     blocks = {each.credentials_block for each in records_of(prefect, run_id)}
-    findings: list[Any] = []
-    for block in sorted(blocks, key=str):
-        client = client_for(credentials or block)
-        source = PrefectSource(prefect, flow_run_id=run_id, base_url=client.config.base_url)
-        found = _reconciled(client, source, apply=True, grace_seconds=0.0, log=log.info)
-        findings += [each.to_dict() for each in found.findings]
-        if credentials:
-            break
     if not blocks:
         log.info("flow run %s has asked for nothing", run_id)
+    elif credentials:
+        blocks = {credentials}
+    findings: list[Any] = []
+    errors: list[Exception] = []
+    for block in sorted(blocks, key=str):
+        try:
+            client = client_for(block)
+            source = PrefectSource(prefect, flow_run_id=run_id, of=client.config, credentials_block=block)
+            found = _reconciled(client, source, apply=True, grace_seconds=0.0, log=log.info)
+        except Exception as error:
+            # What was started with the other blocks is to be cancelled all the same.
+            what = error.headline() if isinstance(error, PlanasonixError) else type(error).__name__
+            log.warning("jobs started with %s were not looked at: %s", block or "an unsaved block", what)
+            errors.append(error)
+        else:
+            findings += [each.to_dict() for each in found.findings]
+    if errors:
+        raise errors[0]
     return {"findings": findings}
 
 
@@ -161,52 +170,7 @@ def run_pass(
 ) -> Reconciled:
     """One pass, for callers without a flow. Raises as `reconcile`."""
     found = _reconciled(client, source, apply=cancel and not dry_run, grace_seconds=grace_seconds, log=log)
-    done = Reconciled(found)
-    if resume:
-        for flow_run, why in to_resume(client, source):
-            told = Resumption(str(flow_run.id), flow_run.name, why, "would_resume")
-            if not dry_run:
-                told.action = resume_run(prefect, flow_run.id)
-            log(f"flow run {flow_run.name}: {told.action.replace('_', ' ')}: {why}")
-            done.resumed.append(told)
-    return done
-
-
-def to_resume(client: Planasonix, source: PrefectSource) -> list[tuple[FlowRun, str]]:
-    """The suspended runs that have something to do again, each with the reason. `source.entries()` was read."""
-    from planasonix.runs.glance import ended_among
-
-    asleep: dict[str, list[LedgerEntry]] = {}
-    for entry in source.ledger_entries():
-        run = source.flow_runs.get(str(entry.flow_run_id))
-        if entry.deferral and entry.handle and entry.record.ended_as is None and run and sleeps_for_us(run):
-            asleep.setdefault(str(run.id), []).append(entry)
-    handles = [entry.handle for entries in asleep.values() for entry in entries if entry.handle]
-    ended = ended_among(client, handles, missing=True)
-    found: list[tuple[FlowRun, str]] = []
-    for run_id, entries in asleep.items():
-        over = [why for entry in entries if (why := _why_over(entry, ended))]
-        wakes_for_each = any((entry.deferral or {}).get("return_when") == "first" for entry in entries)
-        if len(over) == len(entries) or (over and wakes_for_each):
-            found.append((source.flow_runs[run_id], "; ".join(over)))
-    return found
-
-
-def sleeps_for_us(run: FlowRun) -> bool:
-    """Whether the run is suspended by this package: what a user has suspended stays so."""
-    state: Any = run.state
-    key = None if state is None else state.state_details.pause_key
-    return state is not None and state.is_paused() and state.name == "Suspended" and str(key).startswith(KEY_PREFIX)
-
-
-def resume_run(prefect: SyncPrefectClient, flow_run_id: UUID) -> str:
-    """Resume it; what came of that in a word. One that somebody else has resumed meanwhile is well."""
-    answer = prefect.resume_flow_run(flow_run_id)
-    status = getattr(answer.status, "value", answer.status)
-    if status == "ACCEPT":
-        return "resumed"
-    run = prefect.read_flow_run(flow_run_id)
-    return "not_resumed" if sleeps_for_us(run) else "resumed"
+    return Reconciled(found, resume_all(client, prefect, source, dry_run=dry_run, log=log) if resume else [])
 
 
 def mark_crashed(prefect: SyncPrefectClient, flow_run_id: str, log: Callable[[str], object]) -> bool:
@@ -264,17 +228,6 @@ def _reconciled(
             log(finding.sentence)
 
     return reconcile_ledger(client, source, apply=apply, grace_seconds=grace_seconds, on_finding=tell)
-
-
-def _why_over(entry: LedgerEntry, ended: dict[Any, Any]) -> str | None:
-    handle = entry.handle
-    assert handle is not None  # noqa: S101 - asked only of entries that name a job
-    if (handle.kind, handle.id) in ended:
-        run = ended[handle.kind, handle.id]
-        return f"{handle.kind} {handle.id} {'cannot be found' if run is None else 'is ' + str(run.status)}"
-    if time.time() >= handle.deadline_at:
-        return f"{handle.kind} {handle.id} is past its deadline"
-    return None
 
 
 def _flow_run_id(value: str) -> str:

@@ -13,11 +13,14 @@ from planasonix.runs import Entry, Unreadable
 from planasonix.runs.reconcile.findings import Owner
 from prefect_planasonix.ledger import LedgerEntry, entries_since, records_of
 from prefect_planasonix.provenance import run_link
+from prefect_planasonix.sleepers import records_of_runs, suspended_runs
 from prefect_planasonix.termination import SeenState
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun, TaskRun
+
+    from planasonix.client.config import ClientConfig
 
 SINCE_HOURS = 48.0
 _PAGE = 200
@@ -32,7 +35,9 @@ class PrefectSource:
 
     :param since_hours: entries written within these hours are looked at.
     :param flow_run_id: only those of this flow run.
-    :param base_url: leave out what was asked of another API.
+    :param of: the settings of the client that is to look: what was asked of another address or organization is left
+        out.
+    :param credentials_block: the name of the saved block that the client was made of; None for the environment.
 
     The owner of an entry is its flow run, and for a subflow the run that called it: Prefect retries that one. It has
     ended when its state is a final one; a run that waits for its retry, or is suspended, is alive. Raises `LedgerError`
@@ -45,17 +50,18 @@ class PrefectSource:
         *,
         since_hours: float = SINCE_HOURS,
         flow_run_id: str | None = None,
-        base_url: str | None = None,
+        of: ClientConfig | None = None,
+        credentials_block: str | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
         self._since_hours = since_hours
         self._flow_run_id = flow_run_id
-        self._base_url = base_url
+        self._of = of
+        self._credentials_block = credentials_block
         self._now = now
         self._found: dict[str, LedgerEntry] = {}
         self._states: dict[str, State] = {}
-        self.flow_runs: dict[str, FlowRun] = {}
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -69,7 +75,7 @@ class PrefectSource:
         for each in found:
             if isinstance(each, Unreadable):
                 yield each
-            elif self._base_url is None or each.base_url in (None, self._base_url):
+            elif self._is_of_client(each):
                 # Two artifacts may stand for one wish; the newest comes first.
                 self._found.setdefault(slot_of(each), each)
         self._states |= self._ask(self._found.values())
@@ -77,6 +83,14 @@ class PrefectSource:
             yield self._entry(slot)
 
     def refresh(self, slot: str) -> Entry | None:
+        try:
+            return self._refreshed(slot)
+        except Exception as error:
+            # In doubt a job is left, and the next one is looked at.
+            told = f"not to be asked: {type(error).__name__}"
+            return replace(self._entry(slot), owner="unknown", owner_text=told)
+
+    def _refreshed(self, slot: str) -> Entry | None:
         owner = self._found[slot].owner
         for each in records_of(self._client, owner.flow_run_id) if owner.flow_run_id else [self._found[slot]]:
             if slot_of(each) == slot:
@@ -85,9 +99,26 @@ class PrefectSource:
                 return self._entry(slot)
         return None
 
-    def ledger_entries(self) -> list[LedgerEntry]:
-        """What `entries` has found."""
-        return list(self._found.values())
+    def asleep(self) -> Iterator[tuple[FlowRun, list[LedgerEntry]]]:
+        """The suspended flow runs, each with what it has asked this client's API for, however long ago."""
+        for page in suspended_runs(self._client, self._flow_run_id):
+            asked = records_of_runs(self._client, [run.id for run in page])
+            for run in page:
+                yield run, [each for each in asked.get(str(run.id), []) if self._is_of_client(each)]
+
+    def has_key_of(self, entry: LedgerEntry) -> bool:
+        """Whether a run that the client does not find is gone: another organization's key finds nothing either."""
+        here = None if self._of is None else self._of.organization_id
+        if here is not None and entry.organization_id is not None:
+            return here == entry.organization_id
+        return entry.credentials_block == self._credentials_block
+
+    def _is_of_client(self, entry: LedgerEntry) -> bool:
+        if self._of is None:
+            return True
+        here = self._of.organization_id
+        same_organization = here is None or entry.organization_id in (None, here)
+        return same_organization and entry.base_url in (None, self._of.base_url)
 
     def _entry(self, slot: str) -> Entry:
         found = self._found[slot]
@@ -114,10 +145,8 @@ class PrefectSource:
             for run_id, flow_run_id in asked.items():
                 run = runs.get(flow_run_id)
                 states[run_id] = states.get(run_id, ("ended", "deleted", None)) if run is None else state_of(run)
-                if run is not None:
-                    self.flow_runs[flow_run_id] = run
-                    if states[run_id][0] == "ended" and run.parent_task_run_id is not None:
-                        above[run_id] = str(run.parent_task_run_id)
+                if run is not None and states[run_id][0] == "ended" and run.parent_task_run_id is not None:
+                    above[run_id] = str(run.parent_task_run_id)
             parents = self._parents(set(above.values()))
             asked = {run_id: parents[task] for run_id, task in above.items() if task in parents}
         return states

@@ -77,6 +77,16 @@ def test_the_end_of_a_job_resumes_the_suspended_run_that_the_event_names(here: L
     assert here.state(other) == "Suspended"
 
 
+def test_with_a_cleanup_the_run_is_looked_at_before_it_is_resumed(here: LocalPrefect) -> None:
+    automations.resume_on_event(CLEANUP, cleanup_deployment=CLEANUP, name="asking").create()
+    gate = suspended_run(here)
+    end = {"prefect.resource.id": "planasonix.job.job_3"}
+    post_event(here, "planasonix.job.succeeded", end, related(here, gate, deployment=CLEANUP))
+    here.wait_until(lambda: cleanups_of(here, gate), "the cleanup to be started", 30)
+    assert cleanups_of(here, gate) == [{"flow_run_id": f"prefect.flow-run.{gate}", "has_news": True}]
+    assert here.state(gate) == "Suspended"
+
+
 def test_each_end_of_each_kind_of_run_resumes(here: LocalPrefect) -> None:
     automations.resume_on_event(LOAD).create()
     runs = {name: suspended_run(here) for name in sorted(ENDS)}

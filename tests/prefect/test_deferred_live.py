@@ -14,6 +14,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from planasonix import Planasonix
 from prefect_planasonix import automations
 from prefect_planasonix.clients import prefect_client
+from prefect_planasonix.ledger import records_of
 from prefect_planasonix.reconcile import Reconciled, run_pass
 from prefect_planasonix.reconcile_source import PrefectSource
 from scripts.local.sandbox import SandboxProcess
@@ -103,9 +104,15 @@ def post_end(prefect: LocalPrefect, flow_run_id: str, job_id: str, word: str = "
     prefect.rest.post("events", [{**event, "resource": resource, "related": related, "payload": {}}])
 
 
+def the_job_of(flow_run_id: str) -> str:
+    """The job that the run's ledger names."""
+    [entry] = records_of(prefect_client(), flow_run_id)
+    return str(entry.record.run_id)
+
+
 def a_pass(sandbox: SandboxProcess, **options: Any) -> Reconciled:
     client = Planasonix(sandbox.api_key, base_url=sandbox.url)
-    source = PrefectSource(prefect_client(), base_url=client.config.base_url)
+    source = PrefectSource(prefect_client(), of=client.config)
     with client:
         return run_pass(client, prefect_client(), source, **options)
 
@@ -203,6 +210,33 @@ def test_an_orphan_of_a_cancelled_run_is_cancelled_by_reconcile_and_a_dry_run_le
     assert sandbox.control("GET", "counts")["cancels"] == 1
 
 
+def test_the_scheduled_reconciler_wakes_a_run_and_cancels_an_orphan(
+    here: LocalPrefect, sandbox: SandboxProcess
+) -> None:
+    # A job of nobody's first: the ids of a sandbox that was reset begin anew, and the ledger remembers the last ones.
+    with Planasonix(sandbox.api_key, base_url=sandbox.url) as client:
+        client.connections.sync("conn_hr_people")
+    asleep = suspended(here, "aload", connection_id="conn_shop_orders")
+    given_up = suspended(here, "aload", connection_id="conn_shop_inventory")
+    finish(sandbox, the_job_of(asleep))
+    here.cancel(given_up)
+    reconciler = here.deployment_id(f"{RECONCILE}/local")
+    here.rest.patch(f"deployments/{reconciler}", {"parameters": {"dry_run": False, "grace_seconds": 0}})
+    every = {"schedule": {"interval": 15}, "active": True}
+    [schedule] = here.rest.post(f"deployments/{reconciler}/schedules", [every])
+    try:
+        assert here.wait_run(asleep) == "Completed"
+        here.wait_until(lambda: sandbox.control("GET", "counts")["cancels"], "the orphan's cancel", 120)
+    finally:
+        here.rest.delete(f"deployments/{reconciler}/schedules/{schedule['id']}")
+    assert sandbox.control("GET", "counts")["cancels"] == 1
+    assert {job["id"]: job["status"] for job in jobs(sandbox)}[the_job_of(given_up)] in ("cancelling", "cancelled")
+    assert len(jobs(sandbox)) == 3
+    done = [run for run in here.runs(deployment_id=reconciler) if run["state_type"] == "COMPLETED"]
+    assert done
+    assert all(run["auto_scheduled"] for run in done)
+
+
 @pytest.mark.scenario
 def test_two_jobs_sleep_together_and_wake_for_the_last_or_for_each(here: LocalPrefect, sandbox: SandboxProcess) -> None:
     last = suspended(here, "load_two".replace("_", "-"))
@@ -238,9 +272,11 @@ def test_fifty_runs_sleep_without_a_process_and_are_woken_by_events_and_by_one_p
     assert len(jobs(sandbox)) == MANY
     for job in jobs(sandbox):
         finish(sandbox, job["id"])
+    job_of = {flow_run_id: the_job_of(flow_run_id) for flow_run_id in runs}
+    assert sorted(job_of.values()) == sorted(job["id"] for job in jobs(sandbox))
     told, untold = runs[: MANY // 2], runs[MANY // 2 :]
-    for number, flow_run_id in enumerate(told):
-        post_end(here, flow_run_id, jobs(sandbox)[number]["id"])
+    for flow_run_id in told:
+        post_end(here, flow_run_id, job_of[flow_run_id])
     for flow_run_id in told:
         here.wait_until(lambda one=flow_run_id: here.state(one) != "Suspended", "an event to wake the run", 60)
     calls = sandbox.control("GET", "counts")["calls"]
