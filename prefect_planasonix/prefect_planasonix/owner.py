@@ -12,7 +12,7 @@ class RunOwner:
 
     `dynamic_key` is Prefect's number of the call within the flow run. `persists`: whether the results of the task are
     kept, so that a retry of the flow does not run it again once it succeeded. `tries` are the tries of flow run and
-    task run: within one process they tell one try from the next.
+    task run: what compares higher is a later try. A resume does not count.
     """
 
     flow_run_id: str | None = None
@@ -26,7 +26,7 @@ class RunOwner:
     task_key: str | None = None
     dynamic_key: str | None = None
     persists: bool = False
-    tries: tuple[int, int] = field(default=(0, 0), compare=False)
+    tries: tuple[int, ...] = field(default=(0, 0), compare=False)
 
     @property
     def run_id(self) -> str | None:
