@@ -37,6 +37,7 @@ from planasonix.watch import Interval, watch_shared
 from prefect_planasonix.clients import prefect_client, shared_async_client, shared_client
 from prefect_planasonix.credentials import require_credentials
 from prefect_planasonix.hearing import Hearing
+from prefect_planasonix.home import at_home
 from prefect_planasonix.intent import TRIES, Wish, wish_name
 from prefect_planasonix.ledger import ArtifactLedger, ArtifactStore, LedgerEntry
 from prefect_planasonix.loop import interruption
@@ -257,6 +258,7 @@ class _Execution:
         if self._owner.run_id is None:
             self._intent = new_intent()
             return
+        self._owner = await asyncio.to_thread(lambda: at_home(prefect_client(), self._owner))
         name = wish_name(request, self._options.run_key)
         number = TRIES.number_of(self._owner, name)
         store = await asyncio.to_thread(lambda: ArtifactStore(prefect_client(), self._owner))
@@ -276,6 +278,7 @@ class _Execution:
         if self._owner.run_id is None:
             return
         try:
+            self._owner = await asyncio.to_thread(lambda: at_home(prefect_client(), self._owner))
             store = await asyncio.to_thread(lambda: ArtifactStore(prefect_client(), self._owner))
             entries = await asyncio.to_thread(store.entries, handle.target_id)
             for entry in entries:

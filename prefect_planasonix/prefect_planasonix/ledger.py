@@ -210,7 +210,7 @@ class ArtifactStore:
                     type="markdown",
                     description="The ledger of prefect-planasonix: what was started, and how it stands.",
                     data=text,
-                    flow_run_id=None if owner.flow_run_id is None else UUID(owner.flow_run_id),
+                    flow_run_id=None if owner.home_flow_run_id is None else UUID(owner.home_flow_run_id),
                     task_run_id=None if owner.task_run_id is None else UUID(owner.task_run_id),
                 )
             )
@@ -277,13 +277,23 @@ class ArtifactLedger:
 
 
 def records_of(client: SyncPrefectClient, flow_run_id: UUID | str) -> list[LedgerEntry]:
-    """The wishes of one flow run, oldest first. What cannot be read is logged and left out.
+    """The wishes of one flow run, and of the subflows that it called, oldest first. What cannot be read is logged and
+    left out.
 
     Raises `LedgerError` where Prefect's API cannot be used.
     """
+    asked = str(flow_run_id)
     with told_as_ledger_error("read"):
-        found = list(_artifacts(client, _filter(RunOwner(flow_run_id=str(flow_run_id)), None)))
-    entries = sorted(_readable(map(_entry_or_why, found)), key=_age)
+        found = list(_artifacts(client, _filter(RunOwner(flow_run_id=asked), None)))
+        above = [
+            artifact
+            for caller in _callers(client, asked)
+            for artifact in _artifacts(client, _filter(RunOwner(flow_run_id=str(caller)), None))
+        ]
+    entries = list(_readable(map(_entry_or_why, found)))
+    # Those of a subflow hang on the run that called it.
+    entries += [entry for entry in _readable(map(_entry_or_why, above)) if entry.flow_run_id == asked]
+    entries.sort(key=_age)
     return list({entry.slot: entry for entry in entries}.values())
 
 
@@ -301,6 +311,21 @@ def entries_since(
             found = _entry_or_why(artifact)
             if found is not None:
                 yield found
+
+
+def _callers(client: SyncPrefectClient, flow_run_id: str) -> list[UUID]:
+    from uuid import UUID
+
+    from prefect.exceptions import ObjectNotFound
+
+    from prefect_planasonix.home import callers_of
+
+    try:
+        run = client.read_flow_run(UUID(flow_run_id))
+        called_by = run.parent_task_run_id if run.deployment_id is None else None
+        return callers_of(client, run.id, called_by)
+    except ObjectNotFound:
+        return []
 
 
 def _entry_or_why(artifact: Artifact) -> LedgerEntry | Unreadable | None:
@@ -336,8 +361,8 @@ def _filter(owner: RunOwner, key: str | None) -> Any:
     wanted: dict[str, Any] = {
         "key": ArtifactFilterKey(like_=f"{KEY_PREFIX}%") if key is None else ArtifactFilterKey(any_=[key])
     }
-    if owner.flow_run_id is not None:
-        wanted["flow_run_id"] = ArtifactFilterFlowRunId(any_=[UUID(owner.flow_run_id)])
+    if owner.home_flow_run_id is not None:
+        wanted["flow_run_id"] = ArtifactFilterFlowRunId(any_=[UUID(owner.home_flow_run_id)])
     elif owner.task_run_id is not None:
         wanted["task_run_id"] = ArtifactFilterTaskRunId(any_=[UUID(owner.task_run_id)])
     return ArtifactFilter(**wanted)
