@@ -37,6 +37,7 @@ from planasonix.watch import Interval, watch_shared
 from prefect_planasonix.clients import prefect_client, shared_async_client, shared_client
 from prefect_planasonix.credentials import require_credentials
 from prefect_planasonix.hearing import Hearing
+from prefect_planasonix.home import at_home
 from prefect_planasonix.intent import TRIES, Wish, wish_name
 from prefect_planasonix.ledger import ArtifactLedger, ArtifactStore, LedgerEntry
 from prefect_planasonix.loop import interruption
@@ -107,6 +108,7 @@ class _Execution:
         self._handle: RunHandle | None = None
         self._number = 0
         self._intent = ""
+        self._resumes = False
         self._ended = False
         self._interrupted = False
 
@@ -137,9 +139,10 @@ class _Execution:
             raise FlowRunGivenUpError(state)
         await self._open_ledger(request)
         policy = self._options.policy(self._client.config.idempotency_of(request.operation))
-        if (cancelled := self._cancelled_by_somebody()) is not None:
-            self._handle = cancelled
-            return cancelled
+        if (earlier := self._asked_for_in_this_try() or self._cancelled_by_somebody()) is not None:
+            self._handle = earlier
+            await asyncio.to_thread(self._note_try)
+            return earlier
         deployment_name = await asyncio.to_thread(deployment_name_of, self._owner)
         provenance = provenance_of(
             self._owner, number=self._number, deployment_name=deployment_name, link=run_link(self._owner)
@@ -173,10 +176,19 @@ class _Execution:
             self._attempt.log("info", busy_text(request, started))
             await self._watch.while_wanted(self._wait_while_busy(started, began, until))
         self._handle = handle = started.handle
+        await asyncio.to_thread(self._note_try)
         template = self._client.config.job_url_template
         self._attempt.log("info", started_text(started, handle, template))
         await self._telling.started(handle, handle.link(template))
         return handle
+
+    def _asked_for_in_this_try(self) -> RunHandle | None:
+        """Prefect runs a resumed flow from its top. That is no retry: a job that failed before is the result."""
+        entry = self._ledger.entry if isinstance(self._ledger, ArtifactLedger) else None
+        if entry is None or not self._resumes:
+            return None
+        self._attempt.log("info", f"going on with {self._name(entry.record)}, which this try has asked for before")
+        return entry.handle
 
     def _cancelled_by_somebody(self) -> RunHandle | None:
         """The job of an earlier try that somebody cancelled: an automatic retry must not overrule them."""
@@ -246,19 +258,27 @@ class _Execution:
         if self._owner.run_id is None:
             self._intent = new_intent()
             return
+        self._owner = await asyncio.to_thread(lambda: at_home(prefect_client(), self._owner))
         name = wish_name(request, self._options.run_key)
         number = TRIES.number_of(self._owner, name)
         store = await asyncio.to_thread(lambda: ArtifactStore(prefect_client(), self._owner))
         entries = await asyncio.to_thread(store.entries, request.target_id)
         wish = TRIES.take(self._owner, number, entries, name)
         self._intent, self._number = wish.intent, number
-        self._ledger = ArtifactLedger(store, wish.entry, self._fresh_entry(wish), self._refuse_once_interrupted)
+        entry = wish.entry
+        self._resumes = entry is not None and entry.asked_for_in(self._owner.tries)
+        is_noted = entry is None or self._resumes
+        if entry is not None and not is_noted:
+            entry = replace(entry, owner=self._owner, tries=self._owner.tries)
+        fresh, refuse = self._fresh_entry(wish), self._refuse_once_interrupted
+        self._ledger = ArtifactLedger(store, entry, fresh, refuse, is_noted=is_noted)
 
     async def _find_entry(self, handle: RunHandle) -> None:
         """The entry of a job that was started before in this run: its end is noted there. A wait can do without."""
         if self._owner.run_id is None:
             return
         try:
+            self._owner = await asyncio.to_thread(lambda: at_home(prefect_client(), self._owner))
             store = await asyncio.to_thread(lambda: ArtifactStore(prefect_client(), self._owner))
             entries = await asyncio.to_thread(store.entries, handle.target_id)
             for entry in entries:
@@ -286,9 +306,18 @@ class _Execution:
                 organization_id=config.organization_id,
                 credentials_block=block,
                 job_url_template=config.job_url_template,
+                tries=self._owner.tries,
             )
 
         return fresh
+
+    def _note_try(self) -> None:
+        """A resume must know that this try asked for the job. How the call goes on does not hang on that note."""
+        try:
+            if isinstance(self._ledger, ArtifactLedger):
+                self._ledger.note()
+        except PlanasonixError as error:
+            self._attempt.log("warning", f"that this try asks for the job could not be noted: {error}")
 
     def _refuse_once_interrupted(self) -> None:
         if self._interrupted:

@@ -37,14 +37,11 @@ class DeferredAttempt(Attempt):
 
 
 class _Look(_Execution):
-    _is_open = False
-
     async def look(self, request: RunRequest, return_when: str) -> Outcome | RunHandle | None:
         return await self._settling(self._look(request, return_when))
 
     async def _look(self, request: RunRequest, return_when: str) -> Outcome | RunHandle | None:
-        await self._open_ledger(request)
-        handle = self._handle = self._asked_for_in_this_try() or await self._start(request)
+        handle = await self._start(request)
         if handle is None:
             return None
         # What cannot be looked at is for a wait to judge: it knows for how long.
@@ -65,18 +62,6 @@ class _Look(_Execution):
     async def abandon(self, handle: RunHandle) -> None:
         self._handle = handle
         await self._settle(None)
-
-    async def _open_ledger(self, request: RunRequest) -> None:
-        if not self._is_open:
-            self._is_open = True
-            await super()._open_ledger(request)
-
-    def _asked_for_in_this_try(self) -> RunHandle | None:
-        """Prefect runs a resumed flow from its top. That is no retry: a job that failed meanwhile is the result."""
-        entry = self._ledger.entry if isinstance(self._ledger, ArtifactLedger) else None
-        if entry is None or entry.deferral is None or entry.deferral.get("try") != self._owner.tries[0]:
-            return None
-        return entry.handle
 
     def _note_deferral(self, return_when: str) -> None:
         ledger = self._ledger

@@ -84,10 +84,11 @@ class Tries:
         ================================================================  ==========================================
         """
         caller = owner.task_run_id or "flow"
+        name = f"{owner.place}{name}"
         own = f"{name}/{_place(owner)}{number}"
         by_slot = {entry.slot: entry for entry in entries}
         with self._lock:
-            taken = _kept(self._taken, (owner.run_id, owner.tries[0]), {})
+            taken = _kept(self._taken, (owner.flow_run_id or owner.task_run_id, owner.tries[:-1]), {})
 
             def free(slot: str) -> bool:
                 return taken.get(slot, caller) == caller

@@ -52,7 +52,8 @@ class LedgerEntry:
 
     `waits`: whether somebody waited for the job, or it was only started. `on_shutdown` and `credentials_block` (the
     name of the saved block, None for one that was not saved) are for those who put an end to it later. `base_url` and
-    `organization_id` say where the job is. `deferral` is there once the flow run was to be suspended for the job: in
+    `organization_id` say where the job is. `tries` are those of the owner that asked for the job last; none in what an
+    old version wrote. `deferral` is there once the flow run was to be suspended for the job: in
     which `try` of the flow, and whether it wants to be woken for each end (`return_when`). `more` is what a stage of a
     backfill remembers beside its record. `artifact_id` is None until it was written.
     """
@@ -67,6 +68,7 @@ class LedgerEntry:
     organization_id: str | None = None
     credentials_block: str | None = None
     job_url_template: str | None = None
+    tries: tuple[int, ...] = ()
     deferral: dict[str, Any] | None = None
     more: dict[str, Any] = field(default_factory=dict[str, Any])
     artifact_id: UUID | None = None
@@ -80,6 +82,12 @@ class LedgerEntry:
     def handle(self) -> RunHandle | None:
         """The job, None as long as no answer named one."""
         return None if self.record.run_id is None else RunHandle.of(self.record, reattached=True)
+
+    def asked_for_in(self, tries: tuple[int, ...]) -> bool:
+        """Whether a try that is not later asked for the job: Prefect runs a resumed flow from its top, in the same try
+        of the flow and with all tasks at their first.
+        """
+        return self.record.run_id is not None and bool(self.tries) and tries <= self.tries
 
     @property
     def link(self) -> str | None:
@@ -98,6 +106,7 @@ class LedgerEntry:
             "organization_id": self.organization_id,
             "credentials_block": self.credentials_block,
             "job_url_template": self.job_url_template,
+            "tries": list(self.tries),
             "deferral": self.deferral,
             "record": {**self.more, **self.record.to_dict()},
         }
@@ -111,10 +120,11 @@ class LedgerEntry:
                 slot=str(data["slot"]),
                 owner=RunOwner.from_dict(data["owner"]),
                 record=Record.from_dict(data["record"]),
+                tries=_tries_in(data),
                 more={name: data["record"][name] for name in data["record"] if name not in Record.__dataclass_fields__},
                 **{name: data[name] for name in (*plain, "job_url_template", "deferral") if name in data},
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConfigurationError(f"The ledger entry is damaged: {error!r}.", field="ledger") from error
 
     def to_markdown(self) -> str:
@@ -135,6 +145,14 @@ class LedgerEntry:
         # The escape keeps the block whole, whatever the names in it hold.
         text = json.dumps(self.to_document(), sort_keys=True).replace("`", "\\u0060")
         return f"| Planasonix | |\n| --- | --- |\n{table}\n\nFor the plugin, do not edit:\n\n```json\n{text}\n```\n"
+
+
+def _tries_in(data: dict[str, Any]) -> tuple[int, ...]:
+    """Old versions wrote the try of the flow only, and only where it was to be suspended."""
+    if data.get("tries"):
+        return tuple(int(each) for each in data["tries"])
+    deferral = data.get("deferral") or {}
+    return (int(deferral["try"]), 0) if "try" in deferral else ()
 
 
 def entry_of(artifact: Artifact) -> LedgerEntry | None:
@@ -192,7 +210,7 @@ class ArtifactStore:
                     type="markdown",
                     description="The ledger of prefect-planasonix: what was started, and how it stands.",
                     data=text,
-                    flow_run_id=None if owner.flow_run_id is None else UUID(owner.flow_run_id),
+                    flow_run_id=None if owner.home_flow_run_id is None else UUID(owner.home_flow_run_id),
                     task_run_id=None if owner.task_run_id is None else UUID(owner.task_run_id),
                 )
             )
@@ -217,7 +235,8 @@ class ArtifactLedger:
     """One slot of the store, as the run engine wants it (`planasonix.runs.Ledger`).
 
     `entry` is what stands there; where nothing does, `fresh` makes the first entry of a record. `before_start` is
-    called before each start request is noted, and may raise: then nothing is sent.
+    called before each start request is noted, and may raise: then nothing is sent. `is_noted`: whether the entry stands
+    there as it is given.
     """
 
     def __init__(
@@ -226,8 +245,11 @@ class ArtifactLedger:
         entry: LedgerEntry | None,
         fresh: Callable[[Record], LedgerEntry] | None = None,
         before_start: Callable[[], None] = lambda: None,
+        *,
+        is_noted: bool = True,
     ) -> None:
         self.entry = entry
+        self._is_noted = is_noted
         self._store = store
         self._fresh = fresh
         self._before_start = before_start
@@ -243,19 +265,35 @@ class ArtifactLedger:
             self.entry = self._store.write(replace(self.entry, record=record))
         elif self._fresh is not None:
             self.entry = self._store.write(self._fresh(record))
+        self._is_noted = True
+
+    def note(self) -> None:
+        """Write the entry, unless it stands there as it is."""
+        if self.entry is not None and not self._is_noted:
+            self.write(self.entry.record)
 
     def claimed(self, run_ids: Iterable[str]) -> frozenset[str]:
         return frozenset() if self.entry is None else self._store.owned_elsewhere(run_ids, self.entry)
 
 
 def records_of(client: SyncPrefectClient, flow_run_id: UUID | str) -> list[LedgerEntry]:
-    """The wishes of one flow run, oldest first. What cannot be read is logged and left out.
+    """The wishes of one flow run, and of the subflows that it called, oldest first. What cannot be read is logged and
+    left out.
 
     Raises `LedgerError` where Prefect's API cannot be used.
     """
+    asked = str(flow_run_id)
     with told_as_ledger_error("read"):
-        found = list(_artifacts(client, _filter(RunOwner(flow_run_id=str(flow_run_id)), None)))
-    entries = sorted(_readable(map(_entry_or_why, found)), key=_age)
+        found = list(_artifacts(client, _filter(RunOwner(flow_run_id=asked), None)))
+        above = [
+            artifact
+            for caller in _callers(client, asked)
+            for artifact in _artifacts(client, _filter(RunOwner(flow_run_id=str(caller)), None))
+        ]
+    entries = list(_readable(map(_entry_or_why, found)))
+    # Those of a subflow hang on the run that called it.
+    entries += [entry for entry in _readable(map(_entry_or_why, above)) if entry.flow_run_id == asked]
+    entries.sort(key=_age)
     return list({entry.slot: entry for entry in entries}.values())
 
 
@@ -273,6 +311,21 @@ def entries_since(
             found = _entry_or_why(artifact)
             if found is not None:
                 yield found
+
+
+def _callers(client: SyncPrefectClient, flow_run_id: str) -> list[UUID]:
+    from uuid import UUID
+
+    from prefect.exceptions import ObjectNotFound
+
+    from prefect_planasonix.home import callers_of
+
+    try:
+        run = client.read_flow_run(UUID(flow_run_id))
+        called_by = run.parent_task_run_id if run.deployment_id is None else None
+        return callers_of(client, run.id, called_by)
+    except ObjectNotFound:
+        return []
 
 
 def _entry_or_why(artifact: Artifact) -> LedgerEntry | Unreadable | None:
@@ -308,8 +361,8 @@ def _filter(owner: RunOwner, key: str | None) -> Any:
     wanted: dict[str, Any] = {
         "key": ArtifactFilterKey(like_=f"{KEY_PREFIX}%") if key is None else ArtifactFilterKey(any_=[key])
     }
-    if owner.flow_run_id is not None:
-        wanted["flow_run_id"] = ArtifactFilterFlowRunId(any_=[UUID(owner.flow_run_id)])
+    if owner.home_flow_run_id is not None:
+        wanted["flow_run_id"] = ArtifactFilterFlowRunId(any_=[UUID(owner.home_flow_run_id)])
     elif owner.task_run_id is not None:
         wanted["task_run_id"] = ArtifactFilterTaskRunId(any_=[UUID(owner.task_run_id)])
     return ArtifactFilter(**wanted)

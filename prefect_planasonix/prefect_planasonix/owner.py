@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+_OF_ONE_TRY = frozenset(("tries", "calling_task"))
+
 
 @dataclass(frozen=True)
 class RunOwner:
@@ -12,7 +14,11 @@ class RunOwner:
 
     `dynamic_key` is Prefect's number of the call within the flow run. `persists`: whether the results of the task are
     kept, so that a retry of the flow does not run it again once it succeeded. `tries` are the tries of flow run and
-    task run: within one process they tell one try from the next.
+    task run: what compares higher is a later try. A resume does not count. `calling_task`: the run of the task that a
+    subflow is called in, and its try.
+
+    `home_run_id` is the flow run that the wishes of a subflow hang on, and `place` what they are called there: see
+    `home`, which finds them.
     """
 
     flow_run_id: str | None = None
@@ -26,23 +32,31 @@ class RunOwner:
     task_key: str | None = None
     dynamic_key: str | None = None
     persists: bool = False
-    tries: tuple[int, int] = field(default=(0, 0), compare=False)
+    home_run_id: str | None = None
+    place: str = ""
+    tries: tuple[int, ...] = field(default=(0, 0), compare=False)
+    calling_task: tuple[str, int] | None = field(default=None, compare=False)
 
     @property
     def run_id(self) -> str | None:
         """What the ledger hangs on: the flow run, or the run of a task without a flow."""
-        return self.flow_run_id or self.task_run_id
+        return self.home_flow_run_id or self.task_run_id
+
+    @property
+    def home_flow_run_id(self) -> str | None:
+        return self.home_run_id or self.flow_run_id
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, without what changes from try to try."""
         data = asdict(self)
-        del data["tries"]
-        return data
+        return {name: value for name, value in data.items() if name not in _OF_ONE_TRY}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> RunOwner:
         """Read what any version wrote; fields of a newer one are left alone."""
-        return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data and name != "tries"})
+        return cls(
+            **{name: data[name] for name in cls.__dataclass_fields__ if name in data and name not in _OF_ONE_TRY}
+        )
 
 
 def current_owner() -> RunOwner:
@@ -70,7 +84,7 @@ def current_owner() -> RunOwner:
         run_of_flow = flow.flow_run
         if task is not None and task.task_run.flow_run_id != run_of_flow.id:
             # A subflow within a task: the task is the parent's.
-            found = {}
+            found = {"calling_task": (str(task.task_run.id), task.task_run.run_count)}
             task_tries = 0
         found |= {
             "flow_run_id": str(run_of_flow.id),

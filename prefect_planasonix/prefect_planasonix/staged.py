@@ -37,6 +37,7 @@ from planasonix.runs.staged.wish import HEADER
 from planasonix.watch import Interval, watch_shared
 from prefect_planasonix.attempt import START_SECONDS, Attempt
 from prefect_planasonix.clients import prefect_client, shared_async_client, shared_client
+from prefect_planasonix.home import at_home
 from prefect_planasonix.intent import TRIES, wish_name
 from prefect_planasonix.ledger import LedgerEntry
 from prefect_planasonix.loop import interruption
@@ -115,11 +116,12 @@ class _Stages:
         if owner.run_id is None:
             self._intent = new_intent()
             return
-        name = f"{wish_name(request, self._options.run_key)}/stages"
+        self._owner = owner = await asyncio.to_thread(lambda: at_home(prefect_client(), owner))
+        name = f"{owner.place}{wish_name(request, self._options.run_key)}/stages"
         self._number = TRIES.number_of(owner, name)
         place = "" if owner.task_key is None else f"{owner.task_key}-{owner.dynamic_key}/"
         slot = f"{name}/{place}{self._number}"
-        token = [str(owner.run_id), slot, "" if self._resume else str(owner.tries[0])]
+        token = [str(owner.run_id), slot, "" if self._resume else "/".join(map(str, owner.tries[:-1]))]
         self._intent = hashlib.sha256("\0".join(token).encode()).hexdigest()[:32]
         self._book = await asyncio.to_thread(
             lambda: open_book(prefect_client(), owner, request.connection_id, slot, self._fresh, self._before_start)

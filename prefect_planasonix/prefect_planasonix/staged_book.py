@@ -83,7 +83,7 @@ class StagedBook:
                         type="markdown",
                         description="A backfill in stages: how far it is.",
                         data=text,
-                        flow_run_id=UUID(self.owner.flow_run_id) if self.owner.flow_run_id else None,
+                        flow_run_id=UUID(self.owner.home_flow_run_id) if self.owner.home_flow_run_id else None,
                         task_run_id=UUID(self.owner.task_run_id) if self.owner.task_run_id else None,
                     )
                 )
@@ -125,8 +125,8 @@ def _header(
     from prefect.client.schemas.sorting import ArtifactSort
 
     wanted: dict[str, Any] = {"key": ArtifactFilterKey(any_=[header_key(slot, target_id)])}
-    if owner.flow_run_id is not None:
-        wanted["flow_run_id"] = ArtifactFilterFlowRunId(any_=[UUID(owner.flow_run_id)])
+    if owner.home_flow_run_id is not None:
+        wanted["flow_run_id"] = ArtifactFilterFlowRunId(any_=[UUID(owner.home_flow_run_id)])
     elif owner.task_run_id is not None:
         wanted["task_run_id"] = ArtifactFilterTaskRunId(any_=[UUID(owner.task_run_id)])
     with told_as_ledger_error("read"):

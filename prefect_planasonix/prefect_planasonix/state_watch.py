@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from planasonix.errors import PlanasonixError
 from prefect_planasonix.clients import prefect_client
+from prefect_planasonix.home import callers_of
 from prefect_planasonix.owner import RunOwner
 from prefect_planasonix.termination import SeenState, is_given_up
 
@@ -121,16 +122,10 @@ class StateWatch:
 
 
 def _lineage(client: Any, owner: RunOwner) -> list[UUID]:
-    """The flow run, the one that called it, and so on."""
-    ids = [UUID(str(owner.flow_run_id))]
-    task_run_id = owner.parent_task_run_id
-    while task_run_id is not None and len(ids) < 20:
-        parent = client.read_task_run(UUID(str(task_run_id))).flow_run_id
-        if parent is None or parent in ids:
-            break
-        ids.append(parent)
-        task_run_id = client.read_flow_run(parent).parent_task_run_id
-    return ids
+    """The flow run, and those that a subflow does not outlive. A run of a deployment may outlive its caller."""
+    run_id = UUID(str(owner.flow_run_id))
+    called_by = owner.parent_task_run_id if owner.deployment_id is None else None
+    return [run_id, *callers_of(client, run_id, called_by)]
 
 
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str | None, StateWatch]] = WeakKeyDictionary()
