@@ -42,8 +42,11 @@ $(VENVS)/prefect/.ready: requirements/prefect.txt requirements/prefect.overrides
 pins: | $(UV)  ## compile requirements/*.in again
 	for env in core bench airflow bench-airflow dagster bench-dagster; do \
 	  $(UV) pip compile -q --no-header --no-annotate --python-version 3.11 requirements/$$env.in -o requirements/$$env.txt; done
-	$(UV) pip compile -q --no-header --no-annotate --python-version 3.11 --override requirements/prefect.overrides \
-	  requirements/prefect.in -o requirements/prefect.txt
+	for env in prefect bench-prefect; do \
+	  $(UV) pip compile -q --no-header --no-annotate --python-version 3.11 --override requirements/prefect.overrides \
+	    requirements/$$env.in -o requirements/$$env.txt; done
+	$(UV) pip compile -q --no-header --no-annotate --python-version 3.11 --override requirements/prefect-floor.overrides \
+	  requirements/prefect-floor.in -o requirements/prefect-floor.txt
 
 # --- the two commands -------------------------------------------------------------------------------------------
 
@@ -82,6 +85,15 @@ lint: $(VENVS)/core/.ready $(VENVS)/airflow/.ready $(VENVS)/dagster/.ready $(VEN
 scenarios: envs  ## the long exit matrices
 	UV=$(UV) $(CORE)/python -m scripts.test --scenarios
 
+# An environment that only this needs: the oldest Prefect that the plugin's metadata allows.
+$(VENVS)/prefect-floor/.ready: requirements/prefect-floor.txt requirements/prefect-floor.overrides core/pyproject.toml prefect_planasonix/pyproject.toml | $(UV)
+	$(call build_env,prefect-floor,--overrides requirements/prefect-floor.overrides,core prefect_planasonix)
+
+.PHONY: floor
+floor: $(VENVS)/prefect-floor/.ready  ## the Prefect plugin's tests, and live runs, on the oldest Prefect that it allows
+	$(VENVS)/prefect-floor/bin/pytest tests/prefect -q -m "not scenario and not alone"
+	LOCAL_PREFECT_VENV=$(CURDIR)/$(VENVS)/prefect-floor $(VENVS)/prefect-floor/bin/pytest tests/prefect/test_deferred_live.py -q -k nothing_runs_while
+
 # An environment of its own: what the figures are measured beside is needed by nobody else.
 $(VENVS)/bench/.ready: requirements/bench.txt core/pyproject.toml | $(UV)
 	$(call build_env,bench,,core)
@@ -92,8 +104,11 @@ $(VENVS)/bench-airflow/.ready: requirements/bench-airflow.txt core/pyproject.tom
 $(VENVS)/bench-dagster/.ready: requirements/bench-dagster.txt core/pyproject.toml dagster_planasonix/pyproject.toml | $(UV)
 	$(call build_env,bench-dagster,,core dagster_planasonix)
 
+$(VENVS)/bench-prefect/.ready: requirements/bench-prefect.txt requirements/prefect.overrides core/pyproject.toml prefect_planasonix/pyproject.toml | $(UV)
+	$(call build_env,bench-prefect,--overrides requirements/prefect.overrides,core prefect_planasonix)
+
 .PHONY: bench
-bench: $(VENVS)/bench/.ready $(VENVS)/bench-airflow/.ready $(VENVS)/bench-dagster/.ready $(VENVS)/airflow/.ready  ## measure the figures of benchmarks/README.md
+bench: $(VENVS)/bench/.ready $(VENVS)/bench-airflow/.ready $(VENVS)/bench-dagster/.ready $(VENVS)/bench-prefect/.ready $(VENVS)/airflow/.ready  ## measure the figures of benchmarks/README.md
 	$(VENVS)/bench/bin/python -m benchmarks
 
 .PHONY: fmt

@@ -24,6 +24,10 @@ SDK = "from airflow.sdk import DAG, BaseOperator"
 # The same for Dagster's.
 DAGSTER = AIRFLOW.parents[2] / "bench-dagster" / "bin" / "python"
 DAGSTER_RIVALS = {"dagster-fivetran's (0.29.27)": "import dagster_fivetran"}
+# And for Prefect's.
+PREFECT = AIRFLOW.parents[2] / "bench-prefect" / "bin" / "python"
+PREFECT_RIVALS = {"prefect-databricks's (0.4.2)": "import prefect_databricks"}
+TWO_NAMES = "from prefect import flow, task"
 CLIENTS = {
     "planasonix": "from planasonix import Planasonix; Planasonix('nokey')",
     "openai": "from openai import OpenAI; OpenAI(api_key='nokey')",
@@ -42,6 +46,11 @@ def imports() -> Iterator[Figure]:
         yield Figure("import of `dagster_planasonix` on top of `dagster`", f"{took:.0f} ms", "≤ 60 ms", "≤ 25 ms")
         for whose, program in DAGSTER_RIVALS.items():
             yield Figure(f"the same: {whose}", f"{milliseconds(str(DAGSTER), program, before='import dagster'):.0f} ms")
+    if PREFECT.exists():
+        took = milliseconds(str(PREFECT), "import prefect_planasonix", before=TWO_NAMES)
+        yield Figure(f"import of `prefect_planasonix` on top of `{TWO_NAMES}`", f"{took:.0f} ms", "≤ 60 ms", "≤ 25 ms")
+        for whose, program in PREFECT_RIVALS.items():
+            yield Figure(f"the same: {whose}", f"{milliseconds(str(PREFECT), program, before=TWO_NAMES):.0f} ms")
     took = milliseconds(sys.executable, "import planasonix, planasonix.runs")
     yield Figure("`import planasonix, planasonix.runs`", f"{took:.1f} ms")
     for name, program in CLIENTS.items():

@@ -56,6 +56,7 @@ ALONE: tuple[Lane, ...] = (
             ("-m", "alone"),
             "dagster-alone",
         ),
+        Suite("prefect", ("tests/prefect/test_import.py",), ("-m", "alone"), "prefect-alone"),
     ),
 )
 LANES: tuple[Lane, ...] = (

@@ -19,7 +19,8 @@ from scripts.prefect_local.errors import PrefectTimeout, RestError
 from scripts.prefect_local.rest import Rest
 from scripts.prefect_local.settings import POOL, ROOT, environment
 
-VENV = ROOT / ".venvs" / "prefect"
+# Set to the environment of another Prefect than the newest: `make floor` does.
+VENV = Path(os.environ.get("LOCAL_PREFECT_VENV") or ROOT / ".venvs" / "prefect")
 # Set to keep the home folder (logs, database) of every Prefect that this package starts.
 KEEP_VARIABLE = "KEEP_LOCAL_PREFECT"
 

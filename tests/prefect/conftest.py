@@ -43,6 +43,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not item.get_closest_marker("timeout"):
             seconds = 240 if item.get_closest_marker("live") else 120
             item.add_marker(pytest.mark.timeout(seconds, func_only=True))
+        # The wrong one of two twins is often no more than a warning; from a destructor it comes as pytest's own.
+        item.add_marker(pytest.mark.filterwarnings("error::RuntimeWarning"))
+        item.add_marker(pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning"))
 
 
 @pytest.fixture(scope="session")

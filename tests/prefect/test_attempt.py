@@ -230,20 +230,41 @@ def test_attach_waits_for_a_job_that_it_does_not_own(box: RunningSandbox) -> Non
 
 
 def test_many_waits_share_list_pages(box: RunningSandbox) -> None:
-    box.set_speed(20)
+    """While six jobs run, a round costs a list page or two (queued, running), and not a call for each of them."""
+    box.set_speed(0)
     names = [each.id for each in _connections(box)][:6]
     credentials = PlanasonixCredentials(api_key=box.api_key, base_url=box.url)  # pyright: ignore
+    options = RunOptions(artifacts=False, poll_interval_seconds=0.3)
+    seen: list[tuple[int, int]] = []
 
     @task
     def load(name: str) -> Any:
-        return on_shared_loop(Attempt(credentials, RunOptions(artifacts=False)).run, SyncRequest(name))
+        return on_shared_loop(Attempt(credentials, options).run, SyncRequest(name))
+
+    def watch() -> None:
+        deadline = time.monotonic() + 60
+        while box.jobs_started() < len(names) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(1.0)
+        lists, gets = box.calls("jobs.list"), box.calls("jobs.get")
+        while box.calls("jobs.list") < lists + 20 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        seen.append((box.calls("jobs.list") - lists, box.calls("jobs.get") - gets))
+        box.set_speed(20)
 
     @flow
     def many() -> list[Any]:
-        return [future.result() for future in load.map(names)]
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        ends = [future.result() for future in load.map(names)]
+        watcher.join()
+        return ends
 
     ends = many()
     assert len({end.id for end in ends}) == len(names) == box.jobs_started()
+    [(lists, gets)] = seen
+    assert lists >= 20
+    assert gets < lists / 2
 
 
 def _connections(box: RunningSandbox) -> list[Any]:
