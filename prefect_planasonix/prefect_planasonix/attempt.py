@@ -28,9 +28,9 @@ from planasonix.runs import (
     end_at_deadline,
     find_lost_run,
     give_up,
-    headline,
     is_paused,
     new_intent,
+    told,
 )
 from planasonix.runs.start_words import busy_text, busy_too_long, skipped_text, started_text
 from planasonix.watch import Interval, watch_shared
@@ -39,7 +39,8 @@ from prefect_planasonix.credentials import require_credentials
 from prefect_planasonix.hearing import Hearing
 from prefect_planasonix.home import at_home
 from prefect_planasonix.intent import TRIES, Wish, wish_name
-from prefect_planasonix.ledger import ArtifactLedger, ArtifactStore, LedgerEntry
+from prefect_planasonix.ledger import ArtifactLedger, ArtifactStore
+from prefect_planasonix.ledger_entry import LedgerEntry
 from prefect_planasonix.loop import interruption
 from prefect_planasonix.options import RunOptions
 from prefect_planasonix.owner import current_owner
@@ -247,8 +248,7 @@ class _Execution:
         self._ended = True
         outcome = await aoutcome_of(self._client, handle, expected_tables=expected_tables)
         await asyncio.to_thread(self._note_end, handle, outcome)
-        level = "info" if outcome.succeeded and not outcome.warnings else "warning"
-        self._attempt.log(level, headline(outcome))
+        self._attempt.log(*told(outcome))
         await self._telling.ended(handle, outcome, outcome.link)
         return outcome
 

@@ -85,6 +85,8 @@ def _key(credentials: PlanasonixCredentials) -> _Key:
     # What is left out comes from the environment, which a test changes within one process.
     return (
         ("api_key", credentials.api_key.get_secret_value()),
+        # By its name a saved block's key is read again once it was replaced.
+        ("block", credentials.block_name),
         *sorted(credentials.settings().items(), key=lambda item: item[0]),
         ("environment's address", os.environ.get("PLANASONIX_BASE_URL")),
     )

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from planasonix.errors import ConfigurationError, PlanasonixError
 from prefect_planasonix.block_fields import DOCUMENTATION_URL, LOGO_URL, warn_of_unknown_fields
+from prefect_planasonix.outside import outside_of_runs
 
 if TYPE_CHECKING:
     from planasonix import AsyncPlanasonix, Planasonix
@@ -120,7 +121,10 @@ class PlanasonixCredentials(CredentialsBlock):
         """Return a new async client; close it, or use it with `async with`. As `get_client`."""
         from planasonix import AsyncPlanasonix
 
-        return AsyncPlanasonix(**self._arguments(options))
+        settings = self._arguments(options)
+        if settings.get("reload_api_key") == self._reload_api_key:
+            settings["reload_api_key"] = self._areload_api_key
+        return AsyncPlanasonix(**settings)
 
     def verify(self) -> str:
         """Read what every run needs to read, and say in a few sentences what was found: host, organization, clock.
@@ -148,7 +152,28 @@ class PlanasonixCredentials(CredentialsBlock):
         return await asyncio.to_thread(self.verify)
 
     def _arguments(self, options: dict[str, Any]) -> dict[str, Any]:
-        return {"api_key": self.api_key.get_secret_value(), **self.settings(), **options}
+        settings = {"api_key": self.api_key.get_secret_value(), **self.settings(), **options}
+        if self.block_name is not None:
+            settings = {"reload_api_key": self._reload_api_key, **settings}
+        return settings
+
+    async def _areload_api_key(self) -> str:
+        import asyncio
+
+        return await asyncio.to_thread(self._reload_api_key)
+
+    def _reload_api_key(self) -> str:
+        """The key of the saved block as it is now: a wait of hours outlives its rotation."""
+        name = str(self.block_name)
+        found: Any = outside_of_runs(lambda: PlanasonixCredentials.load(name))
+        if found.base_url != self.base_url:
+            # The server that the clients talk to must not get to see the key for another one.
+            raise ConfigurationError(
+                f"The block {name!r} names another address by now.",
+                field="base_url",
+                hint="What waits with the old one ends in five minutes; its retry uses the new one.",
+            )
+        return found.api_key.get_secret_value()
 
 
 def require_credentials(value: object) -> PlanasonixCredentials:

@@ -6,9 +6,10 @@ process, so that they find its jobs in the ledger. A suspended run has no runner
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from prefect_planasonix.outside import outside_of_runs
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from planasonix.runs import RunHandle
     from prefect_planasonix.credentials import PlanasonixCredentials
-    from prefect_planasonix.ledger import LedgerEntry
+    from prefect_planasonix.ledger_entry import LedgerEntry
 
 F = TypeVar("F", bound="Flow[Any, Any]")
 
@@ -54,29 +55,9 @@ def _hook(credentials: PlanasonixCredentials | None) -> Callable[..., None]:
             except Exception as error:
                 logger.warning("the jobs of this flow run could not be looked up, cancel them by hand: %r", error)
 
-        _outside_of_runs(cancel_all)
+        outside_of_runs(cancel_all)
 
     return cancel_planasonix_jobs
-
-
-def _outside_of_runs(work: Callable[[], None]) -> None:
-    """Do it in a thread, and wait for it there.
-
-    Prefect calls the crash hook of an async flow on the loop of that flow, and in its context, where what is sync
-    elsewhere (loading a block) returns a coroutine that nobody awaits.
-    """
-    from prefect.context import SettingsContext, get_settings_context
-
-    here = get_settings_context()
-
-    def with_settings() -> None:
-        # A new thread has no context. Which Prefect server is meant must not change with that.
-        with SettingsContext(profile=here.profile, settings=here.settings):
-            work()
-
-    thread = threading.Thread(target=with_settings, name="planasonix-hook", daemon=True)
-    thread.start()
-    thread.join()
 
 
 def _cancel_all(flow_run: FlowRun, state: State[Any], credentials: PlanasonixCredentials | None, logger: Any) -> None:
@@ -128,7 +109,10 @@ def _cancel(entry: LedgerEntry, handle: RunHandle, credentials: PlanasonixCreden
     except ValueError:
         return f"{name} goes on: its saved block {entry.credentials_block!r} cannot be loaded. Cancel it by hand."
     try:
-        with found.get_client(base_url=entry.base_url, deadline_seconds=CANCEL_SECONDS) as client:
+        with found.get_client(deadline_seconds=CANCEL_SECONDS) as client:
+            if entry.base_url not in (None, client.config.base_url):
+                # Whoever may write artifacts must not say where the key is sent.
+                return f"{name} goes on: it is at {entry.base_url}, and its credentials name another address by now."
             return give_up(client, handle, patience_seconds=CANCEL_SECONDS)
     except Exception as error:
         return f"{name} could not be cancelled, cancel it by hand: {type(error).__name__}"

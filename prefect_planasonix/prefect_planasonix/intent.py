@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from planasonix.runs import Record, RunRequest
-from prefect_planasonix.ledger import LedgerEntry
+from prefect_planasonix.ledger_entry import LedgerEntry
 from prefect_planasonix.owner import RunOwner
 
 T = TypeVar("T")

@@ -11,7 +11,8 @@ from uuid import UUID
 
 from planasonix.runs import Entry, Unreadable
 from planasonix.runs.reconcile.findings import Owner
-from prefect_planasonix.ledger import LedgerEntry, entries_since, records_of
+from prefect_planasonix.ledger import entries_since, records_of
+from prefect_planasonix.ledger_entry import LedgerEntry
 from prefect_planasonix.provenance import run_link
 from prefect_planasonix.sleepers import records_of_runs, suspended_runs
 from prefect_planasonix.termination import SeenState
@@ -124,8 +125,9 @@ class PrefectSource:
         found = self._found[slot]
         owner, told, ended_at = self._states[_run_of(found)]
         record = found.record
-        if not found.waits or (found.on_shutdown == "leave" and told in ("Crashed", "stopped with its worker")):
-            # Only started; or left running on purpose, for a run that is to come.
+        only_started = not found.waits and told != "Cancelled"
+        if only_started or (found.on_shutdown == "leave" and told in ("Crashed", "stopped with its worker")):
+            # Only started, by a run that nobody has cancelled; or left running on purpose, for a run that is to come.
             record = replace(record, leave_running=True)
         return Entry(slot, record, owner, told, ended_at, run_link(found.owner))
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
     from planasonix import Planasonix
-    from prefect_planasonix.ledger import LedgerEntry
+    from prefect_planasonix.ledger_entry import LedgerEntry
     from prefect_planasonix.reconcile_source import PrefectSource
 
 

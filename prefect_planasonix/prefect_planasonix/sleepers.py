@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from planasonix.errors import ConfigurationError
-from prefect_planasonix.ledger import KEY_PREFIX, LedgerEntry, entry_of, told_as_ledger_error
+from prefect_planasonix.ledger import told_as_ledger_error
+from prefect_planasonix.ledger_entry import KEY_PREFIX, LedgerEntry, entry_of
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

@@ -39,7 +39,7 @@ from prefect_planasonix.attempt import START_SECONDS, Attempt
 from prefect_planasonix.clients import prefect_client, shared_async_client, shared_client
 from prefect_planasonix.home import at_home
 from prefect_planasonix.intent import TRIES, wish_name
-from prefect_planasonix.ledger import LedgerEntry
+from prefect_planasonix.ledger_entry import LedgerEntry
 from prefect_planasonix.loop import interruption
 from prefect_planasonix.provenance import deployment_name_of, provenance_of, run_link
 from prefect_planasonix.staged_book import StagedBook, open_book

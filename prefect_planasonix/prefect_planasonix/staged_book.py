@@ -12,7 +12,8 @@ from uuid import UUID
 
 from planasonix.errors import ConfigurationError
 from planasonix.runs import Record
-from prefect_planasonix.ledger import ArtifactStore, LedgerEntry, artifact_key, told_as_ledger_error
+from prefect_planasonix.ledger import ArtifactStore, artifact_key, told_as_ledger_error
+from prefect_planasonix.ledger_entry import LedgerEntry
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

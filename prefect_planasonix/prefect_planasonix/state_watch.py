@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -55,6 +59,8 @@ class StateWatch:
         self._waiters: set[asyncio.Future[SeenState]] = set()
         self._reader: asyncio.Task[None] | None = None
         self._seen: SeenState | None = None
+        self._under_way: asyncio.Task[SeenState] | None = None
+        self._next: asyncio.Task[SeenState] | None = None
         self._read_at = -float("inf")
 
     async def state(self, *, max_age_seconds: float = 0.0) -> SeenState | None:
@@ -67,12 +73,28 @@ class StateWatch:
         if time.monotonic() - self._read_at > max_age_seconds:
             try:
                 async with asyncio.timeout(READ_SECONDS):
-                    self._seen = await asyncio.to_thread(self._read)
+                    self._seen = await self._read_soon()
             except Exception as error:
                 logger.debug("the state of flow run %s could not be read: %r", self._owner.flow_run_id, error)
                 return None
             self._read_at = time.monotonic()
         return self._seen
+
+    async def _read_soon(self) -> SeenState:
+        """What a read shows that begins after this was called: one for all who call meanwhile.
+
+        Hundreds of waits that end together would else fill the threads that their cancels need.
+        """
+        if self._next is None:
+            self._next = asyncio.ensure_future(self._read_after(self._under_way))
+        return await asyncio.shield(self._next)
+
+    async def _read_after(self, under_way: asyncio.Task[SeenState] | None) -> SeenState:
+        if under_way is not None:
+            await asyncio.wait([under_way])
+        # Who calls from here on waits for the next one: this may show what was before that.
+        self._under_way, self._next = self._next, None
+        return await asyncio.get_running_loop().run_in_executor(_readers(), copy_context().run, self._read)
 
     async def while_wanted(self, work: Coroutine[Any, Any, T]) -> T:
         """Do the work, and end it where the run is given up meanwhile: raises `FlowRunGivenUpError` then."""
@@ -119,6 +141,15 @@ class StateWatch:
             )
         # A parent that was given up takes its subflows along; else the run's own state counts.
         return next((state for state in states if is_given_up(state)), states[0])
+
+
+@cache
+def _readers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(4, thread_name_prefix="planasonix-state")
+
+
+# A child process has the pool without its threads.
+os.register_at_fork(after_in_child=_readers.cache_clear)
 
 
 def _lineage(client: Any, owner: RunOwner) -> list[UUID]:

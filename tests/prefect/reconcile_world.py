@@ -15,7 +15,8 @@ from prefect.states import Paused, Running, State
 from planasonix import Planasonix
 from planasonix.runs import Record, SyncRequest
 from planasonix.sandbox import RunningSandbox
-from prefect_planasonix.ledger import ArtifactStore, LedgerEntry
+from prefect_planasonix.ledger import ArtifactStore
+from prefect_planasonix.ledger_entry import LedgerEntry
 from prefect_planasonix.owner import RunOwner
 from prefect_planasonix.reconcile_source import PrefectSource
 from prefect_planasonix.resuming import to_resume

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from prefect import flow
+from prefect.runtime import flow_run
 from pydantic import SecretStr
 
-from planasonix.sandbox import RunningSandbox
+from planasonix.sandbox import RunningSandbox, Sandbox
 from prefect_planasonix import PlanasonixCredentials, PlanasonixSync, planasonix_hooks
+from prefect_planasonix.clients import prefect_client
+from prefect_planasonix.ledger import ArtifactStore, records_of
 from tests.prefect.conftest import CANARY_KEY
 
 
@@ -77,3 +81,23 @@ def test_a_hook_without_a_key_says_so(
         run()
     assert sandbox.cancels() == 0
     assert told in caplog.text
+
+
+def test_the_key_goes_to_no_address_that_an_artifact_names(
+    prefect_server: str, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    sandbox.set_speed(0)
+    block = saved(sandbox)
+
+    @flow
+    def crashes() -> None:
+        PlanasonixSync(credentials=block, connection_id="conn_shop_orders").trigger()
+        [entry] = records_of(prefect_client(), str(flow_run.id))
+        ArtifactStore(prefect_client(), entry.owner).write(replace(entry, base_url=stranger.url))
+        raise Stop
+
+    with Sandbox().serve() as stranger, pytest.raises(Stop):
+        planasonix_hooks(crashes)()
+    assert stranger.journal == []
+    assert sandbox.cancels() == 0
+    assert "its credentials name another address by now" in caplog.text

@@ -5,7 +5,7 @@ from typing import Any
 
 from planasonix.runs import BackfillRequest, Record, SyncRequest
 from prefect_planasonix.intent import Tries, wish_name
-from prefect_planasonix.ledger import LedgerEntry
+from prefect_planasonix.ledger_entry import LedgerEntry
 from prefect_planasonix.owner import RunOwner
 
 REQUEST = SyncRequest("conn_a")

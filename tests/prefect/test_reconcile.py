@@ -14,7 +14,7 @@ from prefect.states import Cancelled, Cancelling, Completed, Crashed, Running, S
 from planasonix.errors import ConfigurationError
 from planasonix.runs import Record, SyncRequest
 from planasonix.sandbox import RunningSandbox
-from prefect_planasonix.ledger import LedgerEntry
+from prefect_planasonix.ledger_entry import LedgerEntry
 from prefect_planasonix.owner import RunOwner
 from prefect_planasonix.reconcile import cleanup, mark_crashed, run_pass
 from prefect_planasonix.resuming import resume_run
@@ -87,6 +87,7 @@ def test_only_a_run_that_has_ended_for_good_leaves_an_orphan(world: World, state
     ("state", "more"),
     [
         (Completed(), {"waits": False}),
+        (Crashed(), {"waits": False}),
         (Crashed(), {"on_shutdown": "leave"}),
         (Cancelled(message="Runner is shutting down."), {"on_shutdown": "leave"}),
         (Cancelled(), {"ended_as": "succeeded"}),
@@ -97,6 +98,13 @@ def test_what_was_only_started_or_left_on_purpose_is_left(world: World, state: S
     world.job(flow_run_id, **more)
     run_pass(world.client, world.prefect, world.source(flow_run_id), grace_seconds=0.0, dry_run=False)
     assert world.sandbox.cancels() == 0
+
+
+def test_what_a_cancelled_run_had_only_started_is_an_orphan(world: World) -> None:
+    flow_run_id = world.run(Cancelled())
+    world.job(flow_run_id, waits=False)
+    run_pass(world.client, world.prefect, world.source(flow_run_id), grace_seconds=0.0, dry_run=False)
+    assert world.sandbox.cancels() == 1
 
 
 def test_a_deleted_run_has_ended_and_a_subflow_lives_as_long_as_its_caller(world: World) -> None:

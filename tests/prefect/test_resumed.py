@@ -17,7 +17,8 @@ from prefect_planasonix import PlanasonixCredentials, PlanasonixSync
 from prefect_planasonix import attempt as attempt_module
 from prefect_planasonix.clients import prefect_client
 from prefect_planasonix.intent import Tries
-from prefect_planasonix.ledger import LedgerEntry, records_of
+from prefect_planasonix.ledger import records_of
+from prefect_planasonix.ledger_entry import LedgerEntry
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 ORDERS = "conn_shop_orders"
