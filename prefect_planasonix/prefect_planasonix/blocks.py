@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -86,12 +87,14 @@ class PlanasonixSync(JobBlock):
     def attach(self, id: str) -> PlanasonixJobRun:
         """A job of this connection that exists already; see `PlanasonixJobRun.attach`."""
         options = RunOptions.of(self)
-        return PlanasonixJobRun.attach(self.credentials, id, options=options, target_id=self.connection_id)
+        run = PlanasonixJobRun.attach(self.credentials, id, options=options, target_id=self.connection_id)
+        return replace(run, expected_tables=self.request().expected_tables)
 
     async def aattach(self, id: str) -> PlanasonixJobRun:
         """As `attach`."""
         options = RunOptions.of(self)
-        return await PlanasonixJobRun.aattach(self.credentials, id, options=options, target_id=self.connection_id)
+        run = await PlanasonixJobRun.aattach(self.credentials, id, options=options, target_id=self.connection_id)
+        return replace(run, expected_tables=self.request().expected_tables)
 
 
 class PlanasonixBackfill(JobBlock):
@@ -171,16 +174,18 @@ class PlanasonixBackfill(JobBlock):
     def attach(self, id: str) -> PlanasonixJobRun:
         """A backfill of this connection that exists already; see `PlanasonixJobRun.attach`."""
         options = RunOptions.of(self)
-        return PlanasonixJobRun.attach(
+        run = PlanasonixJobRun.attach(
             self.credentials, id, kind="backfill", options=options, target_id=self.connection_id
         )
+        return replace(run, expected_tables=self.request().expected_tables)
 
     async def aattach(self, id: str) -> PlanasonixJobRun:
         """As `attach`."""
         options = RunOptions.of(self)
-        return await PlanasonixJobRun.aattach(
+        run = await PlanasonixJobRun.aattach(
             self.credentials, id, kind="backfill", options=options, target_id=self.connection_id
         )
+        return replace(run, expected_tables=self.request().expected_tables)
 
 
 class PlanasonixPipelineRun(JobBlock):

@@ -34,7 +34,7 @@ _SKEW_SECONDS = 3600.0
 
 
 class LedgerError(PlanasonixError):
-    """Prefect's API did not take or give what the ledger needs. Nothing is started without it."""
+    """Prefect's API did not take or give what the ledger needs. No start request is sent without it."""
 
     retryable = True
     outcome = "not_sent"
@@ -268,6 +268,6 @@ def told_as_ledger_error(what: str) -> Iterator[None]:
     except Exception as error:
         raise LedgerError(
             f"The ledger could not be {what} through Prefect's API: {type(error).__name__}.",
-            hint="Nothing is started without its entry there. See whether the API can be reached (PREFECT_API_URL) "
-            "and whether its key may create artifacts; a retry goes on.",
+            hint="No start request is sent without its entry there; a job that was started before is found by a retry. "
+            "See whether the API can be reached (PREFECT_API_URL) and whether its key may create artifacts.",
         ) from error

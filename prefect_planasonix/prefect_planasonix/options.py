@@ -16,7 +16,7 @@ OnPaused = Literal["fail", "skip"]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The options of job blocks, tasks and flows, under the same names everywhere.
+    """The options of job blocks, tasks and flows, under the same names wherever they are taken.
 
     `timeout_seconds`: the job's deadline, from its creation; past it the job is cancelled. `poll_interval_seconds`:
     a fixed pause between looks; None adapts it to the job's age. `if_running`: what to do while another job keeps the

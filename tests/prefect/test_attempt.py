@@ -223,8 +223,10 @@ def test_a_skipped_start_has_nothing_to_wait_for(box: RunningSandbox) -> None:
 
 def test_attach_waits_for_a_job_that_it_does_not_own(box: RunningSandbox) -> None:
     started = sync_of(box).trigger()
-    run = sync_of(box).attach(str(started.id))
-    assert run.fetch_result() is not None
+    run = sync_of(box, expected_tables=["public.nowhere"]).attach(str(started.id))
+    outcome = run.fetch_result()
+    assert outcome is not None
+    assert [table.name for table in outcome.tables if not table.reported] == ["public.nowhere"]
     assert run.handle is not None
     assert not run.handle.owned
 
