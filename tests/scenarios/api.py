@@ -28,11 +28,13 @@ class Api:
     def prepare(self, scenario: Scenario) -> None:
         """Script the jobs to come, and let calls about this connection go wrong."""
         self._sandbox.control("PUT", f"connections/{self.connection_id}/script", {"sequence": list(scenario.script)})
+        # Reconcile may look at the jobs of an earlier scenario meanwhile: the faults are not for its calls.
+        earlier = sorted(self._before)
         for fault in scenario.faults:
             body = {"operation": fault.operation, "kind": fault.kind, "times": fault.times, **fault.options}
             if "body" in body:
                 body["body"] = str(body["body"]).replace("{api_key}", self._sandbox.api_key)
-            self._sandbox.control("POST", "faults", body | {"connection_id": self.connection_id})
+            self._sandbox.control("POST", "faults", body | {"connection_id": self.connection_id, "spared_ids": earlier})
 
     def start_foreign(self) -> str:
         """Somebody else starts a job; return its id."""
@@ -64,7 +66,8 @@ class Api:
 
     def closest_read_after_refusal(self) -> float | None:
         """Seconds between a 429 on a read of the job and the next read; None where there was no 429."""
-        reads = self.entries("jobs.get")
+        ours = {job["id"] for job in self.jobs()}
+        reads = [entry for entry in self.entries("jobs.get") if entry["path"].rsplit("/", 1)[-1] in ours]
         pauses = [
             (datetime.fromisoformat(after["real_at"]) - datetime.fromisoformat(before["real_at"])).total_seconds()
             for before, after in itertools.pairwise(reads)

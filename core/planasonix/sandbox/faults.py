@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from itertools import count
@@ -30,7 +31,7 @@ class Fault:
     """One rule. The first rule that matches, has strikes left and wins its draw strikes.
 
     `retry_after` is a number of seconds, written as the switch `retry_after_format` says or, if given here, as a
-    "date" or as "seconds"; or a text, sent as it is.
+    "date" or as "seconds"; or a text, sent as it is. Calls about the objects of `spared_ids` go well.
     """
 
     operation: str
@@ -40,6 +41,7 @@ class Fault:
     skip_first: int = 0
     probability: float = 1.0
     connection_id: str | None = None
+    spared_ids: Collection[str] = ()
     status: int | None = None
     retry_after: float | str | None = None
     retry_after_format: str | None = None
@@ -101,14 +103,16 @@ class Faults:
         self.rules.append(rule)
         return rule
 
-    def strike(self, operation: str, connection_id: str | None) -> Fault | None:
-        """The rule that hits this call, if any; counts it."""
+    def strike(self, operation: str, connection_id: str | None, ids: Collection[str] = ()) -> Fault | None:
+        """The rule that hits this call, if any; counts it. `ids` are those that stand in its path."""
         for rule in self.rules:
             if rule.times is not None and rule.struck >= rule.times:
                 continue
             if not fnmatchcase(operation, rule.operation):
                 continue
             if rule.connection_id is not None and rule.connection_id != connection_id:
+                continue
+            if any(each in rule.spared_ids for each in ids):
                 continue
             rule.seen += 1
             if rule.seen <= rule.skip_first:

@@ -50,7 +50,9 @@ class Pipeline:
         body: bytes,
         strike: Any,
     ) -> tuple[SandboxReply, Trace]:
-        """The reply to one call and what to write down about it. `strike(operation, connection_id)` draws a fault."""
+        """The reply to one call and what to write down about it. `strike(operation, connection_id, ids)` is asked for a
+        fault; `ids` are those in the path.
+        """
         state, trace = self._state, Trace()
         out_headers: dict[str, str] = {}
         try:
@@ -58,7 +60,7 @@ class Pipeline:
             trace.operation = route.operation
             call = Call(state, method, path, route.operation, params, Query(query), headers, body)
             trace.connection_id = self._connection_of(route, params, query)
-            fault: Fault | None = strike(route.operation, trace.connection_id)
+            fault: Fault | None = strike(route.operation, trace.connection_id, params.values())
             if fault is not None:
                 trace.fault = fault.label
                 if fault.where == "before" and fault.kind != "latency":

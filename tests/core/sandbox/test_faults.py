@@ -189,3 +189,15 @@ def test_a_held_answer_does_not_hold_up_the_end(kind, options, caplog):
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
     with pytest.raises(httpx.ConnectError):
         httpx.get(running.url + "/sandbox/health")
+
+
+def test_a_fault_spares_the_objects_that_it_is_told_to(make_sandbox):
+    sandbox = make_sandbox(busy="parallel")
+    door = sandbox.transport()
+    for _ in range(2):
+        door.send(request(sandbox, "POST", SYNC), 1)
+    earlier, later = sorted(job["id"] for job in sandbox.jobs())
+    sandbox.fault("jobs.get", "rate_limit", times=1, spared_ids=[earlier])
+    asked = [door.send(request(sandbox, path=f"/api/v1/jobs/{each}"), 1) for each in (earlier, later, later)]
+    answers = [reply.status for reply in asked]
+    assert answers == [200, 429, 200]
