@@ -34,6 +34,7 @@ from planasonix.runs import (
 )
 from planasonix.runs.start_words import busy_text, busy_too_long, skipped_text, started_text
 from planasonix.watch import Interval, watch_shared
+from prefect_planasonix.claims import wish_of
 from prefect_planasonix.clients import prefect_client, shared_async_client, shared_client
 from prefect_planasonix.credentials import require_credentials
 from prefect_planasonix.hearing import Hearing
@@ -262,14 +263,13 @@ class _Execution:
         name = wish_name(request, self._options.run_key)
         number = TRIES.number_of(self._owner, name)
         store = await asyncio.to_thread(lambda: ArtifactStore(prefect_client(), self._owner))
-        entries = await asyncio.to_thread(store.entries, request.target_id)
-        wish = TRIES.take(self._owner, number, entries, name)
+        wish = await asyncio.to_thread(wish_of, store, TRIES, self._owner, number, name, request.target_id)
         self._intent, self._number = wish.intent, number
         entry = wish.entry
         self._resumes = entry is not None and entry.asked_for_in(self._owner.tries)
         is_noted = entry is None or self._resumes
         if entry is not None and not is_noted:
-            entry = replace(entry, owner=self._owner, tries=self._owner.tries)
+            entry = replace(entry, owner=self._owner, tries=self._owner.tries, claim=self._owner.claim)
         fresh, refuse = self._fresh_entry(wish), self._refuse_once_interrupted
         self._ledger = ArtifactLedger(store, entry, fresh, refuse, is_noted=is_noted)
 
@@ -307,6 +307,7 @@ class _Execution:
                 credentials_block=block,
                 job_url_template=config.job_url_template,
                 tries=self._owner.tries,
+                claim=self._owner.claim,
             )
 
         return fresh
