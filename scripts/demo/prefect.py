@@ -31,10 +31,12 @@ PlanasonixCredentials(
     api_key=os.environ["PLANASONIX_API_KEY"], job_url_template=os.environ["PLANASONIX_JOB_URL_TEMPLATE"]
 ).save("planasonix", overwrite=True)
 """
+# Prefect imports this file anew in the process of each flow run.
 SERVE = """
 from nightly import nightly
 
-nightly.serve("demo")
+if __name__ == "__main__":
+    nightly.serve("demo")
 """
 
 
