@@ -64,6 +64,8 @@ def run_demo(console: Console, logs: Path) -> int:
             console.print(f"Prefect  {prefect.url}/runs/flow-run/{flow_run}")
             state = follow(console, prefect, sandbox, flow_run)
             rows = rows_of(prefect, flow_run)
+            if state != "success":
+                console.print(prefect.dump(flow_run), markup=False)
             show_result(console, rows, summary(state, sandbox.control("GET", "counts"), "Flow run:"))
             return exit_code(state, rows)
 
