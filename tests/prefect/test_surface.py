@@ -1,4 +1,4 @@
-"""What a flow author meets: the same options everywhere, described; mistakes that name their fix; docstrings that run."""
+"""What a flow author meets: the same options everywhere, mistakes that name their fix, docstrings that run."""
 
 from __future__ import annotations
 
