@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from prefect.blocks.abstract import CredentialsBlock
 from pydantic import Field, SecretStr, field_validator
 
 from planasonix.errors import ConfigurationError, PlanasonixError
-from prefect_planasonix.block_fields import DOCUMENTATION_URL, LOGO_URL, warn_of_unknown_fields
+from prefect_planasonix.block_fields import DOCUMENTATION_URL, LOGO_URL, refuse_unknown_fields, warn_of_unknown_fields
 from prefect_planasonix.outside import outside_of_runs
 
 if TYPE_CHECKING:
@@ -74,6 +75,10 @@ class PlanasonixCredentials(CredentialsBlock):
     timeout_seconds: float = Field(
         default=30.0, gt=0, title="Request timeout", description="How long one request may take, in seconds."
     )
+
+    def __new__(cls, **given: Any) -> Self:
+        refuse_unknown_fields(cls, given)
+        return super().__new__(cls, **given)
 
     def block_initialization(self) -> None:
         warn_of_unknown_fields(self)
@@ -178,10 +183,33 @@ class PlanasonixCredentials(CredentialsBlock):
 
 def require_credentials(value: object) -> PlanasonixCredentials:
     """The value, if it is a credentials block. Raises `ConfigurationError`, which names the fix."""
+    refuse_what_is_no_block(value)
     if not isinstance(value, PlanasonixCredentials):
         raise ConfigurationError(
             f"credentials must be a PlanasonixCredentials block, got {type(value).__name__}.",
             field="credentials",
             hint='As in credentials=PlanasonixCredentials.load("BLOCK_NAME"); in async code: await ...aload(...).',
+        )
+    return value
+
+
+def refuse_what_is_no_block(value: object) -> object:
+    """The value, unless it is what is given for a block by mistake. Raises `ConfigurationError`, which names the fix.
+
+    Its text is not repeated: it may be the key.
+    """
+    if isinstance(value, str):
+        raise ConfigurationError(
+            "credentials must be a block, got a text.",
+            field="credentials",
+            hint='For a saved block load it by its name: PlanasonixCredentials.load("BLOCK_NAME"); for a key: '
+            "PlanasonixCredentials(api_key=...).",
+        )
+    if isinstance(value, Coroutine):
+        value.close()  # or Python warns of it as well, at some later time
+        raise ConfigurationError(
+            "credentials must be a block, got a coroutine that nobody has awaited.",
+            field="credentials",
+            hint='In async code: await PlanasonixCredentials.aload("BLOCK_NAME").',
         )
     return value
