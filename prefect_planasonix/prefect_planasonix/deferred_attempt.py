@@ -7,14 +7,18 @@ import time
 from dataclasses import replace
 
 from planasonix.errors import PlanasonixError
-from planasonix.runs import Outcome, RunHandle, RunRequest
+from planasonix.runs import Outcome, RunHandle, RunRequest, give_up
 from planasonix.runs.identity import is_another
 from planasonix.watch.protocols import ENDED_PHASES, reader_of
 from prefect_planasonix.attempt import Attempt
+from prefect_planasonix.bounded import within
 from prefect_planasonix.execution import Execution
 from prefect_planasonix.ledger import ArtifactLedger
 from prefect_planasonix.loop import interruption
 from prefect_planasonix.suspend import why_not
+
+WITHDRAW_SECONDS = 60.0
+"""How long the end of a job is asked for whose siblings could not be started."""
 
 
 class DeferredAttempt(Attempt):
@@ -35,6 +39,12 @@ class DeferredAttempt(Attempt):
         """The flow was interrupted by `cause` between a look and its suspension: settle as a wait would."""
         interruption().cause = cause
         await _Look(self, waits=True).abandon(handle)
+
+    async def withdraw(self, handle: RunHandle, *, for_good: bool) -> str:
+        """Another job of the same call could not be started: cancel this one where that will not change (`for_good`), a
+        cancel is wanted, and the job is this run's. Returns a sentence that tells what came of it, and raises nothing.
+        """
+        return await _Look(self, waits=True).withdraw(handle, for_good=for_good)
 
 
 class _Look(Execution):
@@ -64,6 +74,15 @@ class _Look(Execution):
         self._handle = handle
         try:
             await self._settling.bounded(self._settle, None)
+        finally:
+            await self._telling.aclose()
+
+    async def withdraw(self, handle: RunHandle, *, for_good: bool) -> str:
+        wanted = for_good and self._options.cancel_on_cancellation
+        try:
+            return await within(WITHDRAW_SECONDS, lambda: give_up(self._sync_client, handle, wanted=wanted))
+        except TimeoutError:
+            return f"Planasonix {handle.kind} {handle.id} is not known to be cancelled: the API answers too slowly."
         finally:
             await self._telling.aclose()
 
