@@ -101,7 +101,9 @@ class Tries:
 
             slot = own
             if own not in by_slot or not free(own):
-                others = [entry.slot for entry in entries if free(entry.slot) and _may_be(entry, owner, name, number)]
+                could = [entry for entry in entries if free(entry.slot) and _may_be(entry, owner, name, number)]
+                # What this caller has taken over already goes first: its own retry may run in another process.
+                others = [entry.slot for entry in sorted(could, key=lambda each: each.claim != owner.claim)]
                 slot = others[0] if others else own
                 while slot not in others and (slot in by_slot or not free(slot)):
                     slot += "+"

@@ -103,6 +103,16 @@ def test_a_task_retry_keeps_its_wish_without_a_word_to_the_ledger() -> None:
     assert shelf.writes == before
 
 
+def test_a_task_retry_in_another_process_keeps_what_the_task_has_taken_over() -> None:
+    shelf = Shelf()
+    first_try(shelf, "t1", "t2")
+    older, newer = shelf.slots
+    taken = replace(shelf.slots[newer], claim=("2/b", "t3"))
+    shelf.slots = {older: shelf.slots[older], newer: taken}
+    again = wish_of(shelf, task("t3", "2/b", tries=(2, 2)))
+    assert again.entry.record.run_id == "job_t2"
+
+
 def test_the_claim_is_kept_in_the_document_and_old_documents_have_none() -> None:
     owner = RunOwner(flow_run_id=str(uuid4()), execution="1/a")
     entry = LedgerEntry("s", owner, Record.fresh("i", REQUEST, {}), claim=owner.claim)
