@@ -235,9 +235,10 @@ class _Place:
         batch = self._inbox.read(self._read_to)
         if self._read_to < self._began_at:
             batch = [stored for stored in batch if stored.seq <= self._began_at]
-        # Where all of them were pruned, or are dead letters, there are numbers without rows.
-        self._read_to = batch[-1].seq if batch else max(last, self._began_at)
-        return batch
+            last = self._began_at
+        # Where rows were pruned there are numbers without any.
+        self._read_to = batch[-1].seq if batch else last
+        return batch or self.next_batch()
 
     def is_down(self, error: Exception, poll_seconds: float) -> float:
         if self._failures == 0:
