@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from planasonix.webhooks.inbox.consume import TryLater, consume
     from planasonix.webhooks.inbox.group_writer import GroupWriter
     from planasonix.webhooks.inbox.records import (
+        Act,
         Added,
         Arrival,
         DeadLetter,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Act",
     "Added",
     "Arrival",
     "DeadLetter",
@@ -43,6 +45,7 @@ __getattr__ = lazy_names(
         "consume": ("TryLater", "consume"),
         "group_writer": ("GroupWriter",),
         "records": (
+            "Act",
             "Added",
             "Arrival",
             "DeadLetter",

@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Self
 
 from planasonix.webhooks.inbox.address import address_of
-from planasonix.webhooks.inbox.records import Added, Arrival, DeadLetter, Lease, Pruned, StoredEvent
+from planasonix.webhooks.inbox.records import Act, Added, Arrival, DeadLetter, Lease, Pruned, StoredEvent
+from planasonix.webhooks.written import announce
 
 if TYPE_CHECKING:
+    from planasonix.watch import Kind
     from planasonix.webhooks.inbox.cursors import Retry
     from planasonix.webhooks.inbox.store.base import Store
 
@@ -92,7 +94,9 @@ class Inbox:
         """
         from planasonix.webhooks.inbox import arrivals as arriving
 
-        return arriving.add(self._store, arrivals, self._clock())
+        added = arriving.add(self._store, arrivals, self._clock())
+        announce(self.label)
+        return added
 
     def read(self, after: int, limit: int = _READ_AT_ONCE) -> list[StoredEvent]:
         """Returns the events numbered above `after`, in order, at most `limit`.
@@ -202,6 +206,26 @@ class Inbox:
         from planasonix.webhooks.inbox import notes
 
         notes.write_note(self._store, name, text, lease)
+
+    # --- what events have started -----------------------------------------------------------------------------------
+
+    def claim_act(self, act: Act) -> Act:
+        """Remembers what is about to be started because of an event; returns the one of that key that came first."""
+        from planasonix.webhooks.inbox import acts
+
+        return acts.claim(self._store, act, self._clock())
+
+    def act_started(self, key: str, runs: Sequence[tuple[Kind, str]]) -> None:
+        """Remembers which runs the act has started."""
+        from planasonix.webhooks.inbox import acts
+
+        acts.started(self._store, key, runs)
+
+    def act_of_run(self, kind: Kind, run_id: str) -> Act | None:
+        """What has started this run; None where no event did, as far as is known."""
+        from planasonix.webhooks.inbox import acts
+
+        return acts.of_run(self._store, kind, run_id)
 
     # --- leases ---------------------------------------------------------------------------------------------------
 
