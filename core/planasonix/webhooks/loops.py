@@ -35,7 +35,8 @@ def guard(event: Event, max_depth: int = MAX_DEPTH, *, depth: int = 0, chain: It
     """The depth of what this event may start: one more than that of the event's own run.
 
     `depth` is what the caller knows of that run (0 for one that no event started), for example from its ledger record;
-    the event's body may say more. `chain` tells in words how it came to be. Raises `FeedbackLoopError` above `max_depth`.
+    the event's body may say more. `chain` tells in words how it came to be. Raises `FeedbackLoopError` above
+    `max_depth`.
 
     >>> from planasonix.webhooks import Event
     >>> event = Event.parse(b'{"id": "evt_1", "type": "job.succeeded", "job_id": "job_1"}')

@@ -13,8 +13,8 @@ _waiting: dict[str, set[threading.Event]] = {}
 
 
 def announce(inbox: str) -> None:
-    """Wake whoever listens in this process to the inbox of this label; called after each commit. Never raises, and costs
-    a dictionary's look-up where nobody does.
+    """Wake whoever listens in this process to the inbox of this label; called after each commit. Never raises, and
+    costs a dictionary's look-up where nobody does.
     """
     with _lock:
         for one in _waiting.get(inbox, ()):

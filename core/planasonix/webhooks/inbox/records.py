@@ -123,8 +123,8 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What an event starts: `action` is the caller's name for it. `depth` counts the runs in this chain that events have
-    started, this act's included, and `chain` tells them in words. `runs` are those that it has started so far.
+    """What an event starts: `action` is the caller's name for it. `depth` counts the runs in this chain that events
+    have started, this act's included, and `chain` tells them in words. `runs` are those that it has started so far.
     """
 
     key: str

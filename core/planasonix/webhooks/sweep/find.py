@@ -63,8 +63,8 @@ class Told:
 
 @dataclass
 class Swept:
-    """What a sweep came to. `found` ends, of which the inbox may have known some; `open` runs that go on, or that it did
-    not get to. `calls_failed` is empty if all went well.
+    """What a sweep came to. `found` ends, of which the inbox may have known some; `open` runs that go on, or that it
+    did not get to. `calls_failed` is empty if all went well.
     """
 
     found: int = 0
@@ -146,7 +146,7 @@ class _Sweep:
         self.cursor.marks[kind] = began_at
 
     def _rows_since_mark(self, kind: Kind) -> tuple[list[RunView], bool]:
-        """Rows, and whether they are all. One list of all, or where that is too long, one of the next stretch of time."""
+        """Rows, and whether they are all: one list of all, or where that is too long, of the next stretch of time."""
         cursor, now = self.cursor, self._server_now()
         # A mark in the future comes from a clock that was wrong at the first sweep.
         mark, chunk = min(self.cursor.marks[kind], now), cursor.chunk_seconds
