@@ -11,7 +11,7 @@ from planasonix.webhooks.inbox.records import Added, Arrival, DeadLetter, Lease,
 
 if TYPE_CHECKING:
     from planasonix.webhooks.inbox.cursors import Retry
-    from planasonix.webhooks.inbox.store.base import Store
+    from planasonix.webhooks.inbox.store.base import Dialect, Store
 
 _READ_AT_ONCE = 500
 
@@ -52,7 +52,7 @@ class Inbox:
         address = address_of(url)
         from planasonix.webhooks.inbox.store.base import Store
 
-        inbox = cls(Store(address, _dialect(address.store)))
+        inbox = cls(Store(address, dialect_of(address.store)))
         if not lazy:
             inbox.last_seq()
         return inbox
@@ -266,7 +266,8 @@ class Inbox:
         return retention.prune(self._store, older_than, self._clock())
 
 
-def _dialect(store: str):  # type: ignore[no-untyped-def]
+def dialect_of(store: Literal["sqlite", "postgresql"]) -> Dialect:
+    """What the store brings of its own; only its driver is imported."""
     if store == "sqlite":
         from planasonix.webhooks.inbox.store.sqlite import SqliteDialect
 
