@@ -103,3 +103,15 @@ class Tables:
             Column("name", String(200), primary_key=True),
             Column("text", Text, nullable=False),
         )
+        # What was done because of which event.
+        self.acts = Table(
+            f"{PREFIX}acts",
+            self.metadata,
+            Column("event_key", String(200), primary_key=True),
+            Column("action", String(200), primary_key=True),
+            Column("depth", Integer, nullable=False),
+            Column("chain", Text, nullable=False),
+            Column("kind", String(16)),
+            Column("run_id", String(200)),
+        )
+        Index(f"{PREFIX}acts_run", self.acts.c.kind, self.acts.c.run_id)

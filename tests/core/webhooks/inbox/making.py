@@ -28,7 +28,7 @@ def arrived(number: int | str, **fields: Any) -> Arrival:
 def open_at(url: str, clock: Callable[[], datetime]) -> Inbox:
     """An inbox whose time is the test's; leases go by the database's all the same."""
     address = address_of(url)
-    inbox = Inbox(Store(address, dialect_of(address.store)), clock=clock)
+    inbox = Inbox(Store(address, dialect_of(address.store)), url, clock=clock)
     inbox.last_seq()
     return inbox
 
