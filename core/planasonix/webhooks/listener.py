@@ -223,7 +223,7 @@ class _Place:
             from planasonix.webhooks.inbox import Inbox
 
             self._inbox = Inbox.open(self._url)
-            hear(self._inbox.label, self._wake)
+            hear(self._url, self._wake)
             identity = self._inbox.identity
             if self._identity not in (None, identity):
                 log.warning("the inbox is another one than before: listening from its begin")
@@ -260,7 +260,7 @@ class _Place:
     def close(self) -> None:
         inbox, self._inbox = self._inbox, None
         if inbox is not None:
-            unhear(inbox.label, self._wake)
+            unhear(self._url, self._wake)
             try:
                 inbox.close()
             except Exception as error:

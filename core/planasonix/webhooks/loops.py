@@ -1,9 +1,9 @@
 """Loops are cut: an event that starts a run, whose event starts a run, stops at a set depth, and no event acts twice.
 
     act = LoopGuard(inbox).enter(stored.event, "reload orders")      # FeedbackLoopError: too deep
-    if not act.runs:                                                 # else it was done, by whomever
-        handle = start_run(client, request, provenance=provenance_of(act, mine), intent=act.intent, …)
-        guard.started(act, [("job", handle.id)])
+    if act.run is None:                                              # else it was done, by whomever
+        handle = start_run(client, request, provenance=act.provenance(mine), intent=act.intent, …)
+        guard.started(act, handle.kind, handle.id)
 
 How deep a run is stands in three places, and the deepest counts: the inbox, which remembers what every event has
 started; the ledger of whoever started it, where the caller looks; and the job's metadata, for tenants that send it
@@ -13,14 +13,15 @@ back, which none has to (facts §1.1).
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from planasonix.errors import ConfigurationError, FeedbackLoopError
 from planasonix.runs import Provenance
 from planasonix.runs.metadata_names import DEPTH
-from planasonix.webhooks.inbox.records import Act, end_of
+from planasonix.webhooks.inbox.records import end_of
 
 if TYPE_CHECKING:
     from planasonix.watch import Kind
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 3
 _LONGEST_ACTION = 200
+_A_PART = "(part of an act)"
 
 
 def guard(event: Event, max_depth: int = MAX_DEPTH, *, depth: int = 0, chain: Iterable[str] = ()) -> int:
@@ -56,6 +58,30 @@ def guard(event: Event, max_depth: int = MAX_DEPTH, *, depth: int = 0, chain: It
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What an event starts. `depth` counts the runs of its chain that events have started, its own included; `chain`
+    tells them in words, the first one first. `run` is the run that it has started, None as long as none is known.
+    """
+
+    event_key: str
+    event_id: str
+    action: str
+    depth: int
+    chain: tuple[str, ...]
+    run: tuple[str, str] | None = None
+
+    @property
+    def intent(self) -> str:
+        """For the run engine: the same each time, so that two tries of one act start one job."""
+        return hashlib.sha256(f"{self.event_key}\0{self.action}".encode()).hexdigest()[:32]
+
+    def provenance(self, mine: Provenance) -> Provenance:
+        """The caller's provenance with the depth, which goes into the ledger and the job's metadata."""
+        details = {**mine.details, "caused_by_event": self.event_id}
+        return replace(mine, depth=max(mine.depth, self.depth), details=details)
+
+
 class LoopGuard:
     """Keeps in the inbox what events have started. Safe for any number of threads and processes."""
 
@@ -66,7 +92,7 @@ class LoopGuard:
     def enter(self, event: Event, action: str, *, depth: int = 0, metadata: Mapping[str, Any] | None = None) -> Act:
         """Claim `action`, a name that stays the same over restarts, for this event.
 
-        The same act comes back each time, with the runs that it has started: none means that it is still to be done,
+        The same act comes back each time, with the run that it has started: none means that it is still to be done,
         also after a crash, where its `intent` finds the job again that may have been started. `depth` is what the
         caller's own ledger says of the event's run, and `metadata` what the API shows of it.
 
@@ -75,20 +101,25 @@ class LoopGuard:
         """
         if not action.strip() or len(action) > _LONGEST_ACTION:
             raise ConfigurationError(f"action must have 1 to {_LONGEST_ACTION} characters.", field="action")
-        cause = self._cause(event)
-        here = max(depth, cause.depth if cause else 0, _depth_told(metadata))
-        chain = cause.chain if cause else ()
-        deeper = guard(event, self._max_depth, depth=here, chain=chain)
-        act = Act(_key(event, action), event.event_id, action, deeper, (*chain, f"{_name(event)}: {action}"))
-        return self._inbox.claim_act(act)
+        cause_depth, chain = self._cause(event)
+        deeper = guard(event, self._max_depth, depth=max(depth, cause_depth, _depth_told(metadata)), chain=chain)
+        told = (*chain, f"{_name(event)}: {action}")
+        stored = self._inbox.act(_key(event), action, deeper, json.dumps(told))
+        run = None if stored.kind is None or stored.run_id is None else (stored.kind, stored.run_id)
+        return Act(stored.event_key, event.event_id, action, stored.depth, _chain_of(stored.chain), run)
 
-    def started(self, act: Act, runs: Iterable[tuple[Kind, str]]) -> None:
-        """Remember the runs that the act has started, a backfill with its jobs: each of them has events of its own."""
-        self._inbox.act_started(act.key, list(runs))
+    def started(self, act: Act, kind: Kind, run_id: str, *, job_ids: Iterable[str] = ()) -> None:
+        """Remember the run that the act has started. `job_ids` are those of a backfill: each has events of its own."""
+        chain = json.dumps(act.chain)
+        for job_id in job_ids:
+            key = hashlib.sha256(f"{act.event_key}\0{act.action}\0{job_id}".encode()).hexdigest()
+            self._inbox.act(key, _A_PART, act.depth, chain)
+            self._inbox.act_started(key, _A_PART, "job", job_id)
+        self._inbox.act_started(act.event_key, act.action, kind, run_id)
 
-    def _cause(self, event: Event) -> Act | None:
-        """What has started the run of this event, or the backfill that its job belongs to."""
-        named: list[tuple[Kind, str]] = []
+    def _cause(self, event: Event) -> tuple[int, tuple[str, ...]]:
+        """How deep the run of this event is, or the backfill that its job belongs to, and how that came to be."""
+        named: list[tuple[str, str]] = []
         if event.kind is not None and event.object_id is not None:
             named.append((event.kind, event.object_id))
         if event.job_id is not None:
@@ -98,18 +129,18 @@ class LoopGuard:
             if isinstance(backfill_id, str):
                 named.append(("backfill", backfill_id))
         found = [act for each in dict.fromkeys(named) if (act := self._inbox.act_of_run(*each)) is not None]
-        return max(found, key=lambda act: act.depth, default=None)
+        deepest = max(found, key=lambda act: act.depth, default=None)
+        return (0, ()) if deepest is None else (deepest.depth, _chain_of(deepest.chain))
 
 
-def provenance_of(act: Act, mine: Provenance) -> Provenance:
-    """The caller's provenance with the act's depth, which goes into the ledger and the job's metadata."""
-    details = {**mine.details, "caused_by_event": act.event_id}
-    return replace(mine, depth=max(mine.depth, act.depth), details=details)
-
-
-def _key(event: Event, action: str) -> str:
+def _key(event: Event) -> str:
+    """Of a delivery and the sweep's finding of the same end the same."""
     what = end_of(event) or ("event", event.event_id)
-    return hashlib.sha256("\0".join(("act", action, *what)).encode()).hexdigest()
+    return hashlib.sha256("\0".join(what).encode()).hexdigest()
+
+
+def _chain_of(text: str) -> tuple[str, ...]:
+    return tuple(cast("list[str]", json.loads(text)))
 
 
 def _name(event: Event) -> str:

@@ -13,7 +13,7 @@ _waiting: dict[str, set[threading.Event]] = {}
 
 
 def announce(inbox: str) -> None:
-    """Wake whoever listens in this process to the inbox of this label; called after each commit. Never raises, and
+    """Wake whoever listens in this process to the inbox of this URL; called after each commit. Never raises, and
     costs a dictionary's look-up where nobody does.
     """
     with _lock:

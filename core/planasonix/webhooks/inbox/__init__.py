@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from planasonix.webhooks.inbox.consume import TryLater, consume
     from planasonix.webhooks.inbox.group_writer import GroupWriter
     from planasonix.webhooks.inbox.records import (
-        Act,
         Added,
         Arrival,
         DeadLetter,
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Act",
     "Added",
     "Arrival",
     "DeadLetter",
@@ -45,7 +43,6 @@ __getattr__ = lazy_names(
         "consume": ("TryLater", "consume"),
         "group_writer": ("GroupWriter",),
         "records": (
-            "Act",
             "Added",
             "Arrival",
             "DeadLetter",

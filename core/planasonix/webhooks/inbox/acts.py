@@ -1,58 +1,54 @@
-"""What events have started, so that no event starts it twice, and a chain of them is seen as one."""
+"""What was done because of which event: one row an action, so that an event never acts twice and a chain has a depth.
+
+Kept for good: a row that was forgotten would let its event act again.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select, update
 
-from planasonix.watch.protocols import Kind
-from planasonix.webhooks.inbox.records import Act
 from planasonix.webhooks.inbox.store.base import Store
-from planasonix.webhooks.inbox.times import to_us
 
 
-def claim(store: Store, act: Act, now: datetime) -> Act:
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One action because of one event. `chain` is the caller's text; `kind` and `run_id` name the run it started.
+
+    `is_new` is False where the row was there before: then it is as it was written first.
+    """
+
+    event_key: str
+    action: str
+    depth: int
+    chain: str
+    kind: str | None = None
+    run_id: str | None = None
+    is_new: bool = False
+
+
+def act(store: Store, event_key: str, action: str, depth: int, chain: str) -> Act:
     acts = store.tables.acts
-    values = {
-        "key": act.key,
-        "event_id": act.event_id,
-        "action": act.action,
-        "depth": act.depth,
-        "chain": json.dumps(act.chain),
-        "claimed_us": to_us(now),
-    }
+    row = {"event_key": event_key, "action": action, "depth": depth, "chain": chain}
+    own = (acts.c.event_key == event_key, acts.c.action == action)
     with store.write() as connection:
-        connection.execute(store.dialect.insert(acts).values(**values).on_conflict_do_nothing())
-        found = _act(connection, store, act.key)
-    return act if found is None else found
+        put = store.dialect.insert(acts).values(row).on_conflict_do_nothing()
+        is_new = connection.execute(put).rowcount == 1
+        found = connection.execute(select(acts).where(*own)).one()
+    return Act(event_key, action, found.depth, found.chain, found.kind, found.run_id, is_new)
 
 
-def started(store: Store, key: str, runs: Sequence[tuple[Kind, str]]) -> None:
-    if not runs:
-        return
-    put = store.dialect.insert(store.tables.act_runs)
+def started(store: Store, event_key: str, action: str, kind: str, run_id: str) -> None:
+    acts = store.tables.acts
+    own = (acts.c.event_key == event_key, acts.c.action == action)
     with store.write() as connection:
-        # A run that is there belongs to the act that named it first: a later one has only joined it.
-        rows = [{"kind": kind, "run_id": run_id, "key": key} for kind, run_id in runs]
-        connection.execute(put.values(rows).on_conflict_do_nothing())
+        connection.execute(update(acts).where(*own).values(kind=kind, run_id=run_id))
 
 
-def of_run(store: Store, kind: Kind, run_id: str) -> Act | None:
-    runs = store.tables.act_runs
+def of_run(store: Store, kind: str, run_id: str) -> Act | None:
+    acts = store.tables.acts
+    wanted = select(acts).where(acts.c.kind == kind, acts.c.run_id == run_id).order_by(acts.c.depth.desc()).limit(1)
     with store.read() as connection:
-        key = connection.execute(select(runs.c.key).where(runs.c.kind == kind, runs.c.run_id == run_id)).scalar()
-        return None if key is None else _act(connection, store, key)
-
-
-def _act(connection: Connection, store: Store, key: str) -> Act | None:
-    acts, runs = store.tables.acts, store.tables.act_runs
-    row = connection.execute(select(acts).where(acts.c.key == key)).first()
-    if row is None:
-        return None
-    of_it = connection.execute(select(runs.c.kind, runs.c.run_id).where(runs.c.key == key).order_by(runs.c.run_id))
-    act = Act(row.key, row.event_id, row.action, row.depth, tuple(json.loads(row.chain)))
-    return replace(act, runs=tuple((each.kind, each.run_id) for each in of_it))
+        row = connection.execute(wanted).first()
+    return None if row is None else Act(row.event_key, row.action, row.depth, row.chain, row.kind, row.run_id)

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Self
 
 from planasonix.webhooks.inbox.address import address_of
-from planasonix.webhooks.inbox.records import Act, Added, Arrival, DeadLetter, Lease, Pruned, StoredEvent
+from planasonix.webhooks.inbox.records import Added, Arrival, DeadLetter, Lease, Pruned, StoredEvent
 from planasonix.webhooks.written import announce
 
 if TYPE_CHECKING:
-    from planasonix.watch import Kind
+    from planasonix.webhooks.inbox.acts import Act
     from planasonix.webhooks.inbox.cursors import Retry
-    from planasonix.webhooks.inbox.store.base import Store
+    from planasonix.webhooks.inbox.store.base import Dialect, Store
 
 _READ_AT_ONCE = 500
 
@@ -37,9 +37,11 @@ class Inbox:
     >>> inbox.close()
     """
 
-    def __init__(self, store: Store, *, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, store: Store, url: str, *, clock: Callable[[], datetime] = _utc_now) -> None:
         self._store = store
         self._clock = clock
+        self.url = url
+        """The URL as it was given, password and all: not for logs, see `label`."""
 
     @classmethod
     def open(cls, url: str, *, lazy: bool = False) -> Self:
@@ -54,7 +56,7 @@ class Inbox:
         address = address_of(url)
         from planasonix.webhooks.inbox.store.base import Store
 
-        inbox = cls(Store(address, _dialect(address.store)))
+        inbox = cls(Store(address, dialect_of(address.store)), url)
         if not lazy:
             inbox.last_seq()
         return inbox
@@ -95,7 +97,7 @@ class Inbox:
         from planasonix.webhooks.inbox import arrivals as arriving
 
         added = arriving.add(self._store, arrivals, self._clock())
-        announce(self.label)
+        announce(self.url)
         return added
 
     def read(self, after: int, limit: int = _READ_AT_ONCE) -> list[StoredEvent]:
@@ -207,22 +209,22 @@ class Inbox:
 
         notes.write_note(self._store, name, text, lease)
 
-    # --- what events have started -----------------------------------------------------------------------------------
+    # --- acts -----------------------------------------------------------------------------------------------------
 
-    def claim_act(self, act: Act) -> Act:
-        """Remembers what is about to be started because of an event; returns the one of that key that came first."""
+    def act(self, event_key: str, action: str, depth: int, chain: str) -> Act:
+        """Claims an action because of an event; `is_new` is False if it was claimed before, and then it shows that."""
         from planasonix.webhooks.inbox import acts
 
-        return acts.claim(self._store, act, self._clock())
+        return acts.act(self._store, event_key, action, depth, chain)
 
-    def act_started(self, key: str, runs: Sequence[tuple[Kind, str]]) -> None:
-        """Remembers which runs the act has started."""
+    def act_started(self, event_key: str, action: str, kind: str, run_id: str) -> None:
+        """Writes down which run a claimed action has started."""
         from planasonix.webhooks.inbox import acts
 
-        acts.started(self._store, key, runs)
+        acts.started(self._store, event_key, action, kind, run_id)
 
-    def act_of_run(self, kind: Kind, run_id: str) -> Act | None:
-        """What has started this run; None where no event did, as far as is known."""
+    def act_of_run(self, kind: str, run_id: str) -> Act | None:
+        """The action that started this run, the deepest if there are more; None for a run that no event started."""
         from planasonix.webhooks.inbox import acts
 
         return acts.of_run(self._store, kind, run_id)
@@ -268,7 +270,9 @@ class Inbox:
         """
         from planasonix.webhooks.inbox import dead_letters
 
-        return dead_letters.replay(self._store, seqs, consumer, self._clock())
+        numbers = dead_letters.replay(self._store, seqs, consumer, self._clock())
+        announce(self.url)
+        return numbers
 
     def replay_dead(self, ids: Sequence[int]) -> list[int]:
         """Puts dead letters again before the consumer that gave them up, and reads unreadable deliveries again.
@@ -278,7 +282,9 @@ class Inbox:
         """
         from planasonix.webhooks.inbox import dead_letters
 
-        return dead_letters.replay_dead(self._store, ids, self._clock())
+        numbers = dead_letters.replay_dead(self._store, ids, self._clock())
+        announce(self.url)
+        return numbers
 
     def prune(self, older_than: timedelta = timedelta(days=30)) -> Pruned:
         """Removes what arrived more than `older_than` ago, read or not; returns how much, and who had not read it.
@@ -290,7 +296,8 @@ class Inbox:
         return retention.prune(self._store, older_than, self._clock())
 
 
-def _dialect(store: str):  # type: ignore[no-untyped-def]
+def dialect_of(store: Literal["sqlite", "postgresql"]) -> Dialect:
+    """What the store brings of its own; only its driver is imported."""
     if store == "sqlite":
         from planasonix.webhooks.inbox.store.sqlite import SqliteDialect
 

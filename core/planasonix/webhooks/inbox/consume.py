@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -66,8 +66,8 @@ def consume(
     """Calls `effect` for each event, one after the other, until `stop` is set.
 
     Of several processes with the same `consumer` one works, and another one takes over when it ends or is killed, after
-    `lease_seconds`. `holder` names this process in messages; two may have the same name. `start` is where a new consumer
-    begins.
+    `lease_seconds`. `holder` names this process in messages; two may have the same name. `start` is where a new
+    consumer begins.
 
     An effect is called at least once for an event; `stored.effect_key(consumer)` is the same each time. One that raises
     is tried again later by `patience`, then the event is a dead letter of this consumer; the events behind it do not
@@ -99,7 +99,7 @@ def consume(
 
 
 @contextmanager
-def _kept(inbox: Inbox, lease: Lease) -> Iterator[threading.Event]:
+def _kept(inbox: Inbox, lease: Lease) -> Generator[threading.Event]:
     """Renews the lease while an effect takes its time; gives an event that is set once the lease is lost."""
     lost, ended = threading.Event(), threading.Event()
 

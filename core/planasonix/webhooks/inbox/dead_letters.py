@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
 from planasonix.errors import ConfigurationError
 from planasonix.webhooks.event import Event, UnreadableEvent
@@ -74,10 +74,10 @@ def _read_again(store: Store, letter: DeadLetter, now: datetime) -> list[int]:
     return [] if added.seq is None or added.duplicate else [added.seq]
 
 
-def _letters(store: Store, wanted: Any) -> list[DeadLetter]:
+def _letters(store: Store, wanted: Select[Any]) -> list[DeadLetter]:
     events = store.tables.events
     with store.read() as connection:
-        rows = list(connection.execute(wanted))
+        rows: list[Row[Any]] = list(connection.execute(wanted))
         seqs = [row.seq for row in rows if row.seq is not None]
         found = {row.seq: row for row in connection.execute(select(events).where(events.c.seq.in_(seqs)))}
     return [_letter(row, found.get(row.seq)) for row in rows]
@@ -89,13 +89,11 @@ def _letter(row: Row[Any], event: Row[Any] | None) -> DeadLetter:
 
 
 def _copies(
-    store: Store, connection: Any, wanted: Sequence[tuple[int, str | None]], first: int, now: datetime
+    store: Store, connection: Connection, wanted: Sequence[tuple[int, str | None]], first: int, now: datetime
 ) -> list[dict[str, Any]]:
     events = store.tables.events
-    found = {
-        row.seq: row._asdict()
-        for row in connection.execute(select(events).where(events.c.seq.in_([seq for seq, _ in wanted])))
-    }
+    wanted_rows = select(events).where(events.c.seq.in_([seq for seq, _ in wanted]))
+    found = {row["seq"]: dict(row) for row in connection.execute(wanted_rows).mappings()}
     copies: list[dict[str, Any]] = []
     for offset, (seq, consumer) in enumerate(wanted):
         if seq not in found:
@@ -112,7 +110,7 @@ def _copies(
     return copies
 
 
-def _append(store: Store, connection: Any, copies: list[dict[str, Any]]) -> None:
+def _append(store: Store, connection: Connection, copies: list[dict[str, Any]]) -> None:
     if copies:
         connection.execute(insert(store.tables.events), copies)
         connection.execute(update(store.tables.meta).values(last_seq=copies[-1]["seq"]))

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Literal
 
 from planasonix.errors import PlanasonixError
-from planasonix.watch.protocols import Kind
 from planasonix.webhooks.event import Event
 
 Source = Literal["webhook", "sweep", "replay"]
@@ -119,25 +118,6 @@ class Pruned:
     keys: int
     dead_letters: int
     behind: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """What an event starts: `action` is the caller's name for it. `depth` counts the runs in this chain that events
-    have started, this act's included, and `chain` tells them in words. `runs` are those that it has started so far.
-    """
-
-    key: str
-    event_id: str
-    action: str
-    depth: int
-    chain: tuple[str, ...]
-    runs: tuple[tuple[Kind, str], ...] = ()
-
-    @property
-    def intent(self) -> str:
-        """For the run engine: the same each time, so that two tries of one act start one job."""
-        return self.key[:32]
 
 
 def end_of(event: Event) -> tuple[str, ...] | None:

@@ -12,7 +12,6 @@ from planasonix.webhooks.inbox.store.base import Store
 from planasonix.webhooks.inbox.times import to_us
 
 EVENTS_KEPT = timedelta(days=30)
-ACTS_KEPT = timedelta(days=90)
 
 _AT_ONCE = 1_000
 """So many rows a transaction: deliveries wait for it on SQLite."""
@@ -29,10 +28,6 @@ def prune(store: Store, older_than: timedelta, now: datetime) -> Pruned:
     old = (events.c.received_us < before) & events.c.seq.not_in(open_seqs)
     behind = _behind(store, old)
     removed = _delete(store, events, events.c.seq, old)
-    # Longer than any event is taken for a new one: else a chain would begin anew in its middle.
-    gone = select(tables.acts.c.key).where(tables.acts.c.claimed_us < to_us(now - ACTS_KEPT))
-    _delete(store, tables.act_runs, tables.act_runs.c.key, tables.act_runs.c.key.in_(gone))
-    _delete(store, tables.acts, tables.acts.c.key, tables.acts.c.claimed_us < to_us(now - ACTS_KEPT))
     removed_keys = _delete(store, keys, keys.c.key, keys.c.expires_us < to_us(now))
     return Pruned(removed, removed_keys, removed_dead, behind)
 

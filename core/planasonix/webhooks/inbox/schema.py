@@ -103,23 +103,15 @@ class Tables:
             Column("name", String(200), primary_key=True),
             Column("text", Text, nullable=False),
         )
-        # What was started because of an event, and with which runs: cuts loops, and starts nothing twice.
+        # What was done because of which event.
         self.acts = Table(
             f"{PREFIX}acts",
             self.metadata,
-            Column("key", String(64), primary_key=True),
-            Column("event_id", Text, nullable=False),
-            Column("action", Text, nullable=False),
+            Column("event_key", String(200), primary_key=True),
+            Column("action", String(200), primary_key=True),
             Column("depth", Integer, nullable=False),
             Column("chain", Text, nullable=False),
-            Column("claimed_us", BigInteger, nullable=False),
+            Column("kind", String(16)),
+            Column("run_id", String(200)),
         )
-        Index(f"{PREFIX}acts_claimed", self.acts.c.claimed_us)
-        self.act_runs = Table(
-            f"{PREFIX}act_runs",
-            self.metadata,
-            Column("kind", String(16), primary_key=True),
-            Column("run_id", String(200), primary_key=True),
-            Column("key", String(64), nullable=False),
-        )
-        Index(f"{PREFIX}act_runs_key", self.act_runs.c.key)
+        Index(f"{PREFIX}acts_run", self.acts.c.kind, self.acts.c.run_id)

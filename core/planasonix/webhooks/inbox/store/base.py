@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -61,7 +61,7 @@ class Store:
         self._migrated = False
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self) -> Generator[Connection]:
         """A transaction that writes; committed at the end, and durable then."""
         with self._told(), self._ready().connect() as connection:
             self.dialect.begin(connection)
@@ -69,7 +69,7 @@ class Store:
             connection.commit()
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> Generator[Connection]:
         """A connection to read from. Each statement sees what was committed before it."""
         with self._told(), self._ready().connect() as connection:
             yield connection
@@ -107,7 +107,7 @@ class Store:
             connection.commit()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self) -> Generator[None]:
         """Errors of the store as ours. Theirs quote statements, and their causes connection strings."""
         try:
             yield
