@@ -29,7 +29,7 @@ def version_of(connection: Connection, tables: Tables) -> int:
     return connection.execute(select(tables.meta.c.version)).scalar() or 0
 
 
-def migrate(connection: Connection, tables: Tables, steps: Sequence[Step] = STEPS) -> None:
+def migrate(connection: Connection, tables: Tables, steps: Sequence[Step]) -> None:
     """Brings the tables to the newest version, in the caller's transaction, which holds the migration lock.
 
     Raises ConfigurationError for an inbox that a newer release has made.
@@ -43,7 +43,7 @@ def migrate(connection: Connection, tables: Tables, steps: Sequence[Step] = STEP
             connection.execute(update(tables.meta).values(version=number))
 
 
-def check_version(connection: Connection, tables: Tables, steps: Sequence[Step] = STEPS) -> int:
+def check_version(connection: Connection, tables: Tables, steps: Sequence[Step]) -> int:
     """Returns the version; raises ConfigurationError for one that this release does not know."""
     found = version_of(connection, tables)
     if found > len(steps):

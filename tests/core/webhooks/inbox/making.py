@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -35,3 +36,7 @@ def open_at(url: str, clock: Callable[[], datetime]) -> Inbox:
 
 def url_in(folder: Path) -> str:
     return f"sqlite:///{folder}/inbox.db"
+
+
+# Forked: each process would need seconds to import what is imported here already.
+FORK = multiprocessing.get_context("fork")

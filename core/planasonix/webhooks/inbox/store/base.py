@@ -98,12 +98,12 @@ class Store:
     def _migrate(self, engine: Engine) -> None:
         with engine.connect() as connection:
             # Without the lock first: nearly always there is nothing to do, and not every user may create tables.
-            if check_version(connection, self.tables) == len(STEPS):
+            if check_version(connection, self.tables, STEPS) == len(STEPS):
                 return
         with engine.connect() as connection:
             self.dialect.begin(connection)
             self.dialect.lock_schema(connection)
-            migrate(connection, self.tables)
+            migrate(connection, self.tables, STEPS)
             connection.commit()
 
     @contextmanager

@@ -32,7 +32,7 @@ class SqliteDialect:
         def connected(connection: sqlite3.Connection, record: Any) -> None:
             # The driver would begin transactions by itself, and deferred ones, which fail where two become writers.
             connection.isolation_level = None
-            _switch_to_wal(connection, path)
+            switch_to_wal(connection, path)
             # Each commit is on the disk when it returns: that is when the sender is told that we have the event.
             connection.execute("PRAGMA synchronous = FULL")
             record.info["file"] = _file(path)
@@ -67,7 +67,7 @@ def _file(path: str) -> tuple[int, int] | None:
     return stat.st_dev, stat.st_ino
 
 
-def _switch_to_wal(connection: sqlite3.Connection, path: str) -> None:
+def switch_to_wal(connection: sqlite3.Connection, path: str) -> None:
     until = time.monotonic() + _SWITCH_SECONDS
     while True:
         try:
