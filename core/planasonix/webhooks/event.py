@@ -20,12 +20,16 @@ from planasonix.watch.protocols import Kind
 LONGEST_NAME = 200
 """Longer ids and types are no names: no such is documented, and a database's index has its limits."""
 
+DEEPEST = 50
+"""Levels of a body. One that could only just be read cannot be written down from deeper in the stack."""
+
 _KIND_BY_PREFIX: dict[str, Kind] = {"job": "job", "backfill": "backfill", "run": "run", "pipeline": "run"}
 _ID_NAMES: dict[Kind, tuple[str, ...]] = {
     "job": ("job_id", "jobId"),
     "backfill": ("backfill_id", "backfillId"),
     "run": ("run_id", "runId"),
 }
+_ID_PREFIXES: dict[Kind, str] = {"job": "job_", "backfill": "bf_", "run": "run_"}
 _RUN_KINDS: dict[Kind, RunKind] = {"job": "job", "backfill": "backfill", "run": "pipeline_run"}
 _TIME_NAMES = ("timestamp", "occurred_at", "occurredAt", "time", "created_at", "createdAt")
 # Where a body may say it in milliseconds: as seconds it would be the year 5138.
@@ -137,7 +141,22 @@ def _object_of(body: bytes) -> dict[str, Any]:
         raise UnreadableEvent("The body of the delivery is not JSON.") from None
     if not isinstance(payload, dict):
         raise UnreadableEvent("The body of the delivery is not a JSON object.")
+    if body.count(b"[") + body.count(b"{") > DEEPEST and _is_deep(payload):
+        raise UnreadableEvent("The body of the delivery is nested too deeply.")
     return cast("dict[str, Any]", payload)
+
+
+def _is_deep(payload: Any) -> bool:
+    level: list[Any] = [payload]
+    for _ in range(DEEPEST):
+        inner: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += cast("dict[str, Any]", one).values()
+            elif isinstance(one, list):
+                inner += cast("list[Any]", one)
+        level = inner
+    return any(isinstance(one, dict | list) for one in level)
 
 
 def _no_number(word: str) -> NoReturn:
@@ -166,7 +185,8 @@ def _object_id_of(payload: Mapping[str, Any], kind: Kind | None) -> str | None:
     for place in (_inner(payload, kind), _inner(data, kind), data):
         if found := _name(place.get("id")):
             return found
-    return None
+    own = _name(payload.get("id"))
+    return own if own is not None and own.startswith(_ID_PREFIXES[kind]) else None
 
 
 def _found(payload: Mapping[str, Any], names: tuple[str, ...]) -> str | None:

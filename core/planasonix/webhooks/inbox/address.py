@@ -34,6 +34,11 @@ class Address:
     url: URL = field(repr=False)
     schema: str | None = None
 
+    @property
+    def path(self) -> Path | None:
+        """The file of a SQLite inbox."""
+        return Path(str(self.url.database)) if self.store == "sqlite" else None
+
 
 def address_of(url: str) -> Address:
     """Reads the URL of an inbox.

@@ -20,7 +20,8 @@ KEYS_KEPT = timedelta(days=60)
 """How long it is remembered that an event was here, counted from its own time or its arrival, whichever is later.
 
 Far beyond the age at which a receiver refuses an event, and beyond the default life of the events themselves. What
-has no time in its body could come again at any age, so it is remembered for good, in 16 bytes.
+has no time in its body could come again at any age, so it is remembered for good, in 16 bytes. Once something was
+forgotten, an event from before that time counts as known: nobody can tell any more.
 """
 
 _KEYS_A_QUERY = 500  # SQLite takes so many parameters on every build
@@ -43,6 +44,7 @@ class _Batch:
 
     seq: int
     now_us: int
+    forgotten_us: int
     seen: dict[bytes, tuple[int | None, int | None]]
     events: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     dead: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -53,6 +55,8 @@ class _Batch:
         if known:
             # The other key is new then: a delivery after the sweep's finding, say. From now on both are known.
             seq = next((seq for seq, _ in known if seq is not None), None)
+        elif self._may_be_forgotten(arrival):
+            return Added(None, duplicate=True)
         elif arrival.event is None:
             seq = None
             reason = one_line(arrival.reason or "unreadable")
@@ -65,6 +69,10 @@ class _Batch:
         for key in keys:
             self._remember(key, seq, expires)
         return Added(seq, bool(known))
+
+    def _may_be_forgotten(self, arrival: Arrival) -> bool:
+        at = None if arrival.event is None else arrival.event.occurred_at
+        return at is not None and arrival.source != "replay" and to_us(at) < self.forgotten_us
 
     def _remember(self, key: bytes, seq: int | None, expires: int | None) -> None:
         if key in self.seen:
@@ -85,11 +93,10 @@ def add(store: Store, arrivals: Sequence[Arrival], now: datetime) -> list[Added]
     tables = store.tables
     with store.write() as connection:
         last = lock_order(connection, tables)
-        batch = _Batch(last, now_us, _seen(connection, tables, {key for each in keys for key in each}))
-        added = [
-            Added(None, duplicate=True) if _too_old(arrival, now) else batch.take(arrival, own)
-            for arrival, own in zip(arrivals, keys, strict=True)
-        ]
+        forgotten_us = connection.execute(select(tables.meta.c.forgotten_us)).scalar_one()
+        seen = _seen(connection, tables, {key for each in keys for key in each})
+        batch = _Batch(last, now_us, forgotten_us, seen)
+        added = [batch.take(arrival, own) for arrival, own in zip(arrivals, keys, strict=True)]
         if batch.events:
             connection.execute(insert(tables.events), batch.events)
             connection.execute(update(tables.meta).values(last_seq=batch.seq))
@@ -110,17 +117,6 @@ def _keys(arrival: Arrival) -> list[bytes]:
 
 def _hash(*parts: str) -> bytes:
     return hashlib.sha256("\0".join(parts).encode()).digest()[:16]
-
-
-def _too_old(arrival: Arrival, now: datetime) -> bool:
-    """Whether its keys may be forgotten: then nobody can tell it from a repetition, and it is taken for one."""
-    event = arrival.event
-    return (
-        arrival.source == "webhook"
-        and event is not None
-        and event.occurred_at is not None
-        and now - event.occurred_at >= KEYS_KEPT
-    )
 
 
 def _expiry(arrival: Arrival, now_us: int) -> int | None:

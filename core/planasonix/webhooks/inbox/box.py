@@ -89,8 +89,8 @@ class Inbox:
         """Stores what is new, in one transaction; when it returns, that is on the disk.
 
         An event is known by its id, and by what ended how: a delivery and the sweep's finding of the same end are
-        one; an end of another kind for the same run is another event. One that claims to be older than its kind is
-        remembered counts as known. Returns what became of each arrival, in their order.
+        one; an end of another kind for the same run is another event. One from before what `prune` has made forgotten
+        counts as known. Returns what became of each arrival, in their order.
         Raises InboxUnavailable (nothing is stored then, or all of it: add them again), InboxRefused for a row that the
         store cannot take.
         """

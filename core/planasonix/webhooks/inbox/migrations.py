@@ -38,7 +38,9 @@ def migrate(connection: Connection, tables: Tables, steps: Sequence[Step]) -> No
     for number, step in enumerate(steps[found:], start=found + 1):
         step(connection, tables)
         if number == 1:
-            connection.execute(insert(tables.meta).values(id=1, version=1, identity=secrets.token_hex(16), last_seq=0))
+            connection.execute(
+                insert(tables.meta).values(id=1, version=1, identity=secrets.token_hex(16), last_seq=0, forgotten_us=0)
+            )
         else:
             connection.execute(update(tables.meta).values(version=number))
 

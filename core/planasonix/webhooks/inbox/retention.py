@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, Table, delete, select
+from sqlalchemy import ColumnElement, CursorResult, Table, delete, select, update
 
+from planasonix.webhooks.inbox.arrivals import KEYS_KEPT, lock_order
 from planasonix.webhooks.inbox.records import Pruned
 from planasonix.webhooks.inbox.store.base import Store
 from planasonix.webhooks.inbox.times import to_us
-
-EVENTS_KEPT = timedelta(days=30)
 
 _AT_ONCE = 1_000
 """So many rows a transaction: deliveries wait for it on SQLite."""
@@ -28,8 +27,19 @@ def prune(store: Store, older_than: timedelta, now: datetime) -> Pruned:
     old = (events.c.received_us < before) & events.c.seq.not_in(open_seqs)
     behind = _behind(store, old)
     removed = _delete(store, events, events.c.seq, old)
+    _forget_before(store, now)
     removed_keys = _delete(store, keys, keys.c.key, keys.c.expires_us < to_us(now))
     return Pruned(removed, removed_keys, removed_dead, behind)
+
+
+def _forget_before(store: Store, now: datetime) -> None:
+    """Says from when on nobody can tell any more, before it is so: a process may end between the two."""
+    meta, keys = store.tables.meta, store.tables.keys
+    with store.write() as connection:
+        lock_order(connection, store.tables)
+        if connection.execute(select(keys.c.key).where(keys.c.expires_us < to_us(now)).limit(1)).first():
+            before = to_us(now - KEYS_KEPT)
+            connection.execute(update(meta).where(meta.c.forgotten_us < before).values(forgotten_us=before))
 
 
 def _behind(store: Store, old: ColumnElement[bool]) -> tuple[str, ...]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
-
-from sqlalchemy import Row
+from typing import TYPE_CHECKING, Any
 
 from planasonix.errors import redact
 from planasonix.webhooks.event import Event
 from planasonix.webhooks.inbox.records import Source, StoredEvent
 from planasonix.webhooks.inbox.times import from_us, to_us
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
 
 _LONGEST_ERROR = 1_000
 

@@ -19,7 +19,8 @@ class Tables:
         big = BigInteger().with_variant(Integer(), "sqlite")
 
         # One row. `version` is the schema's, `identity` tells an inbox from its successor under the same URL, and
-        # `last_seq` is the number that was given last: it stays when retention removes the rows.
+        # `last_seq` is the number that was given last: it stays when retention removes the rows. Of events before
+        # `forgotten_us` the keys may be gone.
         self.meta = Table(
             f"{PREFIX}meta",
             self.metadata,
@@ -27,6 +28,7 @@ class Tables:
             Column("version", Integer, nullable=False),
             Column("identity", String(32), nullable=False),
             Column("last_seq", BigInteger, nullable=False),
+            Column("forgotten_us", BigInteger, nullable=False),
         )
         self.events = Table(
             f"{PREFIX}events",

@@ -39,6 +39,7 @@ class _Model:
     only_for: dict[int, str | None] = field(default_factory=dict)
     last: int = 0
     keys: dict[tuple[str, ...], tuple[int, datetime | None]] = field(default_factory=dict)  # and how long each is kept
+    forgotten: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     bodies: set[bytes] = field(default_factory=set)
     delivered: list[Arrival] = field(default_factory=list)
     cursors: dict[str, int] = field(default_factory=dict)
@@ -85,11 +86,8 @@ class InboxMachine(RuleBasedStateMachine):
             at = None if age_days is None else self.now - timedelta(days=age_days)
             event = job_event(number, **fields | ({} if at is None else {"timestamp": at.isoformat()}))
             arrivals.append(Arrival.of(event, source))
-            if age_days == 90 and source == "webhook":
-                expected.append(Added(None, True))
-            else:
-                keys = [(event.event_id,)] + ([(f"job_{job}", event.status)] if event.status else [])
-                expected.append(self._expect(event.event_id, keys, at))
+            keys = [(event.event_id,)] + ([(f"job_{job}", event.status)] if event.status else [])
+            expected.append(self._expect(event.event_id, keys, at))
         assert self.inbox.add(arrivals) == expected
         self.model.delivered += [arrival for arrival in arrivals if arrival.source == "webhook"]
 
@@ -98,6 +96,8 @@ class InboxMachine(RuleBasedStateMachine):
         known = [model.keys[key][0] for key in keys if key in model.keys]
         if known:
             seq = known[0]
+        elif at is not None and at < model.forgotten:
+            return Added(None, True)
         else:
             seq = model.last = model.last + 1
             model.events[seq], model.arrived[seq], model.only_for[seq] = event_id, self.now, None
@@ -194,6 +194,8 @@ class InboxMachine(RuleBasedStateMachine):
         for seq in gone:
             del self.model.events[seq], self.model.arrived[seq], self.model.only_for[seq]
         kept = {key: value for key, value in self.model.keys.items() if value[1] is None or value[1] >= self.now}
+        if kept != self.model.keys:
+            self.model.forgotten = self.now - KEYS_KEPT
         self.model.keys = kept
 
     @precondition(lambda self: self.model.events)

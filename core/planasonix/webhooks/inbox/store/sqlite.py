@@ -27,7 +27,7 @@ class SqliteDialect:
         return {"connect_args": {"timeout": _BUSY_SECONDS}, "pool_timeout": _BUSY_SECONDS}
 
     def prepare(self, engine: Engine, address: Address) -> None:
-        path = str(address.url.database)
+        path = str(address.path)
 
         def connected(connection: sqlite3.Connection, record: Any) -> None:
             # The driver would begin transactions by itself, and deferred ones, which fail where two become writers.
