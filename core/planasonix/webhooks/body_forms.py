@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import re
 
 SHORTEST_KEY_BYTES = 16
@@ -28,10 +29,8 @@ def keys_of(secret: str) -> tuple[tuple[str, bytes], ...]:
     forms = {"text": secret.encode()}
     if rest != secret:
         forms["text without whsec_"] = rest.encode()
-    try:
+    with contextlib.suppress(binascii.Error, ValueError):
         forms["base64"] = base64.b64decode(rest + "=" * (-len(rest) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        pass
     return tuple((name, key) for name, key in forms.items() if len(key) >= SHORTEST_KEY_BYTES)
 
 

@@ -31,8 +31,8 @@ class SigningSecrets:
     """Several secrets, the newest first; a delivery may be signed with any of them.
 
     `rotating_until` (aware) is the end of a rotation: up to then a receiver asks for unmatched deliveries again.
-    Raises `ConfigurationError` where there is none, or one is shorter than 16 bytes. Neither its text nor the repr shows
-    a secret.
+    Raises `ConfigurationError` where there is none, or one is shorter than 16 bytes. The repr shows
+    no secret.
 
     >>> SigningSecrets(["whsec_0123456789abcdef"])
     <SigningSecrets 1>
@@ -65,8 +65,8 @@ class SigningSecrets:
         source = cls.__new__(cls)
         source._path, source._file = Path(path).expanduser(), SecretsFile(path)
         source._warned = None
-        source._seen = source._stamp()
-        source._read()
+        source._seen = _stamp(source._path)
+        source._read(source._file)
         if not source._keys and not source.is_rotating():
             raise _none(str(path))
         return source
@@ -87,22 +87,21 @@ class SigningSecrets:
         """Whether an unmatched signature may be one of a secret that is about to be known."""
         return self._rotating_until is not None and (now or datetime.now(UTC)) < self._rotating_until
 
-    def _read(self) -> None:
-        assert self._file is not None
-        dated, self._rotating_until = self._file.dated()
+    def _read(self, file: SecretsFile) -> None:
+        dated, self._rotating_until = file.dated()
         self._keys = _keys(dated)
 
     def _read_again(self) -> None:
-        if self._file is None:
+        if self._file is None or self._path is None:
             return
-        stamp = self._stamp()
+        stamp = _stamp(self._path)
         if stamp == self._seen:
             return
         before = self._keys, self._rotating_until
         try:
             if stamp is None:
                 raise ConfigurationError("The file of signing secrets is gone.", field="secrets_file")
-            self._read()
+            self._read(self._file)
         except ConfigurationError as error:
             self._keys, self._rotating_until = before
             if stamp != self._warned:
@@ -110,13 +109,13 @@ class SigningSecrets:
                 self._warned = stamp
         self._seen = stamp
 
-    def _stamp(self) -> object:
-        assert self._path is not None
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return None
-        return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+def _stamp(path: Path) -> object:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def _keys(secrets: Iterable[tuple[str, datetime | None]]) -> tuple[Key, ...]:
