@@ -96,7 +96,8 @@ class _Receiver:
         body_timeout_seconds: float,
         horizon: timedelta,
     ) -> None:
-        self._writer, self._secrets, self._scheme, self._horizon = writer, secrets, scheme, horizon
+        self._writer, self._secrets, self._horizon = writer, secrets, horizon
+        self._scheme: Scheme = scheme
         self._most_bytes, self._most_at_once = most_bytes, most_at_once
         self._body_timeout_seconds = body_timeout_seconds
         self._at_once = 0
