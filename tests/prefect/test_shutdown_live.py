@@ -49,6 +49,22 @@ if __name__ == "__main__":
 """
 }
 NAMES = ("direct", "adirect", "submitted")
+# As `automations.zombie` has it done for a run that gives no sign of life.
+MARK_CRASHED = """
+import sys
+from prefect_planasonix.clients import prefect_client
+from prefect_planasonix.reconcile import mark_crashed
+
+assert mark_crashed(prefect_client(), sys.argv[1], print)
+"""
+RECONCILE = """
+from prefect_planasonix.clients import prefect_client
+from prefect_planasonix.reconcile import client_for, run_pass
+from prefect_planasonix.reconcile_source import PrefectSource
+
+client, prefect = client_for(None), prefect_client()
+print(run_pass(client, prefect, PrefectSource(prefect, of=client.config), dry_run=False, grace_seconds=0).report())
+"""
 # What a quiet machine needs at most; the rest is for a loaded one.
 PROMISED_SECONDS, PATIENCE_SECONDS = 5.0, 30.0
 
@@ -68,15 +84,16 @@ def sandbox(sandbox_process: SandboxProcess) -> Iterator[SandboxProcess]:
     sandbox_process.control("PUT", "clock/speed", {"speed": 1})
 
 
-@pytest.fixture(params=["serve", "worker"])
-def runner(here: LocalPrefect, request: pytest.FixtureRequest) -> Iterator[Component]:
-    """Whoever starts the processes of flow runs."""
-    if request.param == "worker":
-        [worker] = here.workers
-        if not worker.alive:
-            worker.start()
-        yield worker
-        return
+@pytest.fixture
+def worker(here: LocalPrefect) -> Component:
+    [worker] = here.workers
+    if not worker.alive:
+        worker.start()
+    return worker
+
+
+@pytest.fixture
+def serving(here: LocalPrefect) -> Iterator[Component]:
     serving = here.serve("flows.py", f"serve-{time.monotonic_ns()}")
     for name in NAMES:
         here.wait_deployed(f"{name}/served", 120)
@@ -107,11 +124,12 @@ def stop(runner: Component) -> None:
     proc.kill(runner.pid, signal.SIGTERM)
 
 
+@pytest.mark.parametrize("by", ["serving", "worker"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_cancel_of_the_run_cancels_the_job_once_even_where_stops_leave_it(
-    here: LocalPrefect, sandbox: SandboxProcess, runner: Component, name: str
+    here: LocalPrefect, sandbox: SandboxProcess, request: pytest.FixtureRequest, by: str, name: str
 ) -> None:
-    run = waiting(here, sandbox, runner, name, "leave")
+    run = waiting(here, sandbox, request.getfixturevalue(by), name, "leave")
     began = time.monotonic()
     here.cancel(run)
     here.wait_until(lambda: cancels(sandbox), "the job's cancel", PATIENCE_SECONDS, run, every_seconds=0.05)
@@ -122,33 +140,69 @@ def test_a_cancel_of_the_run_cancels_the_job_once_even_where_stops_leave_it(
     assert len(sandbox.control("GET", "jobs")["jobs"]) == 1
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_by_default_the_job_is_cancelled_once(
-    here: LocalPrefect, sandbox: SandboxProcess, runner: Component, name: str
+@pytest.mark.parametrize("name", ["direct", "adirect"])
+def test_a_stop_of_serve_cancels_the_job_once(
+    here: LocalPrefect, sandbox: SandboxProcess, serving: Component, name: str
 ) -> None:
-    run = waiting(here, sandbox, runner, name, "cancel")
+    run = waiting(here, sandbox, serving, name, "cancel")
     began = time.monotonic()
-    stop(runner)
+    stop(serving)
     here.wait_until(lambda: cancels(sandbox), "the job's cancel", PATIENCE_SECONDS, run, every_seconds=0.05)
     print(f"cancelled {time.monotonic() - began:.1f} s after the SIGTERM; promised {PROMISED_SECONDS:g} s")
-    runner.wait_end(90)
+    serving.wait_end(90)
     here.wait_no_process(run)
     assert cancels(sandbox) == 1
     assert len(sandbox.control("GET", "jobs")["jobs"]) == 1
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_job_that_is_left_is_found_by_the_rerun(
-    here: LocalPrefect, sandbox: SandboxProcess, runner: Component, name: str
+def test_what_a_stop_of_serve_does_not_tell_a_submitted_task_reconcile_cancels(
+    here: LocalPrefect, sandbox: SandboxProcess, serving: Component
 ) -> None:
-    run = waiting(here, sandbox, runner, name, "leave")
-    stop(runner)
-    runner.wait_end(90)
+    """A signal reaches the main thread only, which waits for the task's: until Prefect kills the process."""
+    run = waiting(here, sandbox, serving, "submitted", "cancel")
+    stop(serving)
+    serving.wait_end(120)
+    here.wait_no_process(run)
+    print(f"the run is {here.wait_run(run, timeout_seconds=90)}, cancels by then: {cancels(sandbox)}")
+    here.write("reconcile_now.py", RECONCILE)
+    here.run_to_end("reconcile_now.py", "reconcile-now")
+    assert cancels(sandbox) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_job_that_a_stop_of_serve_left_is_found_by_the_rerun(
+    here: LocalPrefect, sandbox: SandboxProcess, serving: Component, name: str
+) -> None:
+    run = waiting(here, sandbox, serving, name, "leave")
+    stop(serving)
+    serving.wait_end(90)
     here.wait_no_process(run)
     assert cancels(sandbox) == 0
-    state = here.wait_run(run, timeout_seconds=90)
-    print(f"the run is {state}")
-    runner.start()
+    print(f"the run is {here.wait_run(run, timeout_seconds=90)}")
+    serving.start()
+    found_by_the_rerun(here, sandbox, run)
+
+
+@pytest.mark.parametrize("on_shutdown", ["cancel", "leave"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stop_of_a_process_worker_is_a_crash_and_the_rerun_finds_the_job(
+    here: LocalPrefect, sandbox: SandboxProcess, worker: Component, name: str, on_shutdown: str
+) -> None:
+    """It kills its runs' processes on the spot: nothing of ours runs any more, and Prefect says Running."""
+    run = waiting(here, sandbox, worker, name, on_shutdown)
+    stop(worker)
+    worker.wait_end(90)
+    here.wait_no_process(run)
+    assert here.state_type(run) == "RUNNING"
+    assert cancels(sandbox) == 0
+    here.write("mark_crashed.py", MARK_CRASHED)
+    here.run_to_end("mark_crashed.py", "mark-crashed", run)
+    assert here.wait_run(run) == "Crashed"
+    worker.start()
+    found_by_the_rerun(here, sandbox, run)
+
+
+def found_by_the_rerun(here: LocalPrefect, sandbox: SandboxProcess, run: str) -> None:
     here.retry(run)
     here.flow_process(run)
     here.wait_run(run, "Running", "Retrying")

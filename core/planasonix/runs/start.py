@@ -25,7 +25,7 @@ accepted, maybe a replay (live or saved): a second try, or sent before  GET it, 
 409 busy, nothing of ours in doubt; `if_running="wait"`               busy: wait without a worker, start again
 the same; `"attach"`                                                  adopt the one run of that type and window, unowned
 the same; `"skip"`                                                    skipped, and say so
-the same; `"fail"`                                                    raise the `ConflictError`, naming the run in the way
+the same; `"fail"`                                                    raise the `ConflictError` with the run in the way
 409 busy, and an earlier sending of ours in doubt                     look; where there is no run: as above
 409 for a misused key (same key, other body), or a paused target      raise; never read as busy
 any other 4xx, nothing in doubt                                       raise; the ledger forgets that it was sent
