@@ -90,6 +90,25 @@ def list_own(
     return Listing(up_to, [row for row in rows if shown_target(row, kind) in (None, connection_id)])
 
 
+def list_everybody(
+    client: Planasonix, kind: Kind, since: float, until: float | None, *, stop: Stop, max_pages: int = PAGES_AT_MOST
+) -> list[RunView]:
+    """The jobs of all types, or the backfills, of all connections, created between the two (seconds since the epoch).
+
+    Raises `PagingError` where the list goes on after `max_pages`, or after `stop` says that the time is over, and what
+    listing raises otherwise.
+    """
+    if kind == "backfill":
+        return _newest_backfills(client, None, since, max_pages, stop)
+    rows = client.jobs.list(
+        since=datetime.fromtimestamp(since, UTC),
+        until=None if until is None else datetime.fromtimestamp(until, UTC),
+        limit=PAGE_SIZE,
+        max_pages=max_pages,
+    )
+    return list(_in_time(rows, stop))
+
+
 def still_active(client: Planasonix, kind: Kind, run_ids: Iterable[str], since: float, stop: Stop) -> frozenset[str]:
     """Those of the runs that lists of active ones show: they need no read of their own.
 
