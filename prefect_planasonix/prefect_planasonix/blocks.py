@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from prefect.blocks.abstract import JobBlock
 from pydantic import Field, field_validator, model_validator
 
 from planasonix.errors import ConfigurationError
 from prefect_planasonix import block_options as fields
-from prefect_planasonix.block_fields import DOCUMENTATION_URL, LOGO_URL, refuse_unknown_fields, warn_of_unknown_fields
+from prefect_planasonix.block_fields import DOCUMENTATION_URL, LOGO_URL, KnownFields
 from prefect_planasonix.job_run import PlanasonixJobRun, attached
 from prefect_planasonix.loop import aon_shared_loop, on_shared_loop
 from prefect_planasonix.options import RunOptions
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from planasonix.watch import Kind
 
 
-class PlanasonixSync(JobBlock):
+class PlanasonixSync(KnownFields, JobBlock):
     """An incremental sync of one Planasonix connection.
 
     Example:
@@ -63,13 +63,6 @@ class PlanasonixSync(JobBlock):
     def _can_be_run(self) -> PlanasonixSync:
         return _checked(self, self.request)
 
-    def __new__(cls, **given: Any) -> Self:
-        refuse_unknown_fields(cls, given)
-        return super().__new__(cls, **given)
-
-    def block_initialization(self) -> None:
-        warn_of_unknown_fields(self)
-
     def request(self) -> SyncRequest:
         """What is asked for. Raises `ConfigurationError`, which names the field."""
         from planasonix.runs import SyncRequest
@@ -97,7 +90,7 @@ class PlanasonixSync(JobBlock):
         return await aon_shared_loop(_attached, self, "job", self.connection_id, id)
 
 
-class PlanasonixBackfill(JobBlock):
+class PlanasonixBackfill(KnownFields, JobBlock):
     """A load of the half-open window from `start_at` to `end_at` of one Planasonix connection.
 
     Example:
@@ -153,13 +146,6 @@ class PlanasonixBackfill(JobBlock):
     def _can_be_run(self) -> PlanasonixBackfill:
         return _checked(self, self.request)
 
-    def __new__(cls, **given: Any) -> Self:
-        refuse_unknown_fields(cls, given)
-        return super().__new__(cls, **given)
-
-    def block_initialization(self) -> None:
-        warn_of_unknown_fields(self)
-
     def request(self) -> BackfillRequest:
         """What is asked for. Raises `ConfigurationError`, which names the field."""
         from planasonix.runs import BackfillRequest
@@ -184,7 +170,7 @@ class PlanasonixBackfill(JobBlock):
         return await aon_shared_loop(_attached, self, "backfill", self.connection_id, id)
 
 
-class PlanasonixPipelineRun(JobBlock):
+class PlanasonixPipelineRun(KnownFields, JobBlock):
     """One run of a Planasonix pipeline.
 
     Example:
@@ -233,13 +219,6 @@ class PlanasonixPipelineRun(JobBlock):
     @model_validator(mode="after")
     def _can_be_run(self) -> PlanasonixPipelineRun:
         return _checked(self, self.request)
-
-    def __new__(cls, **given: Any) -> Self:
-        refuse_unknown_fields(cls, given)
-        return super().__new__(cls, **given)
-
-    def block_initialization(self) -> None:
-        warn_of_unknown_fields(self)
 
     def request(self) -> PipelineRunRequest:
         """What is asked for. Raises `ConfigurationError`, which names the field."""

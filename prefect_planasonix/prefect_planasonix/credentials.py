@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 from prefect.blocks.abstract import CredentialsBlock
 from pydantic import Field, SecretStr, field_validator
 
 from planasonix.errors import ConfigurationError, PlanasonixError
-from prefect_planasonix.block_fields import DOCUMENTATION_URL, LOGO_URL, refuse_unknown_fields, warn_of_unknown_fields
+from prefect_planasonix.block_fields import DOCUMENTATION_URL, LOGO_URL, KnownFields
 from prefect_planasonix.outside import outside_of_runs
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class VerificationError(PlanasonixError):
     """The credentials do not work; the text says why, and which field to look at."""
 
 
-class PlanasonixCredentials(CredentialsBlock):
+class PlanasonixCredentials(KnownFields, CredentialsBlock):
     """The API key of a Planasonix tenant, and how to reach it. Makes clients of the API.
 
     Example:
@@ -75,13 +75,6 @@ class PlanasonixCredentials(CredentialsBlock):
     timeout_seconds: float = Field(
         default=30.0, gt=0, title="Request timeout", description="How long one request may take, in seconds."
     )
-
-    def __new__(cls, **given: Any) -> Self:
-        refuse_unknown_fields(cls, given)
-        return super().__new__(cls, **given)
-
-    def block_initialization(self) -> None:
-        warn_of_unknown_fields(self)
 
     @field_validator("api_key")
     @classmethod

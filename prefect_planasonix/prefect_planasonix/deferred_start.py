@@ -34,7 +34,7 @@ async def look_at_all(
     """Start or find all, side by side, and look at each once.
 
     Raises the first error once it is settled what becomes of the jobs of the others; its hint says so. They go on where
-    all errors are of the moment (`retryable`), such as a server that is away: a retry of the flow finds them.
+    all errors may pass, such as that of a server that is away: a retry of the flow finds them.
     """
     looks = [asyncio.ensure_future(attempt.look(each, return_when=return_when)) for each in requests]
     await _until_done(looks)
@@ -43,7 +43,7 @@ async def look_at_all(
     if first is None:
         return [look.result() for look in looks]
     running = [look.result() for look, error in zip(looks, errors, strict=True) if error is None]
-    for_good = any(error is not None and not getattr(error, "retryable", False) for error in errors)
+    for_good = any(error is not None and not _may_pass(error) for error in errors)
     settled = await asyncio.gather(
         *(attempt.withdraw(each, for_good=for_good) for each in running if isinstance(each, RunHandle))
     )
@@ -57,6 +57,11 @@ async def look_at_all(
     if isinstance(first, PlanasonixError):
         first.hint = f"{first.hint} {told}" if first.hint else told
     raise first
+
+
+def _may_pass(error: BaseException) -> bool:
+    # A start that nobody can tell of may have taken effect: its retry finds out.
+    return isinstance(error, PlanasonixError) and (error.retryable or error.outcome == "unknown")
 
 
 async def together(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

@@ -8,24 +8,19 @@ where that failed. So no result is kept: one that was would hand the failed job 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Unpack
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from planasonix.runs import Outcome, RunHandle, raise_for_failure
-from prefect_planasonix.arguments import options_from, request_for
-from prefect_planasonix.attempt import Attempt
-from prefect_planasonix.credentials import PlanasonixCredentials, require_credentials
+from planasonix.runs import Outcome
+from planasonix.watch.protocols import Kind
+from prefect_planasonix import task_bodies as bodies
+from prefect_planasonix.credentials import PlanasonixCredentials
 from prefect_planasonix.loop import aon_shared_loop, on_shared_loop
 from prefect_planasonix.option_arguments import OptionArguments
-from prefect_planasonix.options import RunOptions
-
-Handle = dict[str, Any]
-"""A `planasonix.runs.RunHandle` as its `to_dict()`: kind, id, connection or pipeline, deadline. Holds no secret."""
-
+from prefect_planasonix.task_bodies import Handle
 
 _PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
@@ -59,7 +54,7 @@ def start_sync(
             print(wait_for_run(account, handle).rows_loaded)
     """
     asked = {"connection_id": connection_id, "pipeline_id": pipeline_id, "priority": priority}
-    return on_shared_loop(_start, "sync", credentials, options, asked)
+    return on_shared_loop(bodies.start, "sync", credentials, options, asked)
 
 
 @task(name="planasonix-start-sync", **_PLAIN)
@@ -73,7 +68,7 @@ async def astart_sync(
 ) -> Handle | None:
     """As `start_sync`, for an async flow."""
     asked = {"connection_id": connection_id, "pipeline_id": pipeline_id, "priority": priority}
-    return await aon_shared_loop(_start, "sync", credentials, options, asked)
+    return await aon_shared_loop(bodies.start, "sync", credentials, options, asked)
 
 
 @task(name="planasonix-start-backfill", **_PLAIN)
@@ -106,7 +101,7 @@ def start_backfill(
             wait_for_run(account, start_backfill(account, "conn_shop_orders", **window))
     """
     window = {"start_at": start_at, "end_at": end_at, "tables": tables, "priority": priority}
-    return on_shared_loop(_start, "backfill", credentials, options, {"connection_id": connection_id, **window})
+    return on_shared_loop(bodies.start, "backfill", credentials, options, {"connection_id": connection_id, **window})
 
 
 @task(name="planasonix-start-backfill", **_PLAIN)
@@ -122,7 +117,9 @@ async def astart_backfill(
 ) -> Handle | None:
     """As `start_backfill`, for an async flow."""
     window = {"start_at": start_at, "end_at": end_at, "tables": tables, "priority": priority}
-    return await aon_shared_loop(_start, "backfill", credentials, options, {"connection_id": connection_id, **window})
+    return await aon_shared_loop(
+        bodies.start, "backfill", credentials, options, {"connection_id": connection_id, **window}
+    )
 
 
 @task(name="planasonix-start-pipeline-run", **_PLAIN)
@@ -154,7 +151,7 @@ def start_pipeline_run(
             wait_for_run(account, start_pipeline_run(account, "pl_daily_revenue"))
     """
     asked = {"environment_id": environment_id, "variables": variables, "forward_context": forward_context}
-    return on_shared_loop(_start, "pipeline", credentials, options, {"pipeline_id": pipeline_id, **asked})
+    return on_shared_loop(bodies.start, "pipeline", credentials, options, {"pipeline_id": pipeline_id, **asked})
 
 
 @task(name="planasonix-start-pipeline-run", **_PLAIN)
@@ -169,7 +166,7 @@ async def astart_pipeline_run(
 ) -> Handle | None:
     """As `start_pipeline_run`, for an async flow."""
     asked = {"environment_id": environment_id, "variables": variables, "forward_context": forward_context}
-    return await aon_shared_loop(_start, "pipeline", credentials, options, {"pipeline_id": pipeline_id, **asked})
+    return await aon_shared_loop(bodies.start, "pipeline", credentials, options, {"pipeline_id": pipeline_id, **asked})
 
 
 @task(name="planasonix-wait-for-run", **_PLAIN)
@@ -177,12 +174,14 @@ def wait_for_run(
     credentials: PlanasonixCredentials,
     handle: Handle | str | None,
     *,
+    kind: Kind = "job",
     expected_tables: Sequence[str] = (),
     **options: Unpack[OptionArguments],
 ) -> Outcome | None:
     """Wait for the end of a job that a `start_*` task returned, and return its outcome; None for None.
 
     :param handle: what that task returned, or the id of a job, backfill or pipeline run.
+    :param kind: what a bare id names: `job`, `backfill` or `run`.
     :param expected_tables: the tables that the result should account for, loaded or not.
     :param options: the names of `RunOptions`; `timeout_seconds` counts from now where the handle is no more than an id.
 
@@ -190,7 +189,7 @@ def wait_for_run(
     client's errors. Where the flow run is given up while it waits, the job is cancelled if it is ours. Example: see
     `start_sync`. Source: facts §1.2.
     """
-    return on_shared_loop(_wait, credentials, handle, tuple(expected_tables), options)
+    return on_shared_loop(bodies.wait, credentials, handle, kind, tuple(expected_tables), options)
 
 
 @task(name="planasonix-wait-for-run", **_PLAIN)
@@ -198,18 +197,20 @@ async def await_for_run(
     credentials: PlanasonixCredentials,
     handle: Handle | str | None,
     *,
+    kind: Kind = "job",
     expected_tables: Sequence[str] = (),
     **options: Unpack[OptionArguments],
 ) -> Outcome | None:
     """As `wait_for_run`, for an async flow."""
-    return await aon_shared_loop(_wait, credentials, handle, tuple(expected_tables), options)
+    return await aon_shared_loop(bodies.wait, credentials, handle, kind, tuple(expected_tables), options)
 
 
 @task(name="planasonix-fetch-results", **_PLAIN)
-def fetch_results(credentials: PlanasonixCredentials, handle: Handle | str) -> dict[str, Any]:
+def fetch_results(credentials: PlanasonixCredentials, handle: Handle | str, *, kind: Kind = "job") -> dict[str, Any]:
     """What a job that has ended has loaded: its outcome as JSON-ready data, good or bad, without a wait.
 
     :param handle: what a `start_*` task returned, or the id of a job, backfill or pipeline run.
+    :param kind: what a bare id names: `job`, `backfill` or `run`.
 
     Returns a dict: `status`; `tables` with `name`, `state`, `rows_loaded`, `checksum`; `warnings`; `link`. Raises the
     client's errors, and `ConfigurationError` for what is no run. Source: facts §1.2.
@@ -219,20 +220,25 @@ def fetch_results(credentials: PlanasonixCredentials, handle: Handle | str) -> d
 
         print(fetch_results(PlanasonixCredentials.load("main"), "job_123")["rows_loaded"])
     """
-    return on_shared_loop(_results, credentials, handle)
+    return on_shared_loop(bodies.results, credentials, handle, kind)
 
 
 @task(name="planasonix-fetch-results", **_PLAIN)
-async def afetch_results(credentials: PlanasonixCredentials, handle: Handle | str) -> dict[str, Any]:
+async def afetch_results(
+    credentials: PlanasonixCredentials, handle: Handle | str, *, kind: Kind = "job"
+) -> dict[str, Any]:
     """As `fetch_results`, for an async flow."""
-    return await aon_shared_loop(_results, credentials, handle)
+    return await aon_shared_loop(bodies.results, credentials, handle, kind)
 
 
 @task(name="planasonix-cancel-run", **_PLAIN)
-def cancel_run(credentials: PlanasonixCredentials, handle: Handle | str, *, timeout_seconds: float = 300.0) -> str:
+def cancel_run(
+    credentials: PlanasonixCredentials, handle: Handle | str, *, kind: Kind = "job", timeout_seconds: float = 300.0
+) -> str:
     """Cancel a job, whoever started it, wait for its end, and return how it ended: it may end well all the same.
 
     :param handle: what a `start_*` task returned, or the id of a job, backfill or pipeline run.
+    :param kind: what a bare id names: `job`, `backfill` or `run`.
     :param timeout_seconds: how long to wait for its end.
 
     Returns its status, such as `cancelled`. Raises the client's errors, `ConfigurationError` for what is no run, and
@@ -243,68 +249,12 @@ def cancel_run(credentials: PlanasonixCredentials, handle: Handle | str, *, time
 
         print(cancel_run(PlanasonixCredentials.load("main"), "job_123"))
     """
-    return on_shared_loop(_end, credentials, handle, timeout_seconds)
+    return on_shared_loop(bodies.end, credentials, handle, kind, timeout_seconds)
 
 
 @task(name="planasonix-cancel-run", **_PLAIN)
 async def acancel_run(
-    credentials: PlanasonixCredentials, handle: Handle | str, *, timeout_seconds: float = 300.0
+    credentials: PlanasonixCredentials, handle: Handle | str, *, kind: Kind = "job", timeout_seconds: float = 300.0
 ) -> str:
     """As `cancel_run`, for an async flow."""
-    return await aon_shared_loop(_end, credentials, handle, timeout_seconds)
-
-
-async def _start(kind: Any, credentials: Any, options: OptionArguments, asked: dict[str, Any]) -> Handle | None:
-    request = request_for(kind, credentials, **asked)
-    handle = await Attempt(credentials, options_from(credentials, dict(options))).start(request)
-    return None if handle is None else handle.to_dict()
-
-
-async def _wait(
-    credentials: Any, handle: Handle | str | None, expected_tables: tuple[str, ...], options: OptionArguments
-) -> Outcome | None:
-    run = RunHandle.named(handle)
-    if run is None:
-        return None
-    attempt = Attempt(require_credentials(credentials), options_from(credentials, dict(options)))
-    outcome = await attempt.wait(_whole(handle, run, attempt.options), expected_tables=expected_tables)
-    raise_for_failure(outcome)
-    return outcome
-
-
-async def _results(credentials: Any, handle: Handle | str) -> dict[str, Any]:
-    from planasonix.runs import aoutcome_of
-    from prefect_planasonix.clients import shared_async_client
-
-    client = shared_async_client(require_credentials(credentials))
-    return (await aoutcome_of(client, _required(handle))).to_dict()
-
-
-async def _end(credentials: Any, handle: Handle | str, timeout_seconds: float) -> str:
-    import asyncio
-
-    from planasonix.runs import end_run
-    from prefect_planasonix.clients import shared_client
-
-    run, client = _required(handle), shared_client(require_credentials(credentials))
-    ended = await asyncio.to_thread(end_run, client, run.kind, run.id, timeout_seconds=timeout_seconds)
-    return ended.status
-
-
-def _required(handle: Handle | str) -> RunHandle:
-    from planasonix.errors import ConfigurationError
-
-    run = RunHandle.named(handle)
-    if run is None:
-        raise ConfigurationError("handle is None: nothing was started.", field="handle")
-    return run
-
-
-def _whole(handle: Any, named: RunHandle, options: RunOptions) -> RunHandle:
-    """The handle with its times; one that has none gets its deadline from the options, from now."""
-    import time
-
-    if isinstance(handle, Mapping) and handle.get("deadline_at"):
-        return RunHandle.from_dict(dict(handle))
-    now = time.time()
-    return RunHandle(**{**asdict(named), "created_at": now, "deadline_at": now + options.timeout_seconds})
+    return await aon_shared_loop(bodies.end, credentials, handle, kind, timeout_seconds)
