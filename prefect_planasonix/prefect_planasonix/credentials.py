@@ -15,7 +15,7 @@ from prefect_planasonix.outside import outside_of_runs
 if TYPE_CHECKING:
     from planasonix import AsyncPlanasonix, Planasonix
 
-_NOT_SENT_TO_CLIENTS = ("api_key",)
+_NOT_SENT_TO_CLIENTS = ("api_key", "inbox_url")
 
 
 class VerificationError(PlanasonixError):
@@ -76,6 +76,12 @@ class PlanasonixCredentials(KnownFields, CredentialsBlock):
         default=30.0, gt=0, title="Request timeout", description="How long one request may take, in seconds."
     )
 
+    inbox_url: SecretStr | None = Field(
+        default=None,
+        title="Inbox URL",
+        description="The inbox of webhooks, whose events end waits at once; empty for PLANASONIX_INBOX_URL, else none.",
+    )
+
     @field_validator("api_key")
     @classmethod
     def _has_a_key(cls, value: SecretStr) -> SecretStr:
@@ -83,7 +89,7 @@ class PlanasonixCredentials(KnownFields, CredentialsBlock):
             raise ValueError("api_key is empty: give the Planasonix API key")
         return value
 
-    @field_validator("base_url", "organization_id", "environment", "job_url_template", mode="before")
+    @field_validator("base_url", "organization_id", "environment", "job_url_template", "inbox_url", mode="before")
     @classmethod
     def _empty_means_not_set(cls, value: Any) -> Any:
         # The form sends an empty text for a field that was left alone.
