@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+import logging
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect.blocks.abstract import CredentialsBlock
@@ -15,7 +16,7 @@ from prefect_planasonix.outside import outside_of_runs
 if TYPE_CHECKING:
     from planasonix import AsyncPlanasonix, Planasonix
 
-_NOT_SENT_TO_CLIENTS = ("api_key",)
+_NOT_SENT_TO_CLIENTS = ("api_key", "inbox_url")
 
 
 class VerificationError(PlanasonixError):
@@ -76,6 +77,12 @@ class PlanasonixCredentials(KnownFields, CredentialsBlock):
         default=30.0, gt=0, title="Request timeout", description="How long one request may take, in seconds."
     )
 
+    inbox_url: SecretStr | None = Field(
+        default=None,
+        title="Inbox URL",
+        description="The inbox of webhooks, whose events end waits at once; empty for PLANASONIX_INBOX_URL, else none.",
+    )
+
     @field_validator("api_key")
     @classmethod
     def _has_a_key(cls, value: SecretStr) -> SecretStr:
@@ -83,7 +90,7 @@ class PlanasonixCredentials(KnownFields, CredentialsBlock):
             raise ValueError("api_key is empty: give the Planasonix API key")
         return value
 
-    @field_validator("base_url", "organization_id", "environment", "job_url_template", mode="before")
+    @field_validator("base_url", "organization_id", "environment", "job_url_template", "inbox_url", mode="before")
     @classmethod
     def _empty_means_not_set(cls, value: Any) -> Any:
         # The form sends an empty text for a field that was left alone.
@@ -148,6 +155,32 @@ class PlanasonixCredentials(KnownFields, CredentialsBlock):
         import asyncio
 
         return await asyncio.to_thread(self.verify)
+
+    def ensure_webhook(
+        self,
+        url: str,
+        events: Sequence[str] | None = None,
+        *,
+        secret: str | SecretStr | None = None,
+        secrets_file: str | None = None,
+    ) -> str:
+        """Have events sent to the receiver at `url`; returns the id of the subscription, and nothing else.
+
+        :param events: the API's words. None: all that are published.
+        :param secret: what a new subscription signs with. In a flow, use the task of `webhook_tasks` instead: Prefect
+            may show what a task is given.
+        :param secrets_file: the receiver's file, into which it is written first; left out, one is made.
+
+        Idempotent by URL. Raises `ConfigurationError`, and what the API raises. Source: facts §3.1.
+        """
+        from planasonix.webhooks.subscriptions import DEFAULT_EVENTS, subscribe
+
+        text = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
+        with self.get_client() as client:
+            done = subscribe(client, url, events or DEFAULT_EVENTS, secret=text, secrets_file=secrets_file)
+        for warning in done.warnings:
+            logging.getLogger("prefect_planasonix").warning("%s", warning)
+        return done.webhook_id
 
     def _arguments(self, options: dict[str, Any]) -> dict[str, Any]:
         settings = {"api_key": self.api_key.get_secret_value(), **self.settings(), **options}

@@ -32,6 +32,7 @@ from prefect_planasonix.bounded import NOTE_SECONDS, within
 from prefect_planasonix.clients import shared_async_client, shared_client
 from prefect_planasonix.hearing import Hearing
 from prefect_planasonix.provenance import deployment_name_of, provenance_of, run_link
+from prefect_planasonix.push import woken_by_inbox
 from prefect_planasonix.settling import Settling
 from prefect_planasonix.state_watch import watch_of
 from prefect_planasonix.telling import PROGRESS_SECONDS, Telling
@@ -152,7 +153,9 @@ class Execution:
         return provenance_of(owner, number=self._wish.number, deployment_name=name, link=run_link(owner))
 
     async def _wait(self, handle: RunHandle, expected_tables: tuple[str, ...]) -> Outcome:
-        waiting = await_run(
+        waiting = woken_by_inbox(
+            self._attempt.credentials,
+            await_run,
             self._client,
             handle,
             interval=self._interval,

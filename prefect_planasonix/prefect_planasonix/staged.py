@@ -40,6 +40,7 @@ from prefect_planasonix.home import at_home
 from prefect_planasonix.intent import TRIES, wish_name
 from prefect_planasonix.ledger_entry import LedgerEntry
 from prefect_planasonix.provenance import deployment_name_of, provenance_of, run_link
+from prefect_planasonix.push import woken_by_inbox
 from prefect_planasonix.settling import Settling
 from prefect_planasonix.staged_book import StagedBook, open_book
 from prefect_planasonix.state_watch import watch_of
@@ -176,7 +177,10 @@ class _Stages:
         """Waits go on over rounds: each stage has one, in the watcher that all of this process share."""
         for handle in handles:
             if handle.id not in self._waits:
-                self._waits[handle.id] = asyncio.ensure_future(await_run(self._client, handle, interval=self._interval))
+                waiting = woken_by_inbox(
+                    self._attempt.credentials, await_run, self._client, handle, interval=self._interval
+                )
+                self._waits[handle.id] = asyncio.ensure_future(waiting)
         waits = {handle.id: self._waits[handle.id] for handle in handles}
         done, _ = await asyncio.wait(waits.values(), return_when=asyncio.FIRST_COMPLETED)
         for run_id in [run_id for run_id, wait in waits.items() if wait in done]:
