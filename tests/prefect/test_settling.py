@@ -157,6 +157,7 @@ def test_the_others_are_settled_before_a_failed_start_is_raised(wanted: bool, bo
     assert cancels(box) == (1 if wanted else 0)
 
 
+@pytest.mark.scenario
 def test_they_go_on_where_another_try_may_succeed(box: RunningSandbox) -> None:
     box.script(ORDERS, "stuck")
     box.fault("connections.sync", "error", status=503, times=None, connection_id="conn_crm_accounts")
