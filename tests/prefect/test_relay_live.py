@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from planasonix.webhooks import Inbox
-from prefect_planasonix.credentials import PlanasonixCredentials
 from scripts.local.sandbox import SandboxProcess
 from scripts.prefect_local import LocalPrefect
+from tests.prefect.push_processes import SECRET, receiver, relay
 
 # Minutes of real servers and workers; one cell of each promise runs at every landing.
 pytestmark = [pytest.mark.live, pytest.mark.scenario]
 
-SECRET = "whsec_relay_0123456789abcdef"
 FLOWS = {
     "flows.py": """
 import os
@@ -48,43 +43,6 @@ def sandbox(sandbox_process: SandboxProcess) -> Iterator[SandboxProcess]:
     sandbox_process.control("PUT", "clock/speed", {"speed": 0})
     yield sandbox_process
     sandbox_process.control("PUT", "clock/speed", {"speed": 1})
-
-
-@contextmanager
-def process(prefect: LocalPrefect, log: Path, *command: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
-    with log.open("a") as out:
-        started = subprocess.Popen(
-            [sys.executable, *command],
-            stdout=subprocess.PIPE,
-            stderr=out,
-            text=True,
-            env=prefect.environment | variables,
-        )
-        try:
-            yield started
-        finally:
-            started.kill()
-            started.wait()
-            assert started.stdout is not None
-            started.stdout.close()
-
-
-@contextmanager
-def receiver(prefect: LocalPrefect, sandbox: SandboxProcess, inbox_url: str, log: Path) -> Iterator[Any]:
-    command = ("-c", "from planasonix.cli import main; main()", "webhooks", "serve", "--port", "0", "--no-sweep")
-    more = ("--scheme", "body", "--inbox", inbox_url)
-    with process(prefect, log, *command, *more, PLANASONIX_WEBHOOK_SECRETS=SECRET) as started:
-        assert started.stdout is not None
-        url = started.stdout.readline().split()[-1]
-        account = PlanasonixCredentials(api_key=SecretStr(sandbox.api_key), base_url=sandbox.url)
-        made = account.ensure_webhook(url, secret=SecretStr(SECRET))
-        assert account.ensure_webhook(url, secret=SECRET) == made
-        yield started
-
-
-def relay(prefect: LocalPrefect, inbox_url: str, log: Path, *options: str) -> Any:
-    command = ("-m", "prefect_planasonix.relay", "--inbox", inbox_url, "--from-beginning", "--lease-seconds", "2")
-    return process(prefect, log, *command, *options)
 
 
 def suspended(prefect: LocalPrefect, sandbox: SandboxProcess) -> tuple[str, str]:
