@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from planasonix.webhooks import Inbox
+from prefect_planasonix.relay import CONSUMER
 from scripts.local.sandbox import SandboxProcess
 from scripts.prefect_local import LocalPrefect
-from tests.prefect.push_processes import SECRET, receiver, relay
+from tests.core.webhooks.postgres import PostgresServer
+from tests.prefect.push_processes import SECRET, process, receiver, relay
 
 # Minutes of real servers and workers; one cell of each promise runs at every landing.
 pytestmark = [pytest.mark.live, pytest.mark.scenario]
@@ -86,3 +88,47 @@ def test_a_webhook_resumes_the_run_a_killed_relay_is_followed_and_a_lost_webhook
     assert SECRET not in log.read_text()
     assert sandbox.api_key not in log.read_text()
     assert local_prefect.files_with(SECRET) == []
+
+
+KILLED_AFTER_ITS_EFFECT = """
+import os, signal, sys
+from prefect_planasonix import relay, relay_effect
+
+effect = relay_effect.RelayEffect.__call__
+
+def and_die(self, stored):
+    effect(self, stored)
+    if stored.event.status is not None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+relay_effect.RelayEffect.__call__ = and_die
+sys.exit(relay.main(sys.argv[1:]))
+"""
+
+
+def test_a_relay_that_dies_between_its_effect_and_the_cursor_tells_and_resumes_once(
+    local_prefect: LocalPrefect, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    """On PostgreSQL, where relays of several machines share an inbox."""
+    local_prefect.deploy("flows.py:load")
+    log = tmp_path / "processes.log"
+    with ExitStack() as stack:
+        server = PostgresServer()
+        stack.callback(server.close)
+        inbox_url = server.new_database()
+        stack.enter_context(receiver(local_prefect, sandbox, inbox_url, log))
+        options = ("--inbox", inbox_url, "--from-beginning", "--lease-seconds", "2")
+        dying = stack.enter_context(process(local_prefect, log, "-c", KILLED_AFTER_ITS_EFFECT, *options))
+        flow_run_id, job_id = suspended(local_prefect, sandbox)
+        sandbox.control("POST", f"jobs/{job_id}/finish", {"outcome": "succeeded"})
+        assert dying.wait(60) == -signal.SIGKILL, log.read_text()
+        with Inbox.open(inbox_url) as inbox:
+            [event] = [stored for stored in inbox.read(0) if stored.event.status is not None]
+            assert inbox.cursor(CONSUMER) < event.seq
+            stack.enter_context(relay(local_prefect, inbox_url, log))
+            local_prefect.wait_until(lambda: inbox.cursor(CONSUMER) >= event.seq, "the second relay to go on")
+        assert local_prefect.wait_run(flow_run_id) == "Completed", log.read_text()
+        assert ends_told(local_prefect, flow_run_id) == ["planasonix.job.succeeded"]
+    assert local_prefect.states(flow_run_id).count("Suspended") == 1
+    assert local_prefect.states(flow_run_id).count("Resuming") == 1
+    assert len(sandbox.control("GET", "jobs")["jobs"]) == 1
