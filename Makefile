@@ -108,7 +108,7 @@ $(VENVS)/bench-prefect/.ready: requirements/bench-prefect.txt requirements/prefe
 	$(call build_env,bench-prefect,--overrides requirements/prefect.overrides,core prefect_planasonix)
 
 .PHONY: bench
-bench: $(VENVS)/bench/.ready $(VENVS)/bench-airflow/.ready $(VENVS)/bench-dagster/.ready $(VENVS)/bench-prefect/.ready $(VENVS)/airflow/.ready  ## measure the figures of benchmarks/README.md
+bench: $(VENVS)/bench/.ready $(VENVS)/bench-airflow/.ready $(VENVS)/bench-dagster/.ready $(VENVS)/bench-prefect/.ready $(VENVS)/airflow/.ready $(VENVS)/prefect/.ready  ## measure the figures of benchmarks/README.md
 	$(VENVS)/bench/bin/python -m benchmarks
 
 .PHONY: fmt

@@ -24,6 +24,7 @@ MODULES = {
     "waits": "benchmarks.waits",
     "deferred": "benchmarks.deferred",
     "definitions": "benchmarks.dagster_definitions",
+    "prefect": "benchmarks.prefect_waits",
 }
 
 

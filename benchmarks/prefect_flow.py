@@ -43,6 +43,7 @@ class Measured:
     start_calls, wait_calls: lists and reads of jobs a wait, until all were started and from there on. outcome_calls:
     reads of results a wait. late_seconds: from each job's end to the outcome in the flow, sorted.
     prefect_calls: requests to Prefect's API a wait, by phase and route. wrong: outcomes that are not their job's.
+    refused: calls a wait that the API answered 429, which are among the others.
     """
 
     waits: int
@@ -55,6 +56,7 @@ class Measured:
     seconds_to_start: float
     seconds_to_end: float
     wrong: list[str]
+    refused: float
 
     def late_at(self, share: float) -> float:
         return self.late_seconds[min(len(self.late_seconds) - 1, int(len(self.late_seconds) * share))]
@@ -169,6 +171,7 @@ def measure(sandbox: SandboxProcess, waits: int, *, artifacts: bool = True) -> M
         prefect_calls={phase: {k: n / waits for k, n in c.most_common()} for phase, c in calls.by_phase.items()},
         seconds_to_start=marks["started"],
         seconds_to_end=marks["ended"],
+        refused=sum(entry["status"] == 429 for entry in sandbox.control("GET", "journal")["entries"]) / waits,
         wrong=[job_id for job_id, job in jobs.items() if seen.get(job_id, ("unseen", 0.0))[0] != job["status"]],
     )
 

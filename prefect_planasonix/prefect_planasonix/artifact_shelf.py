@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
@@ -26,6 +27,21 @@ class _Shown:
     id: UUID | None = None
 
 
+_Place = tuple[UUID | None, str]
+_shown: OrderedDict[_Place, dict[str, _Shown]] = OrderedDict()
+"""What this process has shown or found: the wait for a run that it has started itself asks for nothing."""
+_KEPT = 2_000
+
+
+def _remember(place: _Place, known: dict[str, _Shown]) -> None:
+    if place[0] is None:
+        return
+    _shown[place] = known
+    _shown.move_to_end(place)
+    while len(_shown) > _KEPT:
+        _shown.popitem(last=False)
+
+
 class ArtifactShelf:
     """The artifacts that this flow run, or task run outside any flow, has of one run of Planasonix.
 
@@ -38,7 +54,10 @@ class ArtifactShelf:
         self._keys = [artifact_key(role, target_id) for role in ROLES]
         self._name = name
         self._flow_run_id = flow_run_id
-        self._known: dict[str, _Shown] | None = {} if is_new or flow_run_id is None else None
+        self._place = (flow_run_id, name)
+        self._known: dict[str, _Shown] | None = {} if is_new or flow_run_id is None else _shown.get(self._place)
+        if self._known is not None:
+            _remember(self._place, self._known)
         self._lock = asyncio.Lock()
         self._share = ClientShare()
 
@@ -70,6 +89,7 @@ class ArtifactShelf:
         async with self._lock:
             if self._known is None:
                 self._known = await self._find(client)
+                _remember(self._place, self._known)
             return self._known
 
     async def _find(self, client: PrefectClient) -> dict[str, _Shown]:

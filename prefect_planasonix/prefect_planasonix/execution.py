@@ -140,6 +140,7 @@ class Execution:
             await self._watch.while_wanted(taken)
         self._handle = handle = started.handle
         await wish.note_try()
+        wish.remember(handle)
         await note_in_chain(wish.owner, self._attempt.credentials, wish.slot, handle)
         template = self._client.config.job_url_template
         self._attempt.log("info", started_text(started, handle, template))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -126,10 +127,12 @@ class ArtifactLedger:
         is_noted: bool = True,
     ) -> None:
         self.entry = entry
-        self._is_noted = is_noted
+        self.is_noted = is_noted
         self._store = store
         self._fresh = fresh
         self._before_start = before_start
+        # Two calls may write one entry: the one that waits for the job, and its end.
+        self._writing = threading.Lock()
 
     def read(self) -> Record | None:
         return None if self.entry is None else self.entry.record
@@ -138,15 +141,22 @@ class ArtifactLedger:
         """Returns once Prefect has it. Raises what `before_start` says where a start comes next."""
         if record.run_id is None and record.sent_at is not None:
             self._before_start()
-        if self.entry is not None:
-            self.entry = self._store.write(replace(self.entry, record=record))
-        elif self._fresh is not None:
-            self.entry = self._store.write(self._fresh(record))
-        self._is_noted = True
+        with self._writing:
+            if self.entry is not None:
+                self.entry = self._store.write(replace(self.entry, record=record))
+            elif self._fresh is not None:
+                self.entry = self._store.write(self._fresh(record))
+            self.is_noted = True
+
+    def note_waiting(self) -> None:
+        """Write that somebody waits for the job, unless that stands there, or the job has ended."""
+        with self._writing:
+            if self.entry is not None and not self.entry.waits and self.entry.record.ended_as is None:
+                self.entry = self._store.write(replace(self.entry, waits=True))
 
     def note(self) -> None:
         """Write the entry, unless it stands there as it is."""
-        if self.entry is not None and not self._is_noted:
+        if self.entry is not None and not self.is_noted:
             self.write(self.entry.record)
 
     def claimed(self, run_ids: Iterable[str]) -> frozenset[str]:

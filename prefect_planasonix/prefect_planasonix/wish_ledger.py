@@ -16,6 +16,7 @@ from prefect_planasonix.home import at_home
 from prefect_planasonix.intent import TRIES, Wish, wish_name
 from prefect_planasonix.ledger import ArtifactLedger, ArtifactStore
 from prefect_planasonix.ledger_entry import LedgerEntry
+from prefect_planasonix.own_starts import OWN_STARTS
 
 if TYPE_CHECKING:
     from planasonix.client.config import ClientConfig
@@ -56,6 +57,7 @@ class WishLedger:
         self.number = 0
         self.slot = ""
         self._resumes = False
+        self._noting: asyncio.Task[None] | None = None
 
     async def open(self, request: RunRequest) -> None:
         """Raises `LedgerError` where Prefect's API cannot be used."""
@@ -87,6 +89,11 @@ class WishLedger:
         """
         if self.owner.run_id is None:
             return handle
+        if (slot := OWN_STARTS.find(self.owner, handle)) is not None:
+            self.ledger = slot
+            # The wait does not hang on the note: among a thousand of them its turn may come late.
+            self._noting = asyncio.create_task(self._note_waiting(slot))
+            return handle
         try:
             if await within(NOTE_SECONDS, lambda: self._find(handle)):
                 return handle
@@ -114,6 +121,17 @@ class WishLedger:
         record = self.ledger.read()
         return 0 if record is None or record.run_id != handle.id else record.depth
 
+    async def _note_waiting(self, slot: ArtifactLedger) -> None:
+        try:
+            await asyncio.to_thread(slot.note_waiting)
+        except PlanasonixError as error:
+            self._attempt.log("warning", f"that this call waits for its job could not be noted: {error.headline()}")
+
+    def remember(self, handle: RunHandle) -> None:
+        """A wait of this process for the run that was started finds its entry without a look."""
+        if isinstance(self.ledger, ArtifactLedger):
+            OWN_STARTS.note(self.owner, handle, self.ledger)
+
     def asked_for_in_this_try(self) -> RunHandle | None:
         """Prefect runs a resumed flow from its top. That is no retry: a job that failed before is the result."""
         entry = self.ledger.entry if isinstance(self.ledger, ArtifactLedger) else None
@@ -135,7 +153,8 @@ class WishLedger:
         """A resume must know that this try asked for the job. How the call goes on does not hang on that note."""
         ledger = self.ledger
         try:
-            if isinstance(ledger, ArtifactLedger):
+            # A thread is waited for only where there is something to write: among many starts that takes its time.
+            if isinstance(ledger, ArtifactLedger) and not ledger.is_noted:
                 await within(NOTE_SECONDS, ledger.note)
         except (PlanasonixError, TimeoutError) as error:
             told = error or "Prefect does not answer"
