@@ -69,7 +69,7 @@ class WishLedger:
         name = wish_name(request, self._attempt.options.run_key)
         number = TRIES.number_of(owner, name)
         store = ArtifactStore(client, owner)
-        wish = wish_of(store, TRIES, owner, number, name, request.target_id)
+        wish = wish_of(client, store, TRIES, owner, number, name, request.target_id)
         self.intent, self.number = wish.intent, number
         entry = wish.entry
         self._resumes = entry is not None and entry.asked_for_in(owner.tries)
