@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -85,6 +86,23 @@ def at_home(client: SyncPrefectClient, owner: RunOwner) -> RunOwner:
         return owner
     place = hashlib.sha256("\0".join(steps).encode()).hexdigest()[:8]
     return replace(owner, home_run_id=home, place=f"in-{place}/", tries=tries)
+
+
+def homes_of(client: SyncPrefectClient, owner: RunOwner) -> Iterator[RunOwner]:
+    """The owner, which is `at_home`, then the same at the other runs on which its wishes may hang: a subflow that was
+    called in a task has those of its body elsewhere than those of its tasks.
+
+    Raises `LedgerError` where Prefect's API cannot be used.
+    """
+    yield owner
+    if owner.flow_run_id is None:
+        return
+    called_by = owner.parent_task_run_id if owner.deployment_id is None else None
+    with told_as_ledger_error("read"):
+        callers = callers_of(client, UUID(owner.flow_run_id), called_by)
+    for run_id in (owner.flow_run_id, *map(str, callers)):
+        if run_id != owner.home_flow_run_id:
+            yield replace(owner, home_run_id=run_id)
 
 
 def callers_of(client: SyncPrefectClient, flow_run_id: UUID, parent_task_run_id: Any) -> list[UUID]:

@@ -54,7 +54,7 @@ class OwnStarts:
 
 
 def _is_certain(owner: RunOwner) -> bool:
-    return owner.execution is not None and owner.parent_task_run_id is None and not owner.is_apart
+    return owner.execution is not None and owner.parent_task_run_id is None
 
 
 def _key(owner: RunOwner, handle: RunHandle) -> _Key:

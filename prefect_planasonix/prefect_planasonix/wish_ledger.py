@@ -12,7 +12,7 @@ from planasonix.runs import MemoryLedger, Outcome, Record, RunHandle, RunRequest
 from prefect_planasonix.bounded import NOTE_SECONDS, within
 from prefect_planasonix.claims import wish_of
 from prefect_planasonix.clients import prefect_client
-from prefect_planasonix.home import at_home
+from prefect_planasonix.home import at_home, homes_of
 from prefect_planasonix.intent import TRIES, Wish, wish_name
 from prefect_planasonix.ledger import ArtifactLedger, ArtifactStore
 from prefect_planasonix.ledger_entry import LedgerEntry
@@ -72,7 +72,7 @@ class WishLedger:
         name = wish_name(request, self._attempt.options.run_key)
         number = TRIES.number_of(owner, name)
         store = ArtifactStore(client, owner)
-        wish = wish_of(store, TRIES, owner, number, name, request.target_id)
+        wish = wish_of(client, store, TRIES, owner, number, name, request.target_id)
         self.intent, self.number, self.slot = wish.intent, number, wish.slot
         entry = wish.entry
         self._resumes = entry is not None and entry.asked_for_in(owner.tries)
@@ -106,8 +106,10 @@ class WishLedger:
 
     def _find(self, handle: RunHandle) -> bool:
         client = prefect_client()
-        self.owner = owner = at_home(client, self.owner)
-        store = ArtifactStore(client, owner)
+        self.owner = at_home(client, self.owner)
+        return any(self._find_at(ArtifactStore(client, home), handle) for home in homes_of(client, self.owner))
+
+    def _find_at(self, store: ArtifactStore, handle: RunHandle) -> bool:
         found = False
         for entry in store.entries(handle.target_id):
             found = found or handle.id in (entry.record.run_id, *entry.record.earlier_ids)

@@ -107,7 +107,6 @@ def test_a_later_job_in_the_same_place_puts_the_earlier_ones_out_of_date() -> No
     [
         RunOwner(flow_run_id="f", execution="2/later"),
         RunOwner(flow_run_id="g", execution="1/now"),
-        RunOwner(flow_run_id="f", execution="1/now", is_apart=True),
         RunOwner(flow_run_id="f", execution="1/now", parent_task_run_id="t"),
         RunOwner(),
     ],
@@ -117,7 +116,7 @@ def test_whoever_else_asks_has_to_look(owner: RunOwner) -> None:
     starts.note(RunOwner(flow_run_id="f", execution="1/now"), handle("job_1"), Slot("a"))  # type: ignore[arg-type]
     assert starts.find(owner, handle("job_1")) is None
     starts.note(owner, handle("job_2"), Slot("a"))  # type: ignore[arg-type]
-    if owner.is_apart or owner.parent_task_run_id or owner.execution is None:
+    if owner.parent_task_run_id or owner.execution is None:
         assert starts.find(owner, handle("job_2")) is None
 
 

@@ -8,6 +8,7 @@ import pytest
 from prefect import flow, task
 from prefect.runtime import flow_run
 
+from planasonix.errors import WaitTimeoutError
 from planasonix.runs import StagedOutcome
 from planasonix.sandbox import RunningSandbox
 from prefect_planasonix import PlanasonixCredentials, PlanasonixSync
@@ -17,6 +18,7 @@ from prefect_planasonix.home import at_home
 from prefect_planasonix.ledger import records_of
 from prefect_planasonix.owner import RunOwner
 from prefect_planasonix.state_watch import _lineage
+from prefect_planasonix.tasks import wait_for_run
 from tests.prefect.conftest import CANARY_KEY
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -134,6 +136,34 @@ def test_a_subflow_in_a_task_keeps_its_job_when_the_task_is_retried(
     assert len(set(tries[0])) == 2
     assert tries[0] == tries[1]
     assert sandbox.jobs_started() == 2
+
+
+@pytest.mark.parametrize("started_in", ["the subflow", "the caller"])
+def test_a_task_of_a_subflow_in_a_task_ends_what_its_flow_runs_have_started(
+    credentials: PlanasonixCredentials, sandbox: RunningSandbox, started_in: str
+) -> None:
+    sandbox.script(ORDERS, outcome="stuck")
+
+    def start() -> dict[str, Any]:
+        run = PlanasonixSync(credentials=credentials, connection_id=ORDERS, timeout_seconds=1, **OPTIONS).trigger()
+        assert run is not None
+        return run.handle.to_dict()
+
+    @flow
+    def inner(handle: dict[str, Any] | None) -> None:
+        wait_for_run(credentials, handle or start(), **OPTIONS)
+
+    @task
+    def in_task(handle: dict[str, Any] | None) -> None:
+        inner(handle)
+
+    @flow
+    def caller() -> None:
+        in_task(start() if started_in == "the caller" else None)
+
+    with pytest.raises(WaitTimeoutError):
+        caller()
+    assert [job["status"] for job in sandbox.jobs()] == ["cancelled"]
 
 
 def test_a_deployments_run_that_a_flow_has_started_stands_for_itself() -> None:
