@@ -9,8 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
+
+_UNHURRIED_AT_ONCE = 2
+_room: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 NOTE_SECONDS = 10.0
 """How long a note or a look is awaited that the work can do without."""
@@ -19,4 +23,11 @@ NOTE_SECONDS = 10.0
 async def within(seconds: float, blocking: Callable[[], T]) -> T:
     """What the call returns or raises; `TimeoutError` past the bound. Its thread goes on behind."""
     async with asyncio.timeout(max(0.0, seconds)):
+        return await asyncio.to_thread(blocking)
+
+
+async def unhurried(blocking: Callable[[], T]) -> T:
+    """What the call returns or raises, a few at a time: a crowd of them must not take the threads of what is awaited."""
+    room = _room.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_UNHURRIED_AT_ONCE))
+    async with room:
         return await asyncio.to_thread(blocking)

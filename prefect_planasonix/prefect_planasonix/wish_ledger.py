@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from planasonix.errors import PlanasonixError
 from planasonix.runs import MemoryLedger, Outcome, Record, RunHandle, RunRequest, new_intent
-from prefect_planasonix.bounded import NOTE_SECONDS, within
+from prefect_planasonix.bounded import NOTE_SECONDS, unhurried, within
 from prefect_planasonix.claims import wish_of
 from prefect_planasonix.clients import prefect_client
 from prefect_planasonix.home import at_home, homes_of
@@ -125,7 +125,7 @@ class WishLedger:
 
     async def _note_waiting(self, slot: ArtifactLedger) -> None:
         try:
-            await asyncio.to_thread(slot.note_waiting)
+            await unhurried(slot.note_waiting)
         except PlanasonixError as error:
             self._attempt.log("warning", f"that this call waits for its job could not be noted: {error.headline()}")
 
