@@ -27,7 +27,7 @@ async def within(seconds: float, blocking: Callable[[], T]) -> T:
 
 
 async def unhurried(blocking: Callable[[], T]) -> T:
-    """What the call returns or raises, a few at a time: a crowd of them must not take the threads of what is awaited."""
+    """What the call returns or raises, a few at a time: a crowd must not take the threads of what is awaited."""
     room = _room.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_UNHURRIED_AT_ONCE))
     async with room:
         return await asyncio.to_thread(blocking)
