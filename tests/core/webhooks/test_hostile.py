@@ -17,6 +17,8 @@ from planasonix.webhooks import Inbox, InboxListener
 from tests.core.webhooks.serving import SECRET, serving, until
 
 KEY = "plnx_test_hostile"
+# Waits of one key share their looks: those that poll must not end those that only an event may end.
+POLLING_KEY = "plnx_test_hostile_polling"
 NEVER = Interval(fixed_seconds=600.0)
 SOON = Interval(fixed_seconds=0.5)
 QUIET: dict[str, Any] = {
@@ -82,7 +84,12 @@ def rows(sandbox: Sandbox) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("scheme", ["body", "timestamped"])
 def test_each_wait_ends_once_with_the_truth(scheme: str, sqlite_url: str) -> None:
     sandbox = Sandbox(
-        api_keys=KEY, signature_scheme=scheme, busy="parallel", speed=20, delivery_max_attempts=3, rate_limit=None
+        api_keys=(KEY, POLLING_KEY),
+        signature_scheme=scheme,
+        busy="parallel",
+        speed=20,
+        delivery_max_attempts=3,
+        rate_limit=None,
     )
     sandbox.script("*", "stuck")
     with (
@@ -111,14 +118,15 @@ def test_each_wait_ends_once_with_the_truth(scheme: str, sqlite_url: str) -> Non
 
 async def _end_each(matrix: list[Cell], sandbox: Sandbox, api: str, receiver: str, inbox_url: str) -> None:
     client: Any = AsyncPlanasonix(KEY, base_url=api)
-    async with client, httpx.AsyncClient(base_url=api, timeout=60) as control:
+    polling: Any = AsyncPlanasonix(POLLING_KEY, base_url=api)
+    async with client, polling, httpx.AsyncClient(base_url=api, timeout=60) as control:
         await client.webhooks.create(receiver, ["job.succeeded", "job.failed"], SECRET)
         with InboxListener.for_url(inbox_url).wake_waiters():
             waits: list[asyncio.Future[Any]] = []
             for cell in matrix:
                 cell.job = await client.connections.sync("conn_shop_orders")
-                interval = NEVER if cell.is_told else SOON
-                wait = watch_shared(client, "job", cell.job.id, created_at=cell.job.created_at, interval=interval)
+                asking, interval = (client, NEVER) if cell.is_told else (polling, SOON)
+                wait = watch_shared(asking, "job", cell.job.id, created_at=cell.job.created_at, interval=interval)
                 waits.append(asyncio.ensure_future(asyncio.wait_for(wait, 60)))
             await asyncio.sleep(0.5)
             assert not any(wait.done() for wait in waits)
