@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from .backfills import Backfill
 from .clock import to_text
+from .flaws import flawed_body, flawed_headers
 from .jobs import Job
-from .signing import signature_headers
 from .webhooks import Webhook
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 100
 _REORDER_HOLD_SECONDS = 5.0
+_REPLAY_SECONDS = 1.0
 _JOB_EVENTS = {"succeeded": "job.succeeded", "failed": "job.failed"}
 
 
@@ -32,6 +33,10 @@ class Delivery:
     event: str
     body: bytes
     created: float
+    flaw: str = "none"
+    replays: int = 0
+    recorded: dict[str, str] | None = field(default=None, repr=False)
+    """The headers of the delivery that this one repeats."""
     status: str = "pending"
     http_status: int | None = None
     attempt: int = 0
@@ -80,9 +85,16 @@ class Deliveries:
         if not hooks or not self._state.switches.deliveries_enabled:
             return
         payload = self._payload(event, subject, status, rows, seconds, now)
+        switches = self._state.switches
+        flaw = switches.delivery_flaw
         for hook in hooks:
-            for _ in range(1 + self._state.switches.delivery_duplicates):
-                self._queue(self._new(hook, event, payload, now), now)
+            if switches.delivery_flaw_place == "beside" and flaw != "none":
+                self._queue(self._new(hook, event, payload, now, flaw), now)
+            for _ in range(1 + switches.delivery_duplicates):
+                kept = flaw if switches.delivery_flaw_place == "instead" else "none"
+                delivery = self._new(hook, event, payload, now, kept)
+                delivery.replays = switches.delivery_replays
+                self._queue(delivery, now)
 
     def send_test(self, hook: Webhook, event: str) -> Delivery:
         """Queues a test event; its job does not exist."""
@@ -108,12 +120,19 @@ class Deliveries:
         }
         return json.dumps(body, separators=(",", ":")).encode()
 
-    def _new(self, hook: Webhook, event: str, body: bytes, now: float) -> Delivery:
-        delivery = Delivery(self._state.ids.new("whd"), hook.id, event, body, now)
+    def _new(self, hook: Webhook, event: str, body: bytes, now: float, flaw: str = "none") -> Delivery:
+        body = flawed_body(body, flaw, self._state.ids.new)
+        delivery = Delivery(self._state.ids.new("whd"), hook.id, event, body, now, flaw)
         self.by_webhook.setdefault(hook.id, []).append(delivery)
         return delivery
 
     def _queue(self, delivery: Delivery, now: float) -> None:
+        if delay := self._state.switches.delivery_delay_seconds:
+            self._state.timeline.at(now + delay, self._order, delivery)
+        else:
+            self._order(now, delivery)
+
+    def _order(self, now: float, delivery: Delivery) -> None:
         if not self._state.switches.delivery_reorder:
             self._due.append(delivery)
         elif self._held is None:
@@ -127,6 +146,13 @@ class Deliveries:
         if self._held is delivery:
             self._held = None
             self._due.append(delivery)
+
+    def _replay(self, hook: Webhook, shipment: Shipment) -> None:
+        first, now = shipment.delivery, self._state.now
+        for number in range(1, first.replays + 1):
+            again = self._new(hook, first.event, first.body, now)
+            again.flaw, again.recorded = first.flaw, shipment.headers
+            self._state.timeline.at(now + number * _REPLAY_SECONDS, self._retry, again)
 
     def _retry(self, now: float, delivery: Delivery) -> None:
         self._due.append(delivery)
@@ -143,7 +169,11 @@ class Deliveries:
             delivery.attempt += 1
             # Receivers compare this timestamp with their own clock, so it is caller time, not virtual time.
             stamp = int(self._state.clock.caller_time() - switches.signature_age_seconds)
-            signature = signature_headers(delivery.body, hook.secret, switches=switches, timestamp=stamp)
+            signature = delivery.recorded
+            if signature is None:
+                signature = flawed_headers(
+                    delivery.body, hook.secret, delivery.flaw, switches=switches, timestamp=stamp
+                )
             headers = {"Content-Type": "application/json", "User-Agent": "planasonix-sandbox", **signature}
             shipments.append(
                 Shipment(
@@ -167,6 +197,8 @@ class Deliveries:
             hook.last_delivery = state.now
         if http_status is not None and 200 <= http_status < 300:
             delivery.status, delivery.delivered, delivery.last_error = "delivered", state.now, None
+            if hook is not None:
+                self._replay(hook, shipment)
             return
         delivery.last_error = error or f"HTTP {http_status}"
         if hook is not None:

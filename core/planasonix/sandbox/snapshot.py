@@ -114,7 +114,13 @@ def counts(journal: Journal, connection_id: str | None) -> dict[str, Any]:
 def state(state: State, journal: Journal, faults: Faults, profile: str, limit: int) -> dict[str, Any]:
     recent = list(journal.entries)[-limit:] if limit else []
     deliveries = [
-        {"webhook_id": hook_id, "created_at": to_text(each.created), **delivery_row(each)}
+        {
+            "webhook_id": hook_id,
+            "created_at": to_text(each.created),
+            **delivery_row(each),
+            "flaw": each.flaw,
+            "attempts": each.attempts,
+        }
         for hook_id, rows in state.deliveries.by_webhook.items()
         for each in rows[-limit:]
     ]

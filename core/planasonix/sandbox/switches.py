@@ -6,6 +6,19 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 Profile = Literal["strict", "rich"]
+Flaw = Literal[
+    "none",
+    "unsigned",  # without a signature
+    "forged",  # signed with another secret
+    "altered",  # the signature is that of another body
+    "stale",  # signed long ago, and the body says so too
+    "oversized",  # genuine, two mebibytes
+    "bad_json",  # genuine, cut off
+    "wrong_types",  # genuine, numbers and lists where texts belong
+    "lying_status",  # genuine, the opposite of how the run ended
+    "unknown_type",  # genuine, of a type that is not published
+    "unknown_object",  # genuine, of a run that does not exist
+]
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,10 @@ class Switches:
     delivery_timeout_seconds: float = 5.0  # real seconds
     delivery_duplicates: int = 0  # how many more times each event is sent
     delivery_reorder: bool = False  # events are sent in pairs, the later one first
+    delivery_delay_seconds: float = 0.0  # between the end of a run and its event
+    delivery_replays: int = 0  # how many more times a delivered event comes, byte for byte, signature and all
+    delivery_flaw: Flaw = "none"  # what is wrong with each delivery; see `Flaw`
+    delivery_flaw_place: Literal["instead", "beside"] = "instead"  # beside: the flawed one first, then the genuine one
     delivery_hosts: tuple[str, ...] = ()  # allowed targets besides loopback
     deliveries_enabled: bool = True  # False: events get lost
 

@@ -2,12 +2,13 @@
 
 Two comments mean something, both with an instant in ISO 8601:
 
-    # rotating-until: 2026-11-23T12:10:00Z     up to then an unmatched signature is answered 503, and sent again
+    # rotating-until: 2026-11-23T12:10:00Z wh_…     up to then an unmatched signature is answered 503, and sent again
     whsec_the_new_one
     # expires: 2026-11-24T12:00:00Z            the secret in the next line is not used after it
     whsec_the_old_one
 
-A third one, `# webhook: wh_…`, says whose secret the next line is, so that a rotation ends no other subscription's.
+A third one, `# webhook: wh_…`, says whose secret the next line is, so that a rotation ends no other subscription's
+secret; nor does it end another one's mark, which names whose it is behind the instant.
 Every change replaces the file in one step, so that no reader ever sees half of it, with mode 0600.
 """
 
@@ -64,7 +65,8 @@ class _Entry:
 @dataclass
 class _Content:
     entries: list[_Entry]
-    rotating_until: datetime | None = None
+    marks: dict[str | None, datetime] = field(default_factory=dict[str | None, datetime])
+    """Whose rotation goes on until when; of None where a hand has written no name."""
 
 
 class SecretsFile:
@@ -76,6 +78,7 @@ class SecretsFile:
     def __init__(self, path: str | Path) -> None:
         # What a symbolic link names is replaced, not the link.
         self._path = Path(path).expanduser().resolve()
+        self._is_held = False
 
     def __repr__(self) -> str:
         return f"<SecretsFile {self._path}>"
@@ -87,7 +90,7 @@ class SecretsFile:
     def dated(self) -> tuple[tuple[tuple[str, datetime | None], ...], datetime | None]:
         """Each secret with the end of its time, the newest first, and until when a rotation is marked."""
         content = self._read()
-        return tuple((one.secret, one.expires_at) for one in content.entries), content.rotating_until
+        return tuple((one.secret, one.expires_at) for one in content.entries), max(content.marks.values(), default=None)
 
     def add(self, secret: str) -> None:
         """Make this the newest secret; the others stay as they are."""
@@ -95,7 +98,7 @@ class SecretsFile:
         with self._alone():
             content = self._read()
             others = [one for one in content.entries if one.secret != secret]
-            self._write(_Content([_Entry(secret), *others], content.rotating_until))
+            self._write(_Content([_Entry(secret), *others], content.marks))
 
     def belongs_to(self, secret: str, webhook_id: str) -> None:
         """Note whose secret this is."""
@@ -115,7 +118,7 @@ class SecretsFile:
         overlap: timedelta,
         now: datetime | None = None,
     ) -> None:
-        """Make this the newest secret of a subscription, and end the rotation that was marked.
+        """Make this the newest secret of a subscription, and end the rotation that was marked for it.
 
         Its others stay valid for so long: deliveries that were signed with them may still be on their way. Those whose
         time is over are dropped.
@@ -124,12 +127,14 @@ class SecretsFile:
         now = now or datetime.now(UTC)
         with self._alone():
             kept: list[_Entry] = []
-            for one in self._read().entries:
+            content = self._read()
+            for one in content.entries:
                 if one.may_be_of(webhook_id):
                     one.expires_at = min(one.expires_at or now + overlap, now + overlap)
                 if one.secret != secret and (one.expires_at is None or one.expires_at > now):
                     kept.append(one)
-            self._write(_Content([_Entry(secret, webhook_id=new_id or webhook_id), *kept]))
+            content.marks.pop(webhook_id, None)
+            self._write(_Content([_Entry(secret, webhook_id=new_id or webhook_id), *kept], content.marks))
 
     def drop(self, secret: str) -> None:
         """Take a secret out that nothing was ever signed with; the others stay as they are."""
@@ -138,10 +143,32 @@ class SecretsFile:
             content.entries = [one for one in content.entries if one.secret != secret]
             self._write(content)
 
-    def mark_rotating(self, until: datetime | None) -> None:
-        """From now on, up to then, receivers ask for unmatched deliveries again; None ends it."""
+    def mark_rotating(self, webhook_id: str, until: datetime | None) -> datetime | None:
+        """From now on, up to then, receivers ask for unmatched deliveries again; None ends this subscription's mark.
+
+        Returns the mark that stood there.
+        """
         with self._alone():
-            self._write(_Content(self._read().entries, until))
+            content = self._read()
+            before = content.marks.pop(webhook_id, None)
+            if until is not None:
+                content.marks[webhook_id] = until
+            self._write(content)
+            return before
+
+    @contextlib.contextmanager
+    def held(self) -> Generator[None]:
+        """Others who change it wait meanwhile, and go on by themselves if this process dies; readers never wait.
+
+        Of two who rotate one subscription at once, the first one's note would let the other's secret expire, which is
+        the one that the API signs with.
+        """
+        with self._alone():
+            self._is_held = True
+            try:
+                yield
+            finally:
+                self._is_held = False
 
     def _read(self) -> _Content:
         try:
@@ -162,13 +189,15 @@ class SecretsFile:
                 content.entries.append(_Entry(line, expires_at, webhook_id))
                 expires_at = webhook_id = None
             elif line.startswith(_ROTATING):
-                content.rotating_until = _instant(line.removeprefix(_ROTATING))
+                until, _, whose = line.removeprefix(_ROTATING).strip().partition(" ")
+                if (moment := _instant(until)) is not None:
+                    content.marks[whose.strip() or None] = moment
         return content
 
     def _write(self, content: _Content) -> None:
         lines = [_HEAD]
-        if content.rotating_until is not None:
-            lines.append(f"{_ROTATING} {_text(content.rotating_until)}")
+        now = datetime.now(UTC)
+        lines += [f"{_ROTATING} {_text(at)} {of or ''}".rstrip() for of, at in content.marks.items() if at > now]
         for one in content.entries:
             if one.webhook_id is not None:
                 lines.append(f"{_WEBHOOK} {one.webhook_id}")
@@ -196,6 +225,9 @@ class SecretsFile:
     @contextlib.contextmanager
     def _alone(self) -> Generator[None]:
         """Of two who change it at once one would lose the other's secret, and all that is signed with it."""
+        if self._is_held:
+            yield
+            return
         try:
             import fcntl
         except ImportError:  # no such lock on this system

@@ -108,22 +108,26 @@ def rotate(
     no call takes a secret for a subscription that is there (facts §1.1); the id is a new one then. The old secret
     stays valid for `overlap`.
 
+    Rotations with one file on one machine happen one after the other.
+
     Raises `ConfigurationError`, and what the API raises. Where the API's answer was lost the mark stays for an hour:
     call again before it ends.
     """
     file = SecretsFile(secrets_file)
-    if secret is not None:
-        return _replace(client, webhook_id, file, checked_secret(secret), overlap)
-    file.mark_rotating(datetime.now(UTC) + ROTATION_AT_MOST)
-    sleep(NOTICE_SECONDS)
-    try:
-        made = client.webhooks.rotate_secret(webhook_id)
-    except PlanasonixError as error:
-        if error.outcome in ("not_sent", "refused"):
-            file.mark_rotating(None)
-        raise
-    file.rotated(webhook_id, made.signing_secret.get_secret_value(), overlap=overlap)
-    return Subscribed(webhook_id, "rotated")
+    with file.held():
+        if secret is not None:
+            return _replace(client, webhook_id, file, checked_secret(secret), overlap)
+        before = file.mark_rotating(webhook_id, datetime.now(UTC) + ROTATION_AT_MOST)
+        sleep(NOTICE_SECONDS)
+        try:
+            made = client.webhooks.rotate_secret(webhook_id)
+        except PlanasonixError as error:
+            if error.outcome in ("not_sent", "refused"):
+                # One that stood there tells of a lost answer: that secret may sign already.
+                file.mark_rotating(webhook_id, before)
+            raise
+        file.rotated(webhook_id, made.signing_secret.get_secret_value(), overlap=overlap)
+        return Subscribed(webhook_id, "rotated")
 
 
 def url_warnings(url: str) -> tuple[str, ...]:

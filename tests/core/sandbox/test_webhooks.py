@@ -7,10 +7,12 @@ import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import get_args
 
 import pytest
 
 from planasonix.sandbox import Sandbox
+from planasonix.sandbox.switches import Flaw
 
 SECRET = "whsec_test"
 
@@ -245,6 +247,55 @@ def test_duplicates_and_reordering(quiet, caller, receiver):
     sandbox.advance(10)
     sandbox.deliver()
     assert receiver.events()[-1]["job_id"] == jobs[2]
+
+
+def test_late_and_repeated_byte_for_byte(quiet, caller, receiver):
+    sandbox = quiet("rich", delivery_delay_seconds=30, delivery_replays=2)
+    call = caller(sandbox)
+    subscribe(call, receiver)
+    call.sync()
+    sandbox.finish(sandbox.jobs()[0]["id"])
+    sandbox.advance(29)
+    assert sandbox.deliver() == 0
+    sandbox.advance(1)
+    assert sandbox.deliver() == 1
+    sandbox.advance(400)  # a signature made now would have another time
+    assert sandbox.deliver() == 2
+    assert receiver.seen[1:] == [receiver.seen[0]] * 2
+    assert sandbox.deliver() == 0
+
+
+@pytest.mark.parametrize("flaw", get_args(Flaw))
+@pytest.mark.parametrize("scheme", ["body", "timestamped"])
+def test_flaws_beside_genuine_events_and_instead_of_them(quiet, caller, receiver, scheme, flaw):
+    sandbox = quiet(signature_scheme=scheme, delivery_flaw=flaw, delivery_flaw_place="beside", busy="parallel")
+    call = caller(sandbox)
+    subscribe(call, receiver)
+    job_id = call.sync()[1]["id"]
+    sandbox.finish(job_id)
+    sandbox.deliver()
+    genuine = receiver.seen[-1]
+    assert _is_genuine(*genuine)
+    assert [json.loads(genuine[1])[name] for name in ("type", "job_id")] == ["job.succeeded", job_id]
+    sandbox.switch(delivery_flaw_place="instead")
+    sandbox.finish(call.sync()[1]["id"])
+    receiver.seen.reverse()
+    sandbox.deliver()
+    flawed = [receiver.seen[-1]] if flaw == "none" else [receiver.seen[1], receiver.seen[-1]]
+    assert len(receiver.seen) == 1 + len(flawed)
+    for headers, body in flawed:
+        assert _is_genuine(headers, body) == (flaw not in ("unsigned", "forged", "altered"))
+        assert (len(body) > 1_048_576) == (flaw == "oversized")
+    if scheme == "timestamped" and flaw == "stale":
+        assert int(flawed[0][0]["X-Planasonix-Timestamp"]) == int(sandbox.clock.time()) - 3_600
+    told = {row["flaw"] for row in sandbox.state()["deliveries"]}
+    assert told == {"none", flaw}
+
+
+def _is_genuine(headers, body):
+    stamp, said = headers.get("X-Planasonix-Timestamp"), headers.get("X-Planasonix-Signature", "")
+    signed = body if stamp is None else stamp.encode() + b"." + body
+    return said.removeprefix("v1=") == hmac.new(SECRET.encode(), signed, hashlib.sha256).hexdigest()
 
 
 def test_events_can_get_lost(quiet, caller, receiver):

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -19,28 +16,7 @@ from planasonix.sandbox import DEFAULT_API_KEY, Sandbox
 from planasonix.webhooks import Inbox, sign
 from planasonix.webhooks.secrets_file import SecretsFile
 from planasonix.webhooks.subscriptions import rotate
-
-PLANASONIX = (sys.executable, "-c", "from planasonix.cli import main; main()")
-SECRET = "whsec_0123456789abcdef"
-
-
-@contextmanager
-def serving(*options: str, scheme: str = "body", **environment: str) -> Iterator[str]:
-    command = [*PLANASONIX, "webhooks", "serve", "--port", "0", "--scheme", scheme, *options]
-    known = {name: value for name, value in os.environ.items() if not name.startswith("PLANASONIX_")}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=known | environment)
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        assert line.startswith("Receiving on "), line
-        yield line.split()[-1]
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
-        assert process.stdout.read() == "Stopped.\n"
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+from tests.core.webhooks.serving import PLANASONIX, SECRET, serving, until
 
 
 def within(seconds: float, inbox: Inbox, count: int) -> list[str]:
@@ -53,10 +29,15 @@ def within(seconds: float, inbox: Inbox, count: int) -> list[str]:
     return [row.event.event_id for row in inbox.read(0)]
 
 
-def test_a_key_that_changes_under_load_loses_no_delivery(tmp_path: Path, sqlite_url: str) -> None:
+def test_a_key_that_changes_under_load_loses_no_delivery(
+    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "secrets"
     SecretsFile(path).add(SECRET)
-    sandbox = Sandbox("strict", delivery_duplicates=1, delivery_reorder=True, busy="parallel")
+    sandbox = Sandbox(
+        "strict", speed=20, delivery_duplicates=1, delivery_reorder=True, delivery_max_attempts=20, busy="parallel"
+    )
+    sandbox.script("*", "stuck")
     with (
         sandbox.serve(),
         serving("--inbox", sqlite_url, "--secrets-file", str(path)) as url,
@@ -71,13 +52,29 @@ def test_a_key_that_changes_under_load_loses_no_delivery(tmp_path: Path, sqlite_
                 sandbox.finish(job.id)
                 jobs.append(job.id)
 
+        def asked_again() -> list[dict[str, Any]]:
+            rows = sandbox.state(limit=1_000)["deliveries"]
+            return [row for row in rows if 503 in [each["http_status"] for each in row["attempts"]]]
+
+        rotate_secret = client.webhooks.rotate_secret
+
+        def slowly(webhook_id: str) -> Any:
+            made = rotate_secret(webhook_id)
+            end_some(10)  # signed with the new secret, which is not in the file yet
+            until(asked_again)
+            return made
+
+        monkeypatch.setattr(client.webhooks, "rotate_secret", slowly)
         end_some(10)
-        # The API signs with the new secret before it is in the file.
         rotate(client, hook.id, str(path), sleep=lambda _: end_some(10))
         end_some(10)
         with Inbox.open(sqlite_url) as inbox:
             within(60, inbox, len(jobs))
             assert sorted(row.event.job_id or "" for row in inbox.read(0)) == sorted(jobs)
+        until(lambda: all(row["status"] == "delivered" for row in asked_again()))
+        assert asked_again()
+        answers = {each["http_status"] for row in sandbox.state(limit=1_000)["deliveries"] for each in row["attempts"]}
+        assert answers == {200, 503}
 
 
 def test_it_stores_what_is_genuine_once_and_drains(sqlite_url: str) -> None:

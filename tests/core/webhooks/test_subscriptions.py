@@ -6,6 +6,8 @@ import json
 import os
 import stat
 import threading
+import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,9 @@ from click.testing import CliRunner, Result
 
 from planasonix import Planasonix
 from planasonix.cli.group import planasonix
-from planasonix.errors import ConfigurationError, PlanasonixError
+from planasonix.errors import ConfigurationError, NotFoundError, PlanasonixError
 from planasonix.sandbox import Sandbox
-from planasonix.webhooks import rotate, subscribe
+from planasonix.webhooks import SigningSecrets, rotate, subscribe
 from planasonix.webhooks.secrets_file import SecretsFile, new_secret
 from planasonix.webhooks.subscriptions import url_warnings
 
@@ -124,8 +126,66 @@ def test_a_rotation_that_fails_is_marked_as_long_as_nobody_knows(
     with pytest.raises(PlanasonixError):
         rotate(tenant.client, made.webhook_id, str(file), sleep=lambda _: None)
     assert ("# rotating-until: " in file.read_text()) is stays
+    tenant.sandbox.fault("webhooks.rotate_secret", "refused", times=1)
+    with pytest.raises(PlanasonixError):
+        rotate(tenant.client, made.webhook_id, str(file), sleep=lambda _: None)
+    assert ("# rotating-until: " in file.read_text()) is stays, "the answer that was lost is still lost"
     rotate(tenant.client, made.webhook_id, str(file), sleep=lambda _: None)
     assert secrets_in(file)[0] == tenant.signed_with(made.webhook_id)
+    assert "# rotating-until: " not in file.read_text()
+
+
+def test_a_rotation_leaves_the_mark_of_another_one(tenant: Tenant, file: Path) -> None:
+    """An answer that was lost: nobody knows that subscription's secret, however well the other one's rotation went."""
+    first = subscribe(tenant.client, URL, secrets_file=str(file)).webhook_id
+    second = subscribe(tenant.client, URL + "/two", secrets_file=str(file)).webhook_id
+    tenant.sandbox.fault("webhooks.rotate_secret", "drop", times=1)
+    with pytest.raises(PlanasonixError):
+        rotate(tenant.client, first, str(file), sleep=lambda _: None)
+    rotate(tenant.client, second, str(file), sleep=lambda _: None)
+    receiver = SigningSecrets.from_file(file)
+    assert receiver.is_rotating()
+    rotate(tenant.client, first, str(file), sleep=lambda _: None)
+    receiver.keys()
+    assert not receiver.is_rotating()
+    file.write_text(f"# rotating-until: 2999-01-01T00:00:00Z\n{file.read_text()}")
+    rotate(tenant.client, first, str(file), sleep=lambda _: None)
+    assert "# rotating-until: 2999-01-01T00:00:00Z\n" in file.read_text(), "a hand's mark names nobody"
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["secret of the API's", "secret of the caller's"])
+def test_rotations_at_once_happen_one_after_the_other(tenant: Tenant, file: Path, own: bool) -> None:
+    """Of one subscription and of two: what the API signs with is in the file, and does not expire."""
+    ids = [subscribe(tenant.client, URL + path, secrets_file=str(file)).webhook_id for path in ("", "/two")]
+    at_once, most, lock = 0, 0, threading.Lock()
+    ended: list[str] = []
+
+    def slow(_: float) -> None:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.05)
+        with lock:
+            at_once -= 1
+
+    def one(webhook_id: str) -> None:
+        secret = new_secret() if own else None
+        try:
+            ended.append(rotate(tenant.client, webhook_id, str(file), secret=secret, sleep=slow).done)
+        except NotFoundError:  # its id is another one since the rotation before
+            ended.append("gone")
+
+    threads = [threading.Thread(target=one, args=(each,)) for each in ids * 3]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert Counter(ended) == ({"replaced": 2, "gone": 4} if own else {"rotated": 6})
+    assert most <= 1
+    known = SigningSecrets.from_file(file).keys()
+    in_force = {key.text.decode() for key in known if key.expires_at is None}
+    assert in_force == {tenant.signed_with(each.id) for each in tenant.client.webhooks.list()}
     assert "# rotating-until: " not in file.read_text()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
@@ -34,6 +35,9 @@ MOST_AT_ONCE = 256
 """Deliveries in memory, each of `MOST_BYTES` at most."""
 RETRY_AFTER_SECONDS = 5
 _HEALTH_SECONDS = 5.0
+_FAILURE_SECONDS = 30.0
+"""A store that can be read may still take nothing: locked, full. Longer than this a failure says nothing, for nobody
+would send anything more to a receiver that is taken for ill."""
 
 
 class Writer(Protocol):
@@ -60,7 +64,8 @@ def receiver_app(
     A delivery is answered 200 once it is durable, or was before; 4xx with an empty body if it is not proven to be
     genuine; 503 with Retry-After if the sender should come again: the store is away, too many are under way, or a
     secret is being changed. `check_store` (in a thread) raises where the store is away, for the health route; an
-    inbox's `last_seq` will do. `horizon` is how old the body may say that it is, under the scheme `body`.
+    inbox's `last_seq` will do. Health is 503 too while the newest delivery could not be stored. `horizon` is how old
+    the body may say that it is, under the scheme `body`.
 
     Raises `ConfigurationError` for a scheme or a bound that cannot be.
     """
@@ -77,6 +82,8 @@ def receiver_app(
                     await asyncio.to_thread(check_store)
         except Exception as error:
             log.warning("The inbox is away: %s", type(error).__name__)
+            return _answer(503)
+        if receiver.fails():
             return _answer(503)
         return Response("ok\n", media_type="text/plain")
 
@@ -101,6 +108,11 @@ class _Receiver:
         self._most_bytes, self._most_at_once = most_bytes, most_at_once
         self._body_timeout_seconds = body_timeout_seconds
         self._at_once = 0
+        self._failed_at: float | None = None
+
+    def fails(self) -> bool:
+        """Whether the store has just turned a delivery away, and taken none since."""
+        return self._failed_at is not None and time.monotonic() - self._failed_at < _FAILURE_SECONDS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._at_once >= self._most_at_once:
@@ -112,7 +124,7 @@ class _Receiver:
         except Refused as refused:
             status, told = refused.status, refused.outcome
         except InboxUnavailable:
-            status, told = 503, "inbox away"
+            status, told, self._failed_at = 503, "inbox away", time.monotonic()
         except Exception as error:
             # The sender comes again, and nothing of the delivery gets into a traceback.
             status, told = 503, f"failed: {type(error).__name__}"
@@ -147,6 +159,7 @@ class _Receiver:
                 return 401, f"{digest} {error.message}"
             added = await self._writer.submit(Arrival.of(event))
             what = f"{event.type} {event.event_id}"
+        self._failed_at = None
         return 200, f"{digest} {what} {'again' if added.duplicate else 'stored'}, secret {match.secret_index}"
 
 
