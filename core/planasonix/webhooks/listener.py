@@ -167,15 +167,13 @@ class InboxListener:
                 self._wake.set()
 
     def _run(self, wake: threading.Event) -> None:
-        hear(self._url, wake)
-        place = _Place(self._url)
+        place = _Place(self._url, wake)
         try:
             while self._is_mine(wake):
                 pause = self._look(place)
                 wake.wait(pause)
                 wake.clear()
         finally:
-            unhear(self._url, wake)
             place.close()
 
     def _is_mine(self, wake: threading.Event) -> bool:
@@ -207,9 +205,10 @@ class InboxListener:
 class _Place:
     """Where one thread stands in the inbox. Opened anew after every failure."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, wake: threading.Event) -> None:
+        self._url, self._wake = url, wake
         self._inbox: Inbox | None = None
+        self._identity: str | None = None
         self._read_to: int | None = None
         self._began_at = 0
         self._failures = 0
@@ -224,11 +223,17 @@ class _Place:
             from planasonix.webhooks.inbox import Inbox
 
             self._inbox = Inbox.open(self._url)
+            hear(self._url, self._wake)
+            identity = self._inbox.identity
+            if self._identity not in (None, identity):
+                log.warning("the inbox is another one than before: listening from its begin")
+                self._began_at = self._read_to = 0
+            self._identity = identity
         last = self._inbox.last_seq()
         if self._read_to is None:
             self._began_at, self._read_to = last, max(0, last - LOOKED_BACK)
         if last < self._read_to:
-            log.warning("the inbox is another one than before: listening from its begin")
+            # Another inbox than before: its numbers begin anew.
             self._began_at = self._read_to = 0
         if last == self._read_to:
             return ()
@@ -255,6 +260,7 @@ class _Place:
     def close(self) -> None:
         inbox, self._inbox = self._inbox, None
         if inbox is not None:
+            unhear(self._url, self._wake)
             try:
                 inbox.close()
             except Exception as error:
