@@ -8,6 +8,7 @@ from planasonix.cli.lazy_group import LazyGroup
 
 COMMANDS = {
     "list": ("planasonix.cli.inbox_list", "List the stored events, oldest first."),
+    "prune": ("planasonix.cli.inbox_prune", "Remove old events, and remember that they were here."),
 }
 
 

@@ -116,3 +116,13 @@ def test_tail_shows_the_last_events_and_then_what_arrives(inbox: Inbox) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_prune_tells_what_is_gone_and_who_had_not_read_it(inbox: Inbox) -> None:
+    inbox.subscribe("slow", "beginning")
+    inbox.subscribe("quick")
+    assert "Removed 0 events" in _call("inbox", "prune", "--inbox", inbox.url).stdout
+    result = _call("inbox", "prune", "--inbox", inbox.url, "--older-than-days", "0")
+    assert "Removed 3 events, 0 dead letters and 0 keys." in result.stdout
+    assert "by: slow." in result.stderr
+    assert inbox.add([arrived(2)])[0].duplicate
