@@ -1,6 +1,7 @@
 """A wait that looks every ten minutes ends soon after its webhook was stored, whichever process stored it.
 
-Gate of the design: p99 <= 1.5 s after the commit; goal: <= 250 ms, which holds where the receiver runs in the process.
+Gate of the design: p99 <= 1.5 s after the commit; goal: <= 250 ms, which holds on SQLite. PostgreSQL is looked at once
+a second.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from planasonix import AsyncPlanasonix
 from planasonix.sandbox import Sandbox
 from planasonix.watch import Interval, watch_shared
-from planasonix.webhooks import Inbox, InboxListener
+from planasonix.webhooks import Arrival, Event, Inbox, InboxListener
 
 pytestmark = pytest.mark.alone
 
@@ -35,9 +36,18 @@ for job_id in sys.stdin:
 """
 
 
-async def latencies(url: str, tmp_path: Path, *, same_process: bool) -> list[float]:
+def latencies(url: str, *, same_process: bool) -> list[float]:
     """Seconds from the commit of each event to the end of its wait."""
-    key = f"plnx_test_wake_up_{same_process}"
+    with subprocess.Popen([sys.executable, "-c", WRITER, url], stdin=-1, stdout=-1, text=True) as writer:
+        assert writer.stdin
+        assert writer.stdout
+        found = asyncio.run(_latencies(url, None if same_process else (writer.stdin, writer.stdout)))
+        writer.stdin.close()
+    return found
+
+
+async def _latencies(url: str, writer: tuple[IO[str], IO[str]] | None) -> list[float]:
+    key = f"plnx_test_wake_up_{writer is None}"
     sandbox = Sandbox(api_keys=key, speed=0, busy="parallel")
     sandbox.script("conn_shop_orders", "stuck")
     client: Any = AsyncPlanasonix(key, transport=sandbox.transport())
@@ -51,37 +61,30 @@ async def latencies(url: str, tmp_path: Path, *, same_process: bool) -> list[flo
         ended[job.id] = time.time()
 
     with InboxListener.for_url(url).wake_waiters(), Inbox.open(url) as inbox:
-        program = [sys.executable, "-c", WRITER, url]
-        with subprocess.Popen(program, stdin=-1, stdout=-1, text=True) as writer:
-            assert writer.stdin
-            assert writer.stdout
-            waits = [asyncio.ensure_future(wait(job)) for job in jobs]
-            await asyncio.sleep(0.5)
+        waits = [asyncio.ensure_future(wait(job)) for job in jobs]
+        await asyncio.sleep(1.5)
 
-            def store(job_id: str) -> float:
-                if same_process:
-                    from planasonix.webhooks import Arrival, Event
+        def store(job_id: str) -> float:
+            if writer is None:
+                body = {"id": f"evt_{job_id}", "type": "job.succeeded", "job_id": job_id}
+                inbox.add([Arrival.of(Event.parse(json.dumps(body).encode()))])
+                return time.time()
+            writer[0].write(job_id + "\n")
+            writer[0].flush()
+            return float(writer[1].readline())
 
-                    body = {"id": f"evt_{job_id}", "type": "job.succeeded", "job_id": job_id}
-                    inbox.add([Arrival.of(Event.parse(json.dumps(body).encode()))])
-                    return time.time()
-                writer.stdin.write(job_id + "\n")  # type: ignore[union-attr]
-                writer.stdin.flush()  # type: ignore[union-attr]
-                return float(writer.stdout.readline())  # type: ignore[union-attr]
-
-            for job in jobs:
-                sandbox.finish(job.id)
-                committed[job.id] = await asyncio.to_thread(store, job.id)
-                await asyncio.sleep(0.03)  # spread over several looks
-            await asyncio.wait_for(asyncio.gather(*waits), 30)
-            writer.stdin.close()
+        for job in jobs:
+            sandbox.finish(job.id)
+            committed[job.id] = await asyncio.to_thread(store, job.id)
+            await asyncio.sleep(0.03)  # spread over several looks
+        await asyncio.wait_for(asyncio.gather(*waits), 30)
     await client.aclose()
     return sorted(ended[job.id] - committed[job.id] for job in jobs)
 
 
 @pytest.mark.parametrize("same_process", [True, False], ids=["same process", "another process"])
 def test_a_webhook_wakes_its_wait(tmp_path: Path, same_process: bool) -> None:
-    seconds = asyncio.run(latencies(f"sqlite:///{tmp_path}/inbox.db", tmp_path, same_process=same_process))
+    seconds = latencies(f"sqlite:///{tmp_path}/inbox.db", same_process=same_process)
     p99 = seconds[math.ceil(0.99 * len(seconds)) - 1]
     print(f"median {seconds[len(seconds) // 2]:.3f} s, p99 {p99:.3f} s")
     assert p99 <= 1.5
