@@ -34,7 +34,7 @@ class OpenRun:
 
     `due_at`, by our own clock: when its owner is asked about it though it goes on. `sure`: False where it is to be
     asked again whose run it is. `tries` counts the looks in which telling it failed, `failing_since` is when, by our
-    own clock, that began.
+    own clock, that began. `heard_at`, by our own clock: when an event said that it has ended; see `hinted`.
     """
 
     created_at: float
@@ -42,6 +42,12 @@ class OpenRun:
     sure: bool = True
     tries: int = 0
     failing_since: float | None = None
+    heard_at: float | None = None
+
+    def to_list(self) -> list[object]:
+        """`heard_at` only where it is set: lists know no such thing, and older versions can read theirs."""
+        told: list[object] = [round(self.created_at, 3), self.due_at, self.sure, self.tries, self.failing_since]
+        return told if self.heard_at is None else [*told, round(self.heard_at, 3)]
 
 
 @dataclass
@@ -104,10 +110,7 @@ class PollCursor:
             connection_id: {
                 "began_at": round(place.began_at, 3),
                 "marks": {kind: round(at, 3) for kind, at in place.marks.items()},
-                "open": [
-                    [*key, round(one.created_at, 3), one.due_at, one.sure, one.tries, one.failing_since]
-                    for key, one in place.open.items()
-                ],
+                "open": [[*key, *one.to_list()] for key, one in place.open.items()],
                 "floors": {kind: round(at, 3) for kind, at in place.floors.items()},
                 "chunk_seconds": round(place.chunk_seconds, 3),
                 "seen": [[*key, round(at, 3)] for key, at in place.seen.items()],
@@ -148,9 +151,9 @@ class PollCursor:
 def _place(data: dict[str, Any]) -> Place:
     marks: dict[Kind, float] = {kind: float(data["marks"][kind]) for kind in ("job", "backfill")}
     opened: dict[RunKey, OpenRun] = {}
-    for kind, run_id, created_at, due_at, sure, tries, failing_since in data["open"]:
+    for kind, run_id, created_at, due_at, sure, tries, failing_since, *heard_at in data["open"]:
         opened[_key(kind, run_id)] = OpenRun(
-            float(created_at), _moment(due_at), bool(sure), int(tries), _moment(failing_since)
+            float(created_at), _moment(due_at), bool(sure), int(tries), _moment(failing_since), *map(_moment, heard_at)
         )
     seen = {_key(kind, run_id): float(at) for kind, run_id, at in data["seen"]}
     floors: dict[Kind, float] = {kind: float(at) for kind, at in data["floors"].items()}
