@@ -1,10 +1,8 @@
-"""Where the inbox of events is, and waits that feel what comes into it."""
+"""Where the inbox of events is."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -33,20 +31,3 @@ def inbox_url_of(workspace: PlanasonixWorkspace, given: str | dg.EnvVar | None =
             )
         return found
     return given or workspace.setting("inbox_url") or os.environ.get(INBOX_URL) or None
-
-
-@contextmanager
-def hearing(workspace: PlanasonixWorkspace) -> Generator[None]:
-    """Waits in here end with the event of their run's end, if there is an inbox. Polling goes on beside it."""
-    url = inbox_url_of(workspace)
-    if url is None:
-        yield
-        return
-    from planasonix.webhooks import InboxListener
-
-    with InboxListener.for_url(url).subscribe(_nothing, recent=True):
-        yield
-
-
-def _nothing(_: object) -> None:
-    """The listener itself tells the waits of its process."""

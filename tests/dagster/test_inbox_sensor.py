@@ -160,8 +160,9 @@ def test_a_run_that_goes_on_is_not_told_and_its_hint_is_dropped(
     assert setting.sandbox.calls() == before
     setting.sandbox.finish(claimed, "failed")
     setting.deliver(claimed, type="job.failed")
-    assert setting.tick(sensor) != [], "what is true is told though it was claimed before"
-    assert setting.status_check("public.orders") is False
+    told = setting.tick(sensor)
+    named = {event.metadata["planasonix/job_id"].value for event in told if "planasonix/job_id" in event.metadata}
+    assert named == {claimed}, "true now, though only claimed before"
 
 
 def test_events_of_nothing_stop_no_other_event(setting: Hearing) -> None:
@@ -177,7 +178,8 @@ def test_events_of_nothing_stop_no_other_event(setting: Hearing) -> None:
     setting.tick(sensor)
     assert setting.job_ids("public.orders") == [job_id]
     cursor = setting.cursor
-    assert cursor is not None and "job_that_never_was" in cursor
+    assert cursor is not None
+    assert "job_that_never_was" in cursor
     # Tried five times, for two minutes at least; then nothing is said of it on the assets.
     _long_ago(setting)
     for _ in range(5):
@@ -378,6 +380,13 @@ def test_the_inbox_comes_from_the_workspace_or_the_environment(
         setting.tick(named)
     workspace = setting.workspace.model_copy(update={"inbox_url": "postgresql://me:s3cret-word@db/inbox"})
     assert "s3cret-word" not in repr(workspace)
+
+
+def test_a_webhook_is_made_once_and_only_its_id_is_returned(setting: Hearing) -> None:
+    url = "https://etl.example.com/planasonix/webhooks"
+    made = setting.workspace.ensure_webhook(url, secret="whsec_0123456789abcdef")
+    assert setting.workspace.ensure_webhook(url, secret="whsec_fedcba9876543210") == made
+    assert [one.id for one in setting.client.webhooks.list()] == [made]
 
 
 @pytest.mark.parametrize(
