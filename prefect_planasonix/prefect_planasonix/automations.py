@@ -1,8 +1,9 @@
-"""Automations that deferred runs need, as code: made once for a deployment, for example where it is deployed.
+"""Automations on the ends of jobs, as code: made once for a deployment, for example where it is deployed.
 
 - `resume_on_event` resumes a suspended flow run as soon as an event tells of the end of its job;
 - `cleanup_on_cancel` cancels the jobs of a flow run that was cancelled while nobody ran it: Prefect calls no hook then;
 - `zombie` marks a flow run as crashed whose process gives no sign of life any more;
+- `run_on_event` runs a deployment for each job that has ended, for example when a connection has new rows;
 - `alert` notifies of a job that did not end well.
 
 Each returns a plan. `plan.create()` and `await plan.acreate()` make the automation, or bring the one of the same name
@@ -11,17 +12,18 @@ up to date, and return Prefect's own `Automation`. It belongs to Prefect then, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from planasonix.errors import ConfigurationError
+from prefect_planasonix.automation_plan import AutomationPlan, named_deployments, plan_name_of, run_action
+from prefect_planasonix.chain import EVENT_PARAMETER
 from prefect_planasonix.events import ENDED_EVENTS, EVENT_PREFIX
 
 if TYPE_CHECKING:
-    from prefect.automations import Automation, AutomationCore
+    from prefect.automations import AutomationCore
 
 ENDS = frozenset(ENDED_EVENTS)
 """The events of the end of a job, backfill or pipeline run: `prefect_planasonix.events`."""
@@ -34,54 +36,9 @@ FLOW_RUN_OF_TRIGGER = {"__prefect_kind": "jinja", "template": "{{ labels['prefec
 _RELATED = "{{ (event.related | selectattr('role', 'equalto', 'flow-run') | first).id }}"
 RELATED_FLOW_RUN = {"__prefect_kind": "jinja", "template": _RELATED}
 """The flow run to which an event is related: the one that the action of Prefect, too, would take."""
-
-
-@dataclass(frozen=True)
-class AutomationPlan:
-    """An automation that is not made yet. `deployments` are those that it names, each with the argument's name."""
-
-    name: str
-    deployments: tuple[tuple[str, str | UUID], ...]
-    build: Callable[[Sequence[UUID]], AutomationCore]
-
-    def create(self) -> Automation:
-        """Make the automation, or bring the one of this name up to date; returns it with its id.
-
-        Raises `ConfigurationError` for a deployment that does not exist, and what Prefect's client raises.
-
-        >>> from prefect_planasonix.automations import resume_on_event
-        >>> resume_on_event().name
-        'planasonix: resume when the job has ended'
-        """
-        from prefect.client.orchestration import get_client
-
-        with get_client(sync_client=True) as client:
-            ids: list[UUID] = []
-            for field, deployment in self.deployments:
-                with _missing(field, deployment):
-                    ids.append(_id_of(deployment) or client.read_deployment_by_name(str(deployment)).id)
-            wanted = self.build(ids)
-            found = client.read_automations_by_name(self.name)
-            if found:
-                client.update_automation(found[0].id, _update(wanted, enabled=found[0].enabled))
-                return _made(wanted, found[0].id)
-            return _made(wanted, client.create_automation(wanted))
-
-    async def acreate(self) -> Automation:
-        """As `create`."""
-        from prefect.client.orchestration import get_client
-
-        async with get_client() as client:
-            ids: list[UUID] = []
-            for field, deployment in self.deployments:
-                with _missing(field, deployment):
-                    ids.append(_id_of(deployment) or (await client.read_deployment_by_name(str(deployment))).id)
-            wanted = self.build(ids)
-            found = await client.read_automations_by_name(self.name)
-            if found:
-                await client.update_automation(found[0].id, _update(wanted, enabled=found[0].enabled))
-                return _made(wanted, found[0].id)
-            return _made(wanted, await client.create_automation(wanted))
+_EVENT = "{{ dict(event.payload, event_id=event.id | string, type=event.event) | tojson }}"
+WHOLE_EVENT = {"__prefect_kind": "json", "value": {"__prefect_kind": "jinja", "template": _EVENT}}
+"""What an event tells, with its id and name, as a JSON object."""
 
 
 def resume_on_event(
@@ -116,11 +73,13 @@ def resume_on_event(
             name=plan_name,
             description="Resumes flow runs that a Planasonix job has suspended, as soon as an event tells of its end.",
             trigger=EventTrigger(expect=set(ENDS), match_related=related, threshold=1),
-            actions=[_run(each, news) for each in by_cleanup] or [ResumeFlowRun()],
+            actions=[run_action(each, news) for each in by_cleanup] or [ResumeFlowRun()],
         )
 
-    plan_name = name or _name("resume when the job has ended", deployment)
-    return AutomationPlan(plan_name, _named(deployment=deployment, cleanup_deployment=cleanup_deployment), build)
+    plan_name = name or plan_name_of("resume when the job has ended", deployment)
+    return AutomationPlan(
+        plan_name, named_deployments(deployment=deployment, cleanup_deployment=cleanup_deployment), build
+    )
 
 
 def cleanup_on_cancel(
@@ -142,11 +101,13 @@ def cleanup_on_cancel(
             name=plan_name,
             description="Cancels the Planasonix jobs that a cancelled flow run has left running.",
             trigger=EventTrigger(expect={"prefect.flow-run.Cancelled"}, match_related=related, threshold=1),
-            actions=[_run(cleanup_id, {"flow_run_id": FLOW_RUN_OF_EVENT})],
+            actions=[run_action(cleanup_id, {"flow_run_id": FLOW_RUN_OF_EVENT})],
         )
 
-    plan_name = name or _name("clean up after a cancelled run", deployment)
-    return AutomationPlan(plan_name, _named(deployment=deployment, cleanup_deployment=cleanup_deployment), build)
+    plan_name = name or plan_name_of("clean up after a cancelled run", deployment)
+    return AutomationPlan(
+        plan_name, named_deployments(deployment=deployment, cleanup_deployment=cleanup_deployment), build
+    )
 
 
 def zombie(
@@ -192,11 +153,63 @@ def zombie(
                 threshold=1,
                 within=timedelta(seconds=silent_seconds),
             ),
-            actions=[_run(cleanup_id, parameters)],
+            actions=[run_action(cleanup_id, parameters)],
         )
 
-    plan_name = name or _name("find dead runs", deployment)
-    return AutomationPlan(plan_name, _named(deployment=deployment, cleanup_deployment=cleanup_deployment), build)
+    plan_name = name or plan_name_of("find dead runs", deployment)
+    return AutomationPlan(
+        plan_name, named_deployments(deployment=deployment, cleanup_deployment=cleanup_deployment), build
+    )
+
+
+def run_on_event(
+    deployment: str | UUID,
+    *,
+    connection_id: str | None = None,
+    statuses: Sequence[str] = ("succeeded",),
+    parameters: Mapping[str, Any] | None = None,
+    name: str | None = None,
+) -> AutomationPlan:
+    """Run `deployment` for each job, backfill or pipeline run that has ended, with the event's data.
+
+    :param deployment: what is run, as `"flow/deployment"` or its id. Its flow has a parameter `planasonix_event`, a
+        dictionary or None: what the event tells (`kind`, `id`, `connection_id`, `status`, `rows_loaded`,
+        `finished_at`, …).
+    :param connection_id: for the jobs of this connection only. None: of all.
+    :param statuses: of `succeeded`, `failed` and `cancelled`.
+    :param parameters: further parameters of the flow.
+
+    A flow run that is started so carries its place in the chain: what it starts is told to be one deeper, and
+    `FeedbackLoopError` stops a loop of event, sync and event, after three runs in a row or what
+    PLANASONIX_MAX_EVENT_DEPTH says. Hand `planasonix_event` on to deployments that the flow runs itself.
+
+    The relay tells the ends of all jobs, whoever started them; without it these are the ones that flow runs wait for.
+    A job for which two flow runs wait has an event for each of them.
+    """
+    from prefect.automations import AutomationCore, EventTrigger
+
+    words = {f"{EVENT_PREFIX}{status}" for status in statuses}
+    if not words or not words <= ENDS:
+        raise ConfigurationError(
+            f"statuses must be some of succeeded, failed and cancelled, got {statuses!r}.", field="statuses"
+        )
+    if parameters is not None and EVENT_PARAMETER in parameters:
+        raise ConfigurationError(
+            f"parameters must leave out {EVENT_PARAMETER!r}: the event goes there.", field="parameters"
+        )
+
+    def build(ids: Sequence[UUID]) -> AutomationCore:
+        related: Any = [{"prefect.resource.id": f"planasonix.connection.{connection_id}"}] if connection_id else []
+        return AutomationCore(
+            name=plan_name,
+            description="Runs a deployment when a Planasonix job has ended.",
+            trigger=EventTrigger(expect=words, match_related=related, threshold=1),
+            actions=[run_action(ids[0], {**(parameters or {}), EVENT_PARAMETER: WHOLE_EVENT})],
+        )
+
+    of = "any connection" if connection_id is None else connection_id
+    plan_name = name or plan_name_of(f"run on {', '.join(statuses)} of {of}", deployment)
+    return AutomationPlan(plan_name, named_deployments(deployment=deployment), build)
 
 
 def alert(
@@ -229,8 +242,8 @@ def alert(
             actions=[SendNotification(block_document_id=block_id, subject=_SUBJECT, body=_BODY)],
         )
 
-    plan_name = name or _name("alert", deployment)
-    return AutomationPlan(plan_name, _named(deployment=deployment), build)
+    plan_name = name or plan_name_of("alert", deployment)
+    return AutomationPlan(plan_name, named_deployments(deployment=deployment), build)
 
 
 _SUBJECT = "{{ event.event }}: {{ event.resource.name or event.resource.id }}"
@@ -238,63 +251,3 @@ _BODY = """{{ event.event }} at {{ event.occurred }}
 {% for key, value in event.payload.items() if value is string or value is number %}{{ key }}: {{ value }}
 {% endfor %}"""
 """Whatever the event carries that is one word or line: events of other senders have other payloads."""
-
-
-def _run(deployment_id: UUID, parameters: dict[str, Any]) -> Any:
-    from prefect.events.actions import RunDeployment
-
-    return RunDeployment(source="selected", deployment_id=deployment_id, parameters=parameters, job_variables=None)
-
-
-def _update(wanted: AutomationCore, *, enabled: bool) -> AutomationCore:
-    """Whole, because Prefect sends only what was set by hand; one that a user has paused stays so."""
-    from prefect.automations import AutomationCore
-
-    return AutomationCore(**{**wanted.model_dump(exclude={"owner_resource"}), "enabled": enabled})
-
-
-def _made(wanted: AutomationCore, automation_id: UUID) -> Automation:
-    from prefect.automations import Automation
-
-    return Automation(**{**dict(wanted), "id": automation_id})
-
-
-def _name(what: str, deployment: str | UUID | None) -> str:
-    return f"planasonix: {what}" + ("" if deployment is None else f" ({deployment})")
-
-
-def _named(**deployments: str | UUID | None) -> tuple[tuple[str, str | UUID], ...]:
-    for field, deployment in deployments.items():
-        if deployment is not None and _id_of(deployment) is None and "/" not in str(deployment):
-            raise ConfigurationError(
-                f"{field} must be 'flow/deployment' or a deployment's id, got {deployment!r}.", field=field
-            )
-    return tuple((field, each) for field, each in deployments.items() if each is not None)
-
-
-def _id_of(deployment: str | UUID) -> UUID | None:
-    try:
-        return UUID(str(deployment))
-    except ValueError:
-        return None
-
-
-class _missing:
-    """Around the look for a deployment by its name."""
-
-    def __init__(self, field: str, deployment: str | UUID) -> None:
-        self._field = field
-        self._deployment = deployment
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        from prefect.exceptions import ObjectNotFound
-
-        if isinstance(error, ObjectNotFound):
-            raise ConfigurationError(
-                f"There is no deployment {str(self._deployment)!r}.",
-                field=self._field,
-                hint="Deploy the flow first; `prefect deployment ls` shows the names.",
-            ) from error

@@ -98,12 +98,13 @@ def progressed_event(
 
 
 def ended_event(
-    outcome: Outcome, *, flow_run_id: UUID | None = None, related: Iterable[Mapping[str, str]] = ()
+    outcome: Outcome, *, flow_run_id: UUID | None = None, related: Iterable[Mapping[str, str]] = (), depth: int = 0
 ) -> EventToTell:
     """The end of a run, as its outcome has it.
 
     Who tells it for another flow run, as the reconciler does, gives that one's `flow_run_id` and `related`
-    (see `related_to`): the event is then the same that the flow run itself would have told.
+    (see `related_to`): the event is then the same that the flow run itself would have told. `depth` is how many runs of
+    its chain events have started, itself included: for `automations.run_on_event`.
     """
     failed = [table.name for table in outcome.tables if table.state == "failed"]
     payload = {
@@ -123,6 +124,7 @@ def ended_event(
         "generation": outcome.generation,
         "owned": outcome.owned,
         "link": outcome.link,
+        "depth": depth or None,
     }
     word: Word = "succeeded" if outcome.succeeded else "cancelled" if outcome.status == "cancelled" else "failed"
     return job_event(

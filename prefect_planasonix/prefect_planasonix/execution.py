@@ -29,6 +29,7 @@ from planasonix.runs.aio import await_while_taken
 from planasonix.runs.start_words import busy_text, busy_too_long, skipped_text, started_text
 from planasonix.watch import Interval
 from prefect_planasonix.bounded import NOTE_SECONDS, within
+from prefect_planasonix.chain import deeper_in_chain, note_in_chain
 from prefect_planasonix.clients import shared_async_client, shared_client
 from prefect_planasonix.hearing import Hearing
 from prefect_planasonix.provenance import deployment_name_of, provenance_of, run_link
@@ -139,6 +140,7 @@ class Execution:
             await self._watch.while_wanted(taken)
         self._handle = handle = started.handle
         await wish.note_try()
+        await note_in_chain(wish.owner, self._attempt.credentials, wish.slot, handle)
         template = self._client.config.job_url_template
         self._attempt.log("info", started_text(started, handle, template))
         await self._telling.started(handle, handle.link(template))
@@ -150,7 +152,8 @@ class Execution:
             name = await within(NOTE_SECONDS, lambda: deployment_name_of(owner))
         except TimeoutError:
             name = None
-        return provenance_of(owner, number=self._wish.number, deployment_name=name, link=run_link(owner))
+        told = provenance_of(owner, number=self._wish.number, deployment_name=name, link=run_link(owner))
+        return await deeper_in_chain(told, owner, self._attempt.credentials, self._wish.slot)
 
     async def _wait(self, handle: RunHandle, expected_tables: tuple[str, ...]) -> Outcome:
         waiting = woken_by_inbox(
@@ -171,6 +174,7 @@ class Execution:
         outcome = await aoutcome_of(self._client, handle, expected_tables=expected_tables)
         await self._wish.note_end(handle, outcome)
         self._attempt.log(*told(outcome))
+        self._telling.depth = self._wish.depth_of(handle)
         await self._telling.ended(handle, outcome, outcome.link)
         return outcome
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from prefect_planasonix.chain import with_cause_of
 from prefect_planasonix.ledger import told_as_ledger_error
 from prefect_planasonix.owner import RunOwner
 
@@ -77,6 +78,7 @@ def at_home(client: SyncPrefectClient, owner: RunOwner) -> RunOwner:
                 step = f"{calling}/{call.task_key}/{SIBLINGS.number_of(calling, tried, call.task_key, home)}"
                 tries = (tried, *tries)
             above = client.read_flow_run(call.flow_run_id)
+            owner = with_cause_of(owner, above)
             home, steps, tries = str(above.id), [step, *steps], (above.run_count, *tries)
             task_run_id = None if above.deployment_id is not None else above.parent_task_run_id
     if not steps:

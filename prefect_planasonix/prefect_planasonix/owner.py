@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-_OF_ONE_TRY = frozenset(("tries", "calling_task", "execution", "is_apart"))
+from prefect_planasonix.chain import cause_in
+
+_OF_ONE_TRY = frozenset(("tries", "calling_task", "execution", "is_apart", "cause"))
+"""What the ledger does not keep of an owner."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,8 @@ class RunOwner:
     subflow is called in, and its try. `execution` is the same for all calls of one execution of the flow, in any
     process, and new with each retry and each resume. `is_apart`: whether the call is made in another process than the
     flow's, as task runners with processes do.
+
+    `cause` is the event that the flow run was started by, as its parameters have it.
 
     `home_run_id` is the flow run that the wishes of a subflow hang on, and `place` what they are called there: see
     `home`, which finds them.
@@ -40,6 +45,7 @@ class RunOwner:
     calling_task: tuple[str, int] | None = field(default=None, compare=False)
     execution: str | None = field(default=None, compare=False)
     is_apart: bool = field(default=False, compare=False)
+    cause: dict[str, Any] | None = field(default=None, compare=False)
 
     @property
     def run_id(self) -> str | None:
@@ -113,4 +119,5 @@ def current_owner() -> RunOwner:
         # A resume does not count as a try. When the run began to run, it tells.
         since = None if run_of_flow.state is None else run_of_flow.state.timestamp.isoformat()
         found |= {"execution": f"{flow_tries}/{since}", "is_apart": flow.detached}
+        found["cause"] = cause_in(run_of_flow.parameters)
     return RunOwner(**found, tries=(flow_tries, task_tries))

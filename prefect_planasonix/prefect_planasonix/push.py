@@ -21,6 +21,12 @@ def inbox_url_of_environment() -> str | None:
     return next(filter(None, (os.environ.get(name, "").strip() for name in INBOX_VARIABLES)), None)
 
 
+def inbox_url_of(credentials: PlanasonixCredentials) -> str | None:
+    """The URL of the inbox that the block names, else that of the environment; None for none."""
+    field = credentials.inbox_url
+    return inbox_url_of_environment() if field is None else field.get_secret_value()
+
+
 async def woken_by_inbox(
     credentials: PlanasonixCredentials, wait: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
 ) -> T:
@@ -28,8 +34,7 @@ async def woken_by_inbox(
 
     The API's answer decides, and where there is no inbox, or it is away, the wait polls as ever.
     """
-    field = credentials.inbox_url
-    url = inbox_url_of_environment() if field is None else field.get_secret_value()
+    url = inbox_url_of(credentials)
     if url is None:
         return await wait(*args, **kwargs)
     from planasonix.webhooks.listener import InboxListener

@@ -57,6 +57,7 @@ def relay(
     or the key is missing, before anything is done.
     """
     from planasonix.webhooks.inbox import Inbox, consume
+    from planasonix.webhooks.loops import LoopGuard
     from planasonix.webhooks.sweep import Sweeper
     from prefect_planasonix.clients import prefect_client
     from prefect_planasonix.reconcile import client_for
@@ -68,8 +69,14 @@ def relay(
             "There is no inbox to relay from.", field="inbox_url", hint="Give its URL, or set PLANASONIX_INBOX_URL."
         )
     client = client_for(credentials)
-    effect = RelayEffect(client, prefect_client(), credentials_block=credentials, log=logger.info)
     inbox = Inbox.open(url, lazy=True)
+    effect = RelayEffect(
+        client,
+        prefect_client(),
+        credentials_block=credentials,
+        depth_of=LoopGuard(inbox).depth_of,
+        log=logger.info,
+    )
     sweeper: Sweeper | None = None
     try:
         if sweep:

@@ -16,6 +16,7 @@ from uuid import UUID
 from planasonix.errors import AuthenticationError, NotFoundError, PlanasonixError
 from planasonix.runs import RunHandle
 from planasonix.watch.protocols import ENDED_PHASES
+from planasonix.webhooks import Cause
 from prefect_planasonix.events import EventToTell, ended_event, related_to
 from prefect_planasonix.ledger import LedgerError
 from prefect_planasonix.reconcile_source import PrefectSource
@@ -44,6 +45,7 @@ class RelayEffect:
 
     :param client: asks whether a job has ended, and how: an event is a hint.
     :param credentials_block: the name of the block that the client was made of.
+    :param depth_of: how many runs of a run's chain events have started, as the inbox knows it.
 
     Raises `TryLater` where Prefect or Planasonix is away or refuses the key, `NotEndedYetError`, and for an event that
     Prefect does not take what its client raises.
@@ -55,8 +57,10 @@ class RelayEffect:
         prefect: SyncPrefectClient,
         *,
         credentials_block: str | None = None,
+        depth_of: Callable[[Kind, str], int] = lambda kind, run_id: 0,
         log: Callable[[str], object] = lambda text: None,
     ) -> None:
+        self._depth_of = depth_of
         self._client, self._prefect, self._log = client, prefect, log
         self._block = credentials_block
         self._owners = Owners(prefect, self._source())
@@ -71,7 +75,12 @@ class RelayEffect:
                 self._log(f"{event.kind} {event.object_id} cannot be found with this key: nothing to tell")
                 return
             entries = self._owners.of(event.kind, event.object_id)
-            for told in self._events(event.kind, run, entries):
+            depth = max(
+                Cause.of(stored).depth,
+                self._depth_of(event.kind, event.object_id),
+                *(entry.record.depth for entry in entries),
+            )
+            for told in self._events(event.kind, run, entries, depth):
                 self._send(told)
             for entry in entries:
                 if entry.deferral:
@@ -91,7 +100,7 @@ class RelayEffect:
             raise NotEndedYetError(f"An event tells of the end of {kind} {run_id}; the API shows it as {run.status}.")
         return run
 
-    def _events(self, kind: Kind, run: RunView, entries: list[LedgerEntry]) -> Iterator[EventToTell]:
+    def _events(self, kind: Kind, run: RunView, entries: list[LedgerEntry], depth: int) -> Iterator[EventToTell]:
         """One for each flow run that asked for the job; one of its own where none did."""
         from prefect.exceptions import ObjectNotFound
 
@@ -107,9 +116,9 @@ class RelayEffect:
             assert handle is not None  # noqa: S101 - the index holds only entries that name a job
             outcome = outcome_of(self._client, handle, ended=run)
             is_told = True
-            yield ended_event(outcome, flow_run_id=flow_run.id, related=related_to(flow_run))
+            yield ended_event(outcome, flow_run_id=flow_run.id, related=related_to(flow_run), depth=depth)
         if not is_told:
-            yield ended_event(outcome_of(self._client, _handle_of(kind, run), ended=run))
+            yield ended_event(outcome_of(self._client, _handle_of(kind, run), ended=run), depth=depth)
 
     def _send(self, told: EventToTell) -> None:
         """Post it and wait for the answer: `emit_event` returns before anything was sent."""

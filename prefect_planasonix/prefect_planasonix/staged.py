@@ -35,6 +35,7 @@ from planasonix.runs.aio import await_while_taken
 from planasonix.runs.staged.wish import HEADER
 from planasonix.watch import Interval
 from prefect_planasonix.attempt import Attempt
+from prefect_planasonix.chain import deeper_in_chain, note_in_chain
 from prefect_planasonix.clients import prefect_client, shared_async_client, shared_client
 from prefect_planasonix.home import at_home
 from prefect_planasonix.intent import TRIES, wish_name
@@ -80,6 +81,7 @@ class _Stages:
         self._book: StagedBook | MemoryBook = MemoryBook()
         self._number = 0
         self._intent = ""
+        self._slot = ""
         self._waits: dict[str, asyncio.Future[Any]] = {}
 
     async def run(self) -> StagedOutcome:
@@ -112,7 +114,7 @@ class _Stages:
         name = f"{owner.place}{wish_name(request, self._options.run_key)}/stages"
         self._number = TRIES.number_of(owner, name)
         place = "" if owner.task_key is None else f"{owner.task_key}-{owner.dynamic_key}/"
-        slot = f"{name}/{place}{self._number}"
+        self._slot = slot = f"{name}/{place}{self._number}"
         token = [str(owner.run_id), slot, "" if self._resume else "/".join(map(str, owner.tries[:-1]))]
         self._intent = hashlib.sha256("\0".join(token).encode()).hexdigest()[:32]
         self._book = await asyncio.to_thread(
@@ -130,7 +132,8 @@ class _Stages:
     async def _round(self) -> StagedProgress:
         owner = self._owner
         deployment_name = await asyncio.to_thread(deployment_name_of, owner)
-        provenance = provenance_of(owner, number=self._number, deployment_name=deployment_name, link=run_link(owner))
+        told = provenance_of(owner, number=self._number, deployment_name=deployment_name, link=run_link(owner))
+        provenance = await deeper_in_chain(told, owner, self._attempt.credentials, self._slot)
         attempt = f"{owner.run_id}/{owner.tries}"
 
         def advance() -> StagedProgress:
@@ -147,6 +150,10 @@ class _Stages:
             )
 
         progress = await self._settling.unbroken(asyncio.to_thread(_without_interrupt, advance), self._stop.set)
+        self._telling.depth = provenance.depth
+        for handle in progress.active:
+            if handle.id not in self._waits:
+                await note_in_chain(owner, self._attempt.credentials, f"{self._slot}/{handle.id}", handle)
         self._attempt.log(
             "info",
             f"stages of connection {self._asked.request.connection_id}: {progress.done} loaded, "

@@ -91,6 +91,8 @@ class Telling:
         self._shown: object = None
         self._percent = 0.0
         self._is_new = False
+        self.depth = 0
+        """How many runs of the chain events have started, the one that is told of included."""
 
     async def started(self, handle: RunHandle, link: str | None = None) -> None:
         """The run is there: the way to its page (where `link` names one), an empty bar, an event. Returns at once."""
@@ -177,7 +179,7 @@ class Telling:
         from prefect_planasonix.events import ended_event
 
         await asyncio.gather(
-            self._emit(lambda: [ended_event(outcome, flow_run_id=self._flow_run_id)]),
+            self._emit(lambda: [ended_event(outcome, flow_run_id=self._flow_run_id, depth=self.depth)]),
             self._tell_assets(outcome),
             self._put(handle, lambda: [ended_progress(outcome)]),
             self._put(handle, lambda: end_artifacts(outcome)),
@@ -188,7 +190,8 @@ class Telling:
         from prefect_planasonix.events import ended_event
 
         def events() -> list[EventToTell]:
-            return [ended_event(end, flow_run_id=self._flow_run_id) for end in ends.values() if end.id]
+            told = (end for end in ends.values() if end.id)
+            return [ended_event(end, flow_run_id=self._flow_run_id, depth=self.depth) for end in told]
 
         shelf = self._shelf(outcome.connection_id, stages_name(outcome))
         await asyncio.gather(

@@ -54,6 +54,7 @@ class WishLedger:
         self.ledger: ArtifactLedger | MemoryLedger = MemoryLedger()
         self.intent = ""
         self.number = 0
+        self.slot = ""
         self._resumes = False
 
     async def open(self, request: RunRequest) -> None:
@@ -70,7 +71,7 @@ class WishLedger:
         number = TRIES.number_of(owner, name)
         store = ArtifactStore(client, owner)
         wish = wish_of(store, TRIES, owner, number, name, request.target_id)
-        self.intent, self.number = wish.intent, number
+        self.intent, self.number, self.slot = wish.intent, number, wish.slot
         entry = wish.entry
         self._resumes = entry is not None and entry.asked_for_in(owner.tries)
         is_noted = entry is None or self._resumes
@@ -107,6 +108,11 @@ class WishLedger:
                 waited_for = entry if entry.waits else store.write(replace(entry, waits=True))
                 self.ledger = ArtifactLedger(store, waited_for)
         return found
+
+    def depth_of(self, handle: RunHandle) -> int:
+        """How many runs of the job's chain events have started, as the ledger has it."""
+        record = self.ledger.read()
+        return 0 if record is None or record.run_id != handle.id else record.depth
 
     def asked_for_in_this_try(self) -> RunHandle | None:
         """Prefect runs a resumed flow from its top. That is no retry: a job that failed before is the result."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from prefect import Flow, Task
+from prefect.blocks.system import Secret
 
 from planasonix.sandbox import RunningSandbox, Sandbox
 from prefect_planasonix import PlanasonixCredentials, flows, tasks
@@ -41,6 +42,7 @@ def account(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv("PLANASONIX_BASE_URL", running.url)
         monkeypatch.setenv("PLANASONIX_API_KEY", CANARY_KEY)
         PlanasonixCredentials(api_key=CANARY_KEY, base_url=running.url).save("planasonix", overwrite=True)
+        Secret(value="whsec_0123456789abcdef").save("planasonix-webhook", overwrite=True)
         yield running
 
 

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from planasonix.webhooks import Inbox
-from prefect_planasonix.credentials import PlanasonixCredentials
+from prefect_planasonix.relay import CONSUMER
 from scripts.local.sandbox import SandboxProcess
 from scripts.prefect_local import LocalPrefect
+from tests.core.webhooks.postgres import PostgresServer
+from tests.prefect.push_processes import SECRET, process, receiver, relay
 
 # Minutes of real servers and workers; one cell of each promise runs at every landing.
 pytestmark = [pytest.mark.live, pytest.mark.scenario]
 
-SECRET = "whsec_relay_0123456789abcdef"
 FLOWS = {
     "flows.py": """
 import os
@@ -48,43 +45,6 @@ def sandbox(sandbox_process: SandboxProcess) -> Iterator[SandboxProcess]:
     sandbox_process.control("PUT", "clock/speed", {"speed": 0})
     yield sandbox_process
     sandbox_process.control("PUT", "clock/speed", {"speed": 1})
-
-
-@contextmanager
-def process(prefect: LocalPrefect, log: Path, *command: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
-    with log.open("a") as out:
-        started = subprocess.Popen(
-            [sys.executable, *command],
-            stdout=subprocess.PIPE,
-            stderr=out,
-            text=True,
-            env=prefect.environment | variables,
-        )
-        try:
-            yield started
-        finally:
-            started.kill()
-            started.wait()
-            assert started.stdout is not None
-            started.stdout.close()
-
-
-@contextmanager
-def receiver(prefect: LocalPrefect, sandbox: SandboxProcess, inbox_url: str, log: Path) -> Iterator[Any]:
-    command = ("-c", "from planasonix.cli import main; main()", "webhooks", "serve", "--port", "0", "--no-sweep")
-    more = ("--scheme", "body", "--inbox", inbox_url)
-    with process(prefect, log, *command, *more, PLANASONIX_WEBHOOK_SECRETS=SECRET) as started:
-        assert started.stdout is not None
-        url = started.stdout.readline().split()[-1]
-        account = PlanasonixCredentials(api_key=SecretStr(sandbox.api_key), base_url=sandbox.url)
-        made = account.ensure_webhook(url, secret=SecretStr(SECRET))
-        assert account.ensure_webhook(url, secret=SECRET) == made
-        yield started
-
-
-def relay(prefect: LocalPrefect, inbox_url: str, log: Path, *options: str) -> Any:
-    command = ("-m", "prefect_planasonix.relay", "--inbox", inbox_url, "--from-beginning", "--lease-seconds", "2")
-    return process(prefect, log, *command, *options)
 
 
 def suspended(prefect: LocalPrefect, sandbox: SandboxProcess) -> tuple[str, str]:
@@ -128,3 +88,47 @@ def test_a_webhook_resumes_the_run_a_killed_relay_is_followed_and_a_lost_webhook
     assert SECRET not in log.read_text()
     assert sandbox.api_key not in log.read_text()
     assert local_prefect.files_with(SECRET) == []
+
+
+KILLED_AFTER_ITS_EFFECT = """
+import os, signal, sys
+from prefect_planasonix import relay, relay_effect
+
+effect = relay_effect.RelayEffect.__call__
+
+def and_die(self, stored):
+    effect(self, stored)
+    if stored.event.status is not None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+relay_effect.RelayEffect.__call__ = and_die
+sys.exit(relay.main(sys.argv[1:]))
+"""
+
+
+def test_a_relay_that_dies_between_its_effect_and_the_cursor_tells_and_resumes_once(
+    local_prefect: LocalPrefect, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    """On PostgreSQL, where relays of several machines share an inbox."""
+    local_prefect.deploy("flows.py:load")
+    log = tmp_path / "processes.log"
+    with ExitStack() as stack:
+        server = PostgresServer()
+        stack.callback(server.close)
+        inbox_url = server.new_database()
+        stack.enter_context(receiver(local_prefect, sandbox, inbox_url, log))
+        options = ("--inbox", inbox_url, "--from-beginning", "--lease-seconds", "2")
+        dying = stack.enter_context(process(local_prefect, log, "-c", KILLED_AFTER_ITS_EFFECT, *options))
+        flow_run_id, job_id = suspended(local_prefect, sandbox)
+        sandbox.control("POST", f"jobs/{job_id}/finish", {"outcome": "succeeded"})
+        assert dying.wait(60) == -signal.SIGKILL, log.read_text()
+        with Inbox.open(inbox_url) as inbox:
+            [event] = [stored for stored in inbox.read(0) if stored.event.status is not None]
+            assert inbox.cursor(CONSUMER) < event.seq
+            stack.enter_context(relay(local_prefect, inbox_url, log))
+            local_prefect.wait_until(lambda: inbox.cursor(CONSUMER) >= event.seq, "the second relay to go on")
+        assert local_prefect.wait_run(flow_run_id) == "Completed", log.read_text()
+        assert ends_told(local_prefect, flow_run_id) == ["planasonix.job.succeeded"]
+    assert local_prefect.states(flow_run_id).count("Suspended") == 1
+    assert local_prefect.states(flow_run_id).count("Resuming") == 1
+    assert len(sandbox.control("GET", "jobs")["jobs"]) == 1

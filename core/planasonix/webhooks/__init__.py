@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from planasonix._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from planasonix.webhooks.causes import Cause, deeper, note_started
     from planasonix.webhooks.event import Event, UnreadableEvent
     from planasonix.webhooks.inbox import Arrival, GroupWriter, Inbox, InboxUnavailable, StoredEvent, consume
     from planasonix.webhooks.listener import InboxListener
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Act",
     "Arrival",
+    "Cause",
     "Event",
     "GroupWriter",
     "Inbox",
@@ -38,7 +40,9 @@ __all__ = [
     "Sweeper",
     "UnreadableEvent",
     "consume",
+    "deeper",
     "guard",
+    "note_started",
     "rotate",
     "sign",
     "subscribe",
@@ -48,6 +52,7 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
+        "causes": ("Cause", "deeper", "note_started"),
         "event": ("Event", "UnreadableEvent"),
         "listener": ("InboxListener",),
         "loops": ("Act", "LoopGuard", "guard"),

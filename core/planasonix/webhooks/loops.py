@@ -117,6 +117,11 @@ class LoopGuard:
             self._inbox.act_started(key, _A_PART, "job", job_id)
         self._inbox.act_started(act.event_key, act.action, kind, run_id)
 
+    def depth_of(self, kind: Kind, run_id: str) -> int:
+        """How many runs of this one's chain events have started, itself included; 0 where no event started it."""
+        act = self._inbox.act_of_run(kind, run_id)
+        return 0 if act is None else act.depth
+
     def _cause(self, event: Event) -> tuple[int, tuple[str, ...]]:
         """How deep the run of this event is, or the backfill that its job belongs to, and how that came to be."""
         named: list[tuple[str, str]] = []
