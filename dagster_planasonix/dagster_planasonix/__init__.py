@@ -23,6 +23,7 @@ from dagster_planasonix.workspace import PlanasonixWorkspace as PlanasonixWorksp
 from planasonix._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from dagster_planasonix.causes import planasonix_event_tags as planasonix_event_tags
     from dagster_planasonix.components.workspace_component.component import (
         PlanasonixWorkspaceComponent as PlanasonixWorkspaceComponent,
     )
@@ -44,9 +45,11 @@ __all__ = [
     "build_planasonix_reconcile_job",
     "load_planasonix_asset_specs",
     "planasonix_assets",
+    "planasonix_event_tags",
     "write_planasonix_snapshot",
 ]
 _LAZY = {
+    "causes": ("planasonix_event_tags",),
     "components.workspace_component.component": ("PlanasonixWorkspaceComponent",),
     "detached_cancel": ("build_planasonix_cancel_job",),
     "reconcile": ("build_planasonix_reconcile_job",),
