@@ -100,13 +100,15 @@ class Chain:
             self._deepened = deeper(provenance, self._causes, action=self._action, inbox_url=self._inbox_url)
         return replace(provenance, depth=self._deepened.depth, details=self._deepened.details)
 
-    def started(self, handle: RunHandle, *, stage: str = "") -> None:
-        """Remember in the inbox what these events have started; `stage` tells several runs of one request apart."""
+    def started(self, handle: RunHandle) -> None:
+        """Remember in the inbox that these events have started this run: each of them, as a run of Dagster that is
+        executed again starts another one.
+        """
         if self._causes and handle.owned and handle.id not in self._noted:
             from planasonix.webhooks import note_started
 
             self._noted.add(handle.id)
-            action = f"{self._action}/{stage}" if stage else self._action
+            action = f"{self._action}/{handle.id}"
             note_started(self._causes, action, handle.kind, handle.id, inbox_url=self._inbox_url)
 
 

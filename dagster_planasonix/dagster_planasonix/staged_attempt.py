@@ -104,7 +104,7 @@ class StagedExecution:
         )
         self._interrupts.release()
         for handle in progress.active:
-            self._chain.started(handle, stage=handle.id)
+            self._chain.started(handle)
         self._attempt.log(
             "info",
             f"stages of connection {self._asked.request.connection_id}: {progress.done} loaded, "

@@ -15,7 +15,7 @@ from planasonix.runs.handle import RunHandle
 from planasonix.watch import Interval, WatchedRun
 from planasonix.watch.blocking import Look, Pause, look_until_ended
 from planasonix.watch.conclude import TimeIsUp
-from planasonix.watch.heard import HEARD
+from planasonix.watch.heard import HEARD, RunKey
 from planasonix.watch.protocols import Kind, reader_of
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def wait_for_any(
         loop = _loop_of(handle, interval or Interval())
         turns.append((time.monotonic(), number, loop, next(loop)))
     heapq.heapify(turns)
-    keys = [(handle.kind, handle.id) for handle in handles]
+    keys: list[RunKey] = [(handle.kind, handle.id) for handle in handles]
     with HEARD.ear_for(keys) as ear:
         while turns:
             seconds = max(0.0, turns[0][0] - time.monotonic())

@@ -47,7 +47,6 @@ class Heard:
         """Whether somebody said so lately."""
         return (kind, run_id) in self._runs
 
-
     def ear_for(self, runs: Collection[RunKey]) -> Ear:
         """For a thread that waits for these runs; a context manager."""
         return Ear(self._ears, runs, [run for run in runs if self.knows(*run)])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
-from planasonix.errors import ConfigurationError
 from planasonix.runs import PollCursor
+from planasonix.runs.cursor_text import read_cursor
 
 VERSION = 1
 
@@ -43,20 +44,21 @@ class InboxCursor:
         """
         if not text:
             return cls()
-        try:
-            data = json.loads(text)
-            if not isinstance(data["version"], int) or data["version"] > VERSION:
-                raise ValueError(f"its version is {data['version']!r}")
-            identity, looked_at = data["inbox"], data["looked_at"]
-            return cls(
-                None if identity is None else str(identity),
-                int(data["seq"]),
-                None if looked_at is None else float(looked_at),
-                PollCursor.from_text(json.dumps(data["runs"])),
-            )
-        except (ValueError, TypeError, KeyError) as error:
-            raise ConfigurationError(
-                f"The stored cursor cannot be read: {type(error).__name__}: {error}.",
-                field="cursor",
-                hint="Reset the sensor's cursor: then detached runs are told, and what is delivered from now on.",
-            ) from error
+        return read_cursor(
+            text,
+            VERSION,
+            cls._made_of,
+            what="The stored cursor",
+            field="cursor",
+            hint="Reset the sensor's cursor: then detached runs are told, and what is delivered from now on.",
+        )
+
+    @classmethod
+    def _made_of(cls, data: dict[str, Any]) -> InboxCursor:
+        identity, looked_at = data["inbox"], data["looked_at"]
+        return cls(
+            None if identity is None else str(identity),
+            int(data["seq"]),
+            None if looked_at is None else float(looked_at),
+            PollCursor.from_text(json.dumps(data["runs"])),
+        )
