@@ -23,11 +23,13 @@ from dagster_planasonix.workspace import PlanasonixWorkspace as PlanasonixWorksp
 from planasonix._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from dagster_planasonix.causes import planasonix_event_tags as planasonix_event_tags
     from dagster_planasonix.components.workspace_component.component import (
         PlanasonixWorkspaceComponent as PlanasonixWorkspaceComponent,
     )
     from dagster_planasonix.detached_cancel import build_planasonix_cancel_job as build_planasonix_cancel_job
     from dagster_planasonix.reconcile import build_planasonix_reconcile_job as build_planasonix_reconcile_job
+    from dagster_planasonix.sensors.inbox_sensor import build_planasonix_inbox_sensor as build_planasonix_inbox_sensor
     from dagster_planasonix.sensors.polling import build_planasonix_polling_sensor as build_planasonix_polling_sensor
 
 __all__ = [
@@ -38,16 +40,20 @@ __all__ = [
     "PlanasonixWorkspaceComponent",
     "build_planasonix_assets_definitions",
     "build_planasonix_cancel_job",
+    "build_planasonix_inbox_sensor",
     "build_planasonix_polling_sensor",
     "build_planasonix_reconcile_job",
     "load_planasonix_asset_specs",
     "planasonix_assets",
+    "planasonix_event_tags",
     "write_planasonix_snapshot",
 ]
 _LAZY = {
+    "causes": ("planasonix_event_tags",),
     "components.workspace_component.component": ("PlanasonixWorkspaceComponent",),
     "detached_cancel": ("build_planasonix_cancel_job",),
     "reconcile": ("build_planasonix_reconcile_job",),
+    "sensors.inbox_sensor": ("build_planasonix_inbox_sensor",),
     "sensors.polling": ("build_planasonix_polling_sensor",),
 }
 __getattr__ = lazy_names(__name__, _LAZY)

@@ -12,11 +12,14 @@ import dagster as dg
 from dagster_planasonix._compat import code_location_of, run_of, step_key_of
 from dagster_planasonix.attempt_ledger import StepLedger, note_told
 from dagster_planasonix.calls import numbered_part
+from dagster_planasonix.causes import Chain
+from dagster_planasonix.inbox import inbox_url_of
 from dagster_planasonix.intent import Slot
 from dagster_planasonix.ledger import Owner
 from dagster_planasonix.partitions import partitions_of
 from dagster_planasonix.provenance import provenance_of, run_link
 from dagster_planasonix.termination import CANCEL_SECONDS, Interrupts, refuse_to_start, verdict_on
+from dagster_planasonix.waking import woken_by
 from dagster_planasonix.watching import ASK_SECONDS, Listener
 from planasonix.errors import WaitTimeoutError
 from planasonix.runs import (
@@ -67,6 +70,7 @@ class Attempt:
         self.workspace = workspace
         self._asset_keys = tuple(sorted(key.to_user_string() for key in asset_keys))
         self._connection_name = connection_name
+        self.inbox_url = inbox_url_of(workspace)
         self.ledgers: list[StepLedger | StepBook] = []  # of the requests that came to an end, good or bad
 
     def run(self, request: RunRequest, *, part: str = "") -> Outcome | None:
@@ -77,7 +81,7 @@ class Attempt:
         past the deadline, having cancelled the job; the client's errors; and `dagster.Failure` where the run is being
         terminated. An interrupt passes through: the job is cancelled if a user asked for the run's end, else goes on.
         """
-        with numbered_part(self.context, request.target_id, part) as own:
+        with numbered_part(self.context, request.target_id, part) as own, woken_by(self.inbox_url):
             return _Execution(self, request, own, waits=True).run()
 
     def start(self, request: RunRequest, *, part: str = "") -> RunHandle | None:
@@ -99,7 +103,7 @@ class Attempt:
         """
         from dagster_planasonix.staged_attempt import StagedExecution
 
-        with numbered_part(self.context, asked.request.target_id, part) as own:
+        with numbered_part(self.context, asked.request.target_id, part) as own, woken_by(self.inbox_url):
             return StagedExecution(self, asked, own, ended).run()
 
     def note_told(self) -> None:
@@ -161,6 +165,7 @@ class _Execution:
         self._client = client = attempt.workspace.get_client()
         self._owner = attempt.owner(part, waits=waits)
         self._policy = attempt.policy(client, request.operation)
+        self._chain = Chain.of(self._context, self._owner, request.target_id, attempt.inbox_url)
         self._interrupts = Interrupts()
         self._ledger: StepLedger | None = None
         self._ended = False
@@ -203,12 +208,13 @@ class _Execution:
                 request,
                 intent=ledger.intent,
                 ledger=ledger,
-                provenance=self._attempt.provenance(owner),
+                provenance=self._chain.deepened(self._attempt.provenance(owner)),
                 policy=self._policy,
                 log=self._attempt.log,
             )
             self._interrupts.release()
             if started.handle is not None:
+                self._chain.started(started.handle)
                 break
             if started.how == "skipped":
                 self._attempt.log("warning", skipped_text(request))

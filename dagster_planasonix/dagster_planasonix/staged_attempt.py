@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dagster_planasonix.book import HEADER, StepBook
+from dagster_planasonix.causes import Chain
 from dagster_planasonix.intent import Slot
 from dagster_planasonix.termination import CANCEL_SECONDS, Interrupts, refuse_to_start, verdict_on
 from dagster_planasonix.watching import ASK_SECONDS, StillWanted, end_if_given_up
@@ -55,6 +56,7 @@ class StagedExecution:
         self._client = client = attempt.workspace.get_client()
         self._owner = attempt.owner(part, waits=True)
         self._policy = attempt.policy(client, asked.request.operation)
+        self._chain = Chain.of(attempt.context, self._owner, asked.request.connection_id, attempt.inbox_url)
         self._interrupts = Interrupts()
         self._book: StepBook | None = None
 
@@ -96,11 +98,13 @@ class StagedExecution:
             intent=book.intent,
             # A stage that failed in this try stays failed; the next try of the step, or run, begins it again.
             attempt=f"{self._owner.run_id}/{self._attempt.context.retry_number}",
-            provenance=self._attempt.provenance(self._owner),
+            provenance=self._chain.deepened(self._attempt.provenance(self._owner)),
             policy=self._policy,
             log=self._attempt.log,
         )
         self._interrupts.release()
+        for handle in progress.active:
+            self._chain.started(handle)
         self._attempt.log(
             "info",
             f"stages of connection {self._asked.request.connection_id}: {progress.done} loaded, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Optional
 
 import dagster as dg
@@ -35,6 +36,8 @@ class PlanasonixWorkspace(dg.ConfigurableResource):
       restarted or evicted never does.
     - `on_table_failure`: whether a failed table fails the step (`fail`), or only its check (`warn`).
     - `on_paused`: whether a paused connection fails the step (`fail`), or is skipped with an observation (`skip`).
+    - `inbox_url`: the inbox of events, as `dg.EnvVar(…)` where it holds a password; left out, `PLANASONIX_INBOX_URL`,
+      else none. `build_planasonix_inbox_sensor` reads it.
 
     Bad values raise Dagster's own error for bad config or, for what only the client can tell, `ConfigurationError`
     with the first use.
@@ -64,6 +67,9 @@ class PlanasonixWorkspace(dg.ConfigurableResource):
     cancel_on_termination: bool = True
     on_table_failure: Literal["fail", "warn"] = "fail"
     on_paused: Literal["fail", "skip"] = "fail"
+    inbox_url: Optional[str] = Field(  # noqa: UP045
+        default=None, repr=False, json_schema_extra={"dagster__is_secret": True}
+    )
 
     def __init__(self, **settings: Any) -> None:
         # Not a default of the field: Dagster would hand that to a run as it is, with the variable unread.
@@ -110,6 +116,19 @@ class PlanasonixWorkspace(dg.ConfigurableResource):
         from dagster_planasonix.fetch import fetch_state
 
         return fetch_state(self, connection_selector, **options)
+
+    def ensure_webhook(self, url: str, events: Sequence[str] | None = None, *, secret: str) -> str:
+        """Have the events sent to the receiver at `url`, and return the subscription's id; nothing else is returned,
+        as Dagster stores what an op returns.
+
+        Idempotent by URL. `events`: all that are published if left out. `secret` (16 bytes or more) is what a new
+        subscription signs with; take it from where the receiver does, and keep it out of configs:
+        `workspace.ensure_webhook(url, secret=dg.EnvVar("PLANASONIX_WEBHOOK_SECRETS").get_value())`. One that is there
+        keeps its own. Raises `ConfigurationError` for a URL or secret that cannot be, and the client's errors.
+        """
+        from planasonix.webhooks.subscriptions import DEFAULT_EVENTS, subscribe
+
+        return subscribe(self.get_client(), url, events or DEFAULT_EVENTS, secret=secret).webhook_id
 
     def setting(self, name: str) -> Any:
         """The value of a field, of its environment variable where it names one: also outside a run."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from planasonix.runs.partition_keys import window_of_key
     from planasonix.runs.pipeline_names import apipeline_id_of, pipeline_id_of
     from planasonix.runs.polled.cursor import PollCursor
+    from planasonix.runs.polled.hinted import Hint, take_hint, tell_hinted
     from planasonix.runs.polled.listener import Interest, Listener, NoRoomError
     from planasonix.runs.polled.look import Polled
     from planasonix.runs.polled.poll import poll_runs
@@ -70,6 +71,7 @@ __all__ = [
     "EndedRun",
     "Entry",
     "Finding",
+    "Hint",
     "IfRunning",
     "Interest",
     "Ledger",
@@ -149,6 +151,8 @@ __all__ = [
     "stage_ends",
     "staged_outcome",
     "start_run",
+    "take_hint",
+    "tell_hinted",
     "told",
     "wait_for_any",
     "wait_for_progress",
@@ -231,6 +235,7 @@ __getattr__ = lazy_names(
         "staged.partitions": ("plan_partitions",),
         "partition_keys": ("window_of_key",),
         "polled.cursor": ("PollCursor",),
+        "polled.hinted": ("Hint", "take_hint", "tell_hinted"),
         "polled.listener": (
             "Interest",
             "Listener",

@@ -15,6 +15,7 @@ from planasonix.runs.handle import RunHandle
 from planasonix.watch import Interval, WatchedRun
 from planasonix.watch.blocking import Look, Pause, look_until_ended
 from planasonix.watch.conclude import TimeIsUp
+from planasonix.watch.heard import HEARD, RunKey
 from planasonix.watch.protocols import Kind, reader_of
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def wait_for_any(
 
     Each is looked at by the rules of every wait (`watch.blocking`). Raises `AuthenticationError` or
     `PermissionDeniedError` when the key is refused for five minutes, and `KeyboardInterrupt` once `stop` is set.
-    `on_tick` is called before each look; what it raises ends the wait.
+    `on_tick` is called before each look; what it raises ends the wait. Where a listener hears of an end, that run is
+    looked at at once, but for a wait with `stop`.
     """
     # (when it is its turn, its number, its loop, what that asked for)
     turns: list[tuple[float, int, _Loop, Look | Pause]] = []
@@ -66,19 +68,27 @@ def wait_for_any(
         loop = _loop_of(handle, interval or Interval())
         turns.append((time.monotonic(), number, loop, next(loop)))
     heapq.heapify(turns)
-    while turns:
-        due, number, loop, effect = heapq.heappop(turns)
-        pause(max(0.0, due - time.monotonic()), stop)
-        on_tick()
-        try:
-            if isinstance(effect, Look):
-                effect = _look(client, handles[number], loop, effect)
-            if isinstance(effect, Pause):
-                due = time.monotonic() + effect.seconds
-                effect = loop.send(None)
-        except (StopIteration, TimeIsUp, NotFoundError):
-            return
-        heapq.heappush(turns, (due, number, loop, effect))
+    keys: list[RunKey] = [(handle.kind, handle.id) for handle in handles]
+    with HEARD.ear_for(keys) as ear:
+        while turns:
+            seconds = max(0.0, turns[0][0] - time.monotonic())
+            if stop is not None:
+                pause(seconds, stop)
+            elif (heard := ear.pause(seconds)) is not None:
+                now = time.monotonic()
+                turns = [(now if keys[turn[1]] == heard else turn[0], *turn[1:]) for turn in turns]
+                heapq.heapify(turns)
+            due, number, loop, effect = heapq.heappop(turns)
+            on_tick()
+            try:
+                if isinstance(effect, Look):
+                    effect = _look(client, handles[number], loop, effect)
+                if isinstance(effect, Pause):
+                    due = time.monotonic() + effect.seconds
+                    effect = loop.send(None)
+            except (StopIteration, TimeIsUp, NotFoundError):
+                return
+            heapq.heappush(turns, (due, number, loop, effect))
 
 
 def wait_while_taken(

@@ -11,6 +11,7 @@ from typing import Any
 
 from planasonix.errors import PlanasonixError
 from planasonix.watch.conclude import TimeIsUp, raise_unless_succeeded, timed_out
+from planasonix.watch.heard import HEARD
 from planasonix.watch.interval import Interval
 from planasonix.watch.patience import LOOK_SECONDS, Patience
 from planasonix.watch.protocols import ENDED_PHASES, Kind, WatchClient, WatchedRun, reader_of
@@ -106,7 +107,7 @@ def wait_until_ended(
 
     The time is that of the monotonic clock: a wall clock that is set, in either direction, while the wait goes on moves
     no deadline. Exceptions that are not the client's pass through, because orchestrators stop a task by raising one in
-    its thread.
+    its thread. Where a listener hears of the run's end, the next look is taken at once.
     """
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     loop = look_until_ended(
@@ -119,25 +120,26 @@ def wait_until_ended(
         on_change=on_change,
         remind_seconds=remind_seconds,
     )
-    effect = next(loop)
-    while True:
-        try:
-            if isinstance(effect, Pause):
-                time.sleep(effect.seconds)
-                effect = loop.send(None)
-                continue
+    with HEARD.ear_for([(kind, run_id)]) as ear:
+        effect = next(loop)
+        while True:
             try:
-                # A look that fails is taken again: it is the loop that tries, within the time that is left.
-                looking = client.with_options(max_tries=1, deadline_seconds=effect.seconds)
-                seen = reader_of(looking, kind).get(run_id)
-            except PlanasonixError as error:
-                effect = loop.throw(error)
-            else:
-                effect = loop.send(seen)
-        except StopIteration as end:
-            return end.value
-        except TimeIsUp as end:
-            raise timed_out(kind, run_id, end.status, timeout_seconds) from None
+                if isinstance(effect, Pause):
+                    ear.pause(effect.seconds)
+                    effect = loop.send(None)
+                    continue
+                try:
+                    # A look that fails is taken again: it is the loop that tries, within the time that is left.
+                    looking = client.with_options(max_tries=1, deadline_seconds=effect.seconds)
+                    seen = reader_of(looking, kind).get(run_id)
+                except PlanasonixError as error:
+                    effect = loop.throw(error)
+                else:
+                    effect = loop.send(seen)
+            except StopIteration as end:
+                return end.value
+            except TimeIsUp as end:
+                raise timed_out(kind, run_id, end.status, timeout_seconds) from None
 
 
 def wait_blocking(client: WatchClient, kind: Kind, run_id: str, *, timeout_seconds: float | None = None) -> WatchedRun:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from planasonix.errors import redact
 from planasonix.watch import nudge_shared
-from planasonix.watch.heard import HEARD
+from planasonix.watch.heard import HEARD, LOOKS_AFTER_SECONDS
 from planasonix.webhooks.written import hear, unhear
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ LOOKED_BACK = 1_000
 wait for only now."""
 LONGEST_PAUSE_SECONDS = 10.0
 """Between two tries to reach an inbox that is down."""
-LOOKS_AFTER_SECONDS = (2.0, 10.0)
-"""An API may tell of an end before its own GET shows it. A run that is found alive is read again so much later."""
 
 Callback = Callable[["StoredEvent"], object]
 
@@ -159,6 +157,10 @@ class InboxListener:
             with self._lock:
                 self._wakers[loop] = 1, subscription
         return Subscription(lambda: self._stop_waking(loop), self._begun)
+
+    def wake_threads(self) -> Subscription:
+        """The same for waits that block their thread (`watch.blocking`), whichever thread of this process it is."""
+        return self.subscribe(lambda stored: None, recent=True)
 
     def _stop_waking(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:

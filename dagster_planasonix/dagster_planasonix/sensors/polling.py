@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from dagster_planasonix.sensors.listener import Read
     from dagster_planasonix.workspace import PlanasonixWorkspace
 
-_SHOWN = 10
-
 
 def build_planasonix_polling_sensor(
     workspace: PlanasonixWorkspace,
@@ -107,26 +105,23 @@ def _tick(
     data_version_from_checksum: bool,
     read: Read,
 ) -> dg.SensorResult:
-    from dagster_planasonix.sensors.cursor_text import packed, unpacked
-    from dagster_planasonix.sensors.listener import TickListener
+    from dagster_planasonix.sensors.cursor_text import unpacked
     from dagster_planasonix.sensors.still_open import still_open
+    from dagster_planasonix.sensors.tick import listener_of, log_of, looking, tick_result
     from planasonix.runs import PollCursor, poll_runs
 
-    def log(level: str, text: str) -> None:
-        getattr(context.log, level)(text)
-
+    log = log_of(context)
     cursor = PollCursor.from_text(unpacked(context.cursor))
-    client = workspace.get_client().with_options(max_tries=2, deadline_seconds=15.0)
-    listener = TickListener(
+    client = looking(workspace)
+    listener = listener_of(
+        context,
         client,
-        context.instance,
+        workspace,
         watched,
         sensor_name=sensor_name,
-        cancel_at_deadline=workspace.cancel_on_termination,
-        data_version_from_checksum=data_version_from_checksum,
         seconds=seconds,
+        data_version_from_checksum=data_version_from_checksum,
         read=read,
-        log=log,
     )
     new = set(watched.connection_ids) - set(cursor.places)
     polled = poll_runs(
@@ -140,12 +135,4 @@ def _tick(
         first_look_back_seconds=first_look_back_seconds,
         open_at_first=still_open(context.instance, new, base_url=client.config.base_url, log=log),
     )
-    lines = listener.summary[:_SHOWN]
-    if len(listener.summary) > _SHOWN:
-        lines.append(f"… and {len(listener.summary) - _SHOWN} more")
-    if polled.failed or polled.left:
-        lines.append(f"{polled.failed} could not be told yet, {polled.left} are left to the next tick.")
-    if polled.lists_left:
-        lines.append(f"The lists of {polled.lists_left} connections are left to the next tick.")
-    story = "\n".join(lines) or "No run has ended that nobody waits for."
-    return dg.SensorResult(skip_reason=story, cursor=packed(cursor.to_text()), asset_events=listener.events)
+    return tick_result(listener, polled, cursor.to_text())

@@ -23,14 +23,18 @@ def still_open(
     *,
     base_url: str,
     log: Callable[[str, str], None],
+    since: float | None = None,
 ) -> dict[str, dict[RunKey, OpenRun]]:
-    """Of each connection, the detached runs of the last thirty days whose end the ledger does not know."""
+    """Of each connection, the detached runs whose end the ledger does not know.
+
+    `since` (seconds since the epoch) leaves out what the ledger has not touched since then; None: thirty days ago.
+    """
     found: dict[str, dict[RunKey, OpenRun]] = {connection_id: {} for connection_id in connection_ids}
     if not found:
         return found
     seen: set[str] = set()
     until = time.monotonic() + _READ_SECONDS
-    for entry in all_entries(instance, since=time.time() - LOOK_BACK_SECONDS):
+    for entry in all_entries(instance, since=time.time() - LOOK_BACK_SECONDS if since is None else since):
         if time.monotonic() >= until:
             log("warning", "the ledger is long: of older detached runs only reconcile tells")
             break

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from planasonix.errors import ConfigurationError
+from planasonix.runs.cursor_text import read_cursor, run_key
 from planasonix.watch import Kind
+from planasonix.watch.heard import RunKey
 
 VERSION = 1
 OPEN_AT_MOST = 500
@@ -25,8 +26,6 @@ LONGEST_CHUNK_SECONDS = 86_400.0
 
 _BOUNDS_ARE_ROUNDED_SECONDS = 60.0
 
-RunKey = tuple[Kind, str]
-
 
 @dataclass
 class OpenRun:
@@ -34,7 +33,7 @@ class OpenRun:
 
     `due_at`, by our own clock: when its owner is asked about it though it goes on. `sure`: False where it is to be
     asked again whose run it is. `tries` counts the looks in which telling it failed, `failing_since` is when, by our
-    own clock, that began.
+    own clock, that began. `heard_at`, by our own clock: when an event said that it has ended; see `hinted`.
     """
 
     created_at: float
@@ -42,6 +41,12 @@ class OpenRun:
     sure: bool = True
     tries: int = 0
     failing_since: float | None = None
+    heard_at: float | None = None
+
+    def to_list(self) -> list[object]:
+        """`heard_at` only where it is set: lists know no such thing, and older versions can read theirs."""
+        told: list[object] = [round(self.created_at, 3), self.due_at, self.sure, self.tries, self.failing_since]
+        return told if self.heard_at is None else [*told, round(self.heard_at, 3)]
 
 
 @dataclass
@@ -104,10 +109,7 @@ class PollCursor:
             connection_id: {
                 "began_at": round(place.began_at, 3),
                 "marks": {kind: round(at, 3) for kind, at in place.marks.items()},
-                "open": [
-                    [*key, round(one.created_at, 3), one.due_at, one.sure, one.tries, one.failing_since]
-                    for key, one in place.open.items()
-                ],
+                "open": [[*key, *one.to_list()] for key, one in place.open.items()],
                 "floors": {kind: round(at, 3) for kind, at in place.floors.items()},
                 "chunk_seconds": round(place.chunk_seconds, 3),
                 "seen": [[*key, round(at, 3)] for key, at in place.seen.items()],
@@ -130,38 +132,33 @@ class PollCursor:
         """
         if not text:
             return cls()
-        try:
-            data = cast("dict[str, Any]", json.loads(text))
-            if not isinstance(data["version"], int) or data["version"] > VERSION:
-                raise ValueError(f"its version is {data['version']!r}")
-            places = {str(name): _place(cast("dict[str, Any]", one)) for name, one in data["places"].items()}
-            without: dict[Kind, int] = {kind: int(number) for kind, number in data["looks_without_common"].items()}
-            return cls(places, data["next_turn"], without)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ConfigurationError(
-                f"The stored cursor cannot be read: {type(error).__name__}: {error}.",
-                field="cursor",
-                hint="Use the version that wrote it, or reset the cursor: then only what ends from now on is told.",
-            ) from error
+        return read_cursor(
+            text,
+            VERSION,
+            cls._made_of,
+            what="The stored cursor",
+            field="cursor",
+            hint="Use the version that wrote it, or reset the cursor: then only what ends from now on is told.",
+        )
+
+    @classmethod
+    def _made_of(cls, data: dict[str, Any]) -> PollCursor:
+        places = {str(name): _place(cast("dict[str, Any]", one)) for name, one in data["places"].items()}
+        without: dict[Kind, int] = {kind: int(number) for kind, number in data["looks_without_common"].items()}
+        return cls(places, data["next_turn"], without)
 
 
 def _place(data: dict[str, Any]) -> Place:
     marks: dict[Kind, float] = {kind: float(data["marks"][kind]) for kind in ("job", "backfill")}
     opened: dict[RunKey, OpenRun] = {}
-    for kind, run_id, created_at, due_at, sure, tries, failing_since in data["open"]:
-        opened[_key(kind, run_id)] = OpenRun(
-            float(created_at), _moment(due_at), bool(sure), int(tries), _moment(failing_since)
+    for kind, run_id, created_at, due_at, sure, tries, failing_since, *heard_at in data["open"]:
+        opened[run_key(kind, run_id)] = OpenRun(
+            float(created_at), _moment(due_at), bool(sure), int(tries), _moment(failing_since), *map(_moment, heard_at)
         )
-    seen = {_key(kind, run_id): float(at) for kind, run_id, at in data["seen"]}
+    seen = {run_key(kind, run_id): float(at) for kind, run_id, at in data["seen"]}
     floors: dict[Kind, float] = {kind: float(at) for kind, at in data["floors"].items()}
     return Place(float(data["began_at"]), marks, opened, seen, floors, float(data["chunk_seconds"]))
 
 
 def _moment(seconds: Any) -> float | None:
     return None if seconds is None else float(seconds)
-
-
-def _key(kind: Any, run_id: Any) -> RunKey:
-    if kind not in ("job", "backfill") or not isinstance(run_id, str):
-        raise ValueError(f"not a run: {kind!r} {run_id!r}")
-    return kind, run_id

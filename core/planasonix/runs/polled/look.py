@@ -55,6 +55,7 @@ class Look:
     polled: Polled = field(default_factory=Polled)
     rows: dict[tuple[str, RunKey], RunView] = field(default_factory=dict[tuple[str, RunKey], RunView])
     read: set[tuple[str, RunKey]] = field(default_factory=set[tuple[str, RunKey]])
+    alive: set[tuple[str, RunKey]] = field(default_factory=set[tuple[str, RunKey]])
     tried: set[tuple[str, RunKey]] = field(default_factory=set[tuple[str, RunKey]])
     new_places: set[str] = field(default_factory=set[str])
     errors_in_a_row: int = 0

@@ -47,8 +47,13 @@ class _Away:
 
 def tell_all(look: Look) -> None:
     """Read what may have ended, and tell it, as far as the time goes."""
+    tell_these(look, _worth_a_read(look))
+
+
+def tell_these(look: Look, worth: dict[str, list[RunKey]]) -> None:
+    """The same for these open runs of each connection, whose order is kept."""
     # Those that failed before come last: some that fail for good would end each look before the others.
-    waiting = sorted(_in_turns(_worth_a_read(look)), key=lambda one: _has_failed(look, *one))
+    waiting = sorted(_in_turns(worth), key=lambda one: _has_failed(look, *one))
     away: list[_Away] = []
     _tell_in_turn(look, waiting, away)
     for one in away:
@@ -76,7 +81,7 @@ def _worth_a_read(look: Look) -> dict[str, list[RunKey]]:
     for connection_id, place in look.cursor.places.items():
         for key, one in place.open.items():
             row = look.rows.get((connection_id, key))
-            if _is_due(look, one):
+            if is_due(look, one):
                 worth.add((connection_id, key))
             elif row is None:
                 unlisted[key[0]].append((connection_id, key))
@@ -156,7 +161,8 @@ def _tell(look: Look, connection_id: str, key: RunKey, away: list[_Away]) -> Non
         if run.id != run_id or shown_target(run, kind) not in (None, connection_id):
             raise NotFoundError(f"{kind} {run_id} is shown as another one's.", status_code=404)
         if run.phase not in ENDED_PHASES:
-            if _is_due(look, one):
+            look.alive.add((connection_id, key))
+            if is_due(look, one):
                 _say_overdue(look, connection_id, key, one, run)
             else:
                 one.tries, one.failing_since = 0, None
@@ -191,7 +197,8 @@ def _say_overdue(look: Look, connection_id: str, key: RunKey, one: OpenRun, run:
         one.due_at, one.tries, one.failing_since = None, 0, None
 
 
-def _is_due(look: Look, one: OpenRun) -> bool:
+def is_due(look: Look, one: OpenRun) -> bool:
+    """Whether its owner is to be asked about it though it goes on."""
     return one.due_at is not None and one.due_at <= look.now()
 
 

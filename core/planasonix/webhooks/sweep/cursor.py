@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
-from planasonix.errors import ConfigurationError
+from planasonix.runs.cursor_text import read_cursor, run_key
 from planasonix.watch import Kind
+from planasonix.watch.heard import RunKey
 
 VERSION = 1
 KINDS: tuple[Kind, ...] = ("job", "backfill")
 """The runs of pipelines are left out: no event of one is documented, and their list shows none that ended in its queue
 (facts §1.4). A job of the type `pipeline_run` is a job."""
-
-RunKey = tuple[Kind, str]
 
 
 @dataclass
@@ -60,23 +59,20 @@ class SweepCursor:
         """
         if not text:
             return cls()
-        try:
-            data = cast("dict[str, Any]", json.loads(text))
-            if not isinstance(data["version"], int) or data["version"] > VERSION:
-                raise ValueError(f"its version is {data['version']!r}")
-            marks: dict[Kind, float] = {kind: float(data["marks"][kind]) for kind in KINDS if kind in data["marks"]}
-            opened = {_key(kind, run_id): OpenRun(float(at), int(misses)) for kind, run_id, at, misses in data["open"]}
-            chunk = data["chunk_seconds"]
-            return cls(marks, opened, None if chunk is None else float(chunk), float(data["swept_at"]))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ConfigurationError(
-                f"The sweep's stored cursor cannot be read: {type(error).__name__}: {error}.",
-                field="inbox",
-                hint="Use the version that wrote it.",
-            ) from error
+        return read_cursor(
+            text,
+            VERSION,
+            cls._made_of,
+            what="The sweep's stored cursor",
+            field="inbox",
+            hint="Use the version that wrote it.",
+        )
 
-
-def _key(kind: Any, run_id: Any) -> RunKey:
-    if kind not in KINDS or not isinstance(run_id, str):
-        raise ValueError(f"not a run: {kind!r} {run_id!r}")
-    return kind, run_id
+    @classmethod
+    def _made_of(cls, data: dict[str, Any]) -> SweepCursor:
+        marks: dict[Kind, float] = {kind: float(data["marks"][kind]) for kind in KINDS if kind in data["marks"]}
+        opened = {
+            run_key(kind, run_id, KINDS): OpenRun(float(at), int(misses)) for kind, run_id, at, misses in data["open"]
+        }
+        chunk = data["chunk_seconds"]
+        return cls(marks, opened, None if chunk is None else float(chunk), float(data["swept_at"]))

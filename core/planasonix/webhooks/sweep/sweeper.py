@@ -106,9 +106,10 @@ class Sweeper:
         self._stop = stop or self._stop
         self._run()
 
-    def sweep_now(self) -> Swept | None:
+    def sweep_now(self, seconds: float | None = None) -> Swept | None:
         """One sweep if this process may take it now, else None: another one holds the lease, or the last sweep was
-        taken less than an interval ago. Raises what goes wrong.
+        taken less than an interval ago. `seconds`: how long it may take, half an interval at most. Raises what goes
+        wrong.
         """
         inbox = self._open()
         if not self._holds_lease(inbox):
@@ -116,10 +117,11 @@ class Sweeper:
         cursor = SweepCursor.from_text(inbox.note(self._name))
         if 0 <= time.time() - cursor.swept_at < _TOO_EARLY * self._interval:
             return None
-        began = time.monotonic()
+        at_most = max(_SHARE_OF_THE_INTERVAL * self._interval, 1.0)
+        until = time.monotonic() + (at_most if seconds is None else min(seconds, at_most))
 
         def is_over() -> bool:
-            late = time.monotonic() - began >= max(_SHARE_OF_THE_INTERVAL * self._interval, 1.0)
+            late = time.monotonic() >= until
             return late or self._stop.is_set() or not self._keep_lease(inbox)
 
         try:
