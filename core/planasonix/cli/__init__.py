@@ -6,8 +6,8 @@ import sys
 
 __all__ = ["main"]
 
-# What a command needs beyond click, in one extra that brings click too: nobody shall have to install twice.
-_EXTRAS = {"sandbox": "sandbox"}
+# What a command needs beyond click, with what brings click too: nobody shall have to install twice.
+_EXTRAS = {"sandbox": "sandbox", "webhooks": "cli,webhooks", "inbox": "cli,webhooks"}
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ Standard library only. The package sits below the client and sees it through the
 `round`                   one round of looking for many runs: GET each, or list pages and compare
 `group`, `agenda`         the runs of one kind, when each is due, and the loop of rounds
 `watcher`, `shared`       `wait_shared`: one `Watcher` per event loop and credential, shared by every waiter
+`heard`                   ends that an event told before anybody waited for them
 ========================  =========================================================================================
 """
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from planasonix.watch.blocking import look_until_ended, wait_blocking
     from planasonix.watch.interval import Interval
     from planasonix.watch.protocols import AsyncWatchClient, Kind, WatchClient, WatchedRun
-    from planasonix.watch.shared import wait_shared, watch_shared, watcher_for
+    from planasonix.watch.shared import nudge_shared, wait_shared, watch_shared, watcher_for
     from planasonix.watch.watcher import Watcher
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "WatchedRun",
     "Watcher",
     "look_until_ended",
+    "nudge_shared",
     "wait_blocking",
     "wait_shared",
     "watch_shared",
@@ -44,7 +46,7 @@ __getattr__ = lazy_names(
         "blocking": ("look_until_ended", "wait_blocking"),
         "interval": ("Interval",),
         "protocols": ("AsyncWatchClient", "Kind", "WatchClient", "WatchedRun"),
-        "shared": ("wait_shared", "watch_shared", "watcher_for"),
+        "shared": ("nudge_shared", "wait_shared", "watch_shared", "watcher_for"),
         "watcher": ("Watcher",),
     },
 )

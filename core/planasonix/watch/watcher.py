@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 
 from planasonix.watch.group import Group
+from planasonix.watch.heard import HEARD
 from planasonix.watch.interval import Interval
 from planasonix.watch.protocols import (
     KINDS,
@@ -93,7 +94,7 @@ class Watcher:
         try:
             group.expect(watched, now)
             group.keep_looking(loop, reader)
-            if is_new and created_at is None:
+            if is_new and (created_at is None or HEARD.knows(kind, run_id)):
                 group.hurry(loop, reader, watched)
             return await waiter.answer
         except GeneratorExit:
@@ -112,13 +113,15 @@ class Watcher:
                 if not loop_is_gone:
                     await self._stop(loop)
 
-    def nudge(self, kind: Kind, run_id: str) -> None:
-        """Look at this run now: somebody heard that it ended. A hint only; the GET decides."""
+    def nudge(self, kind: Kind, run_id: str) -> bool:
+        """Look at this run now: somebody heard that it ended. A hint only; the GET decides. Whether anybody waits."""
         group = self._groups[kind]
         watched = group.runs.get(run_id)
-        if watched is not None and self._client is not None:
-            watched.listed_alive()
-            group.hurry(watched.waiters[0].answer.get_loop(), reader_of(self._client, kind), watched)
+        if watched is None or watched.is_done or self._client is None:
+            return False
+        watched.listed_alive()
+        group.hurry(watched.waiters[0].answer.get_loop(), reader_of(self._client, kind), watched)
+        return True
 
     def _reader(self, client: AsyncWatchClient, kind: Kind) -> AsyncRunReader:
         reader_of(client, kind)  # a client that cannot read this kind is refused before anything is opened

@@ -90,6 +90,22 @@ def list_own(
     return Listing(up_to, [row for row in rows if shown_target(row, kind) in (None, connection_id)])
 
 
+def list_everybody(
+    client: Planasonix, kind: Kind, since: float, until: float | None, *, stop: Stop, max_pages: int = PAGES_AT_MOST
+) -> list[RunView]:
+    """The jobs of all types, or the backfills, of all connections, created between the two (seconds since the epoch).
+
+    Raises `PagingError` where the list goes on after `max_pages`, or after `stop` says that the time is over, and what
+    listing raises otherwise.
+    """
+    if kind == "backfill":
+        return _newest_backfills(client, None, since, max_pages, stop)
+    bounds = {"since": datetime.fromtimestamp(since, UTC)}
+    if until is not None:
+        bounds["until"] = datetime.fromtimestamp(until, UTC)
+    return list(_in_time(client.jobs.list(limit=PAGE_SIZE, max_pages=max_pages, **bounds), stop))
+
+
 def still_active(client: Planasonix, kind: Kind, run_ids: Iterable[str], since: float, stop: Stop) -> frozenset[str]:
     """Those of the runs that lists of active ones show: they need no read of their own.
 

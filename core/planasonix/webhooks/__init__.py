@@ -1,0 +1,37 @@
+"""Push: deliveries verified, kept safe in an inbox, and felt by whoever waits.
+
+    from planasonix.webhooks import verify
+
+    event = verify(body, headers, secrets)
+    event.type, event.job_id, event.status
+
+Importing this package imports no web server, no database library and no pydantic: `verify` is for other people's
+web handlers too. Design: an event is a hint, never the truth; whoever acts on one asks the API first.
+"""
+
+from typing import TYPE_CHECKING
+
+from planasonix._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from planasonix.webhooks.event import Event, UnreadableEvent
+    from planasonix.webhooks.inbox import Arrival, GroupWriter, Inbox, InboxUnavailable, StoredEvent, consume
+
+__all__ = [
+    "Arrival",
+    "Event",
+    "GroupWriter",
+    "Inbox",
+    "InboxUnavailable",
+    "StoredEvent",
+    "UnreadableEvent",
+    "consume",
+]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "event": ("Event", "UnreadableEvent"),
+        "inbox": ("Arrival", "GroupWriter", "Inbox", "InboxUnavailable", "StoredEvent", "consume"),
+    },
+)

@@ -1,0 +1,280 @@
+"""Feels what is stored in an inbox: one look a second for a whole process, fanned out to whoever subscribed.
+
+    listener = InboxListener.for_url("sqlite:////srv/planasonix/inbox.db")
+    with listener.wake_waiters():           # in a running event loop: `jobs.wait` there ends when an event tells so
+        await client.jobs.wait("job_01jq8syncabc")
+
+The same look serves SQLite and PostgreSQL: asking for the last number costs less than a millisecond, rows are read only
+when it rose. A writer in the same process is noticed at once (`written`). An inbox that is down costs nothing but the
+push: whoever waits goes on polling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from planasonix.errors import redact
+from planasonix.watch import nudge_shared
+from planasonix.watch.heard import HEARD
+from planasonix.webhooks.written import hear, unhear
+
+if TYPE_CHECKING:
+    from planasonix.webhooks.inbox import Inbox, StoredEvent
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+LOOKED_BACK = 1_000
+"""Of the events that were stored before a listener began, so many of the newest may be of runs that somebody begins to
+wait for only now."""
+LONGEST_PAUSE_SECONDS = 10.0
+"""Between two tries to reach an inbox that is down."""
+LOOKS_AFTER_SECONDS = (2.0, 10.0)
+"""An API may tell of an end before its own GET shows it. A run that is found alive is read again so much later."""
+
+Callback = Callable[["StoredEvent"], object]
+
+_lock = threading.Lock()
+_listeners: dict[str, InboxListener] = {}
+
+
+class Subscription:
+    """Ends with `cancel`, or as a context manager. The last one to end stops the thread."""
+
+    def __init__(self, cancel: Callable[[], None]) -> None:
+        self._cancel: Callable[[], None] | None = cancel
+
+    def cancel(self) -> None:
+        """From now on nothing more is heard; a second call does nothing."""
+        cancel, self._cancel = self._cancel, None
+        if cancel is not None:
+            cancel()
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
+
+
+class _Subscriber:
+    def __init__(self, callback: Callback, loop: asyncio.AbstractEventLoop | None, wants_recent: bool) -> None:
+        self.callback, self.loop, self.wants_recent = callback, loop, wants_recent
+
+    def tell(self, batch: Sequence[StoredEvent]) -> bool:
+        """Hand the events on; False once its event loop is gone."""
+        if self.loop is None:
+            self._call_each(batch)
+            return True
+        try:
+            self.loop.call_soon_threadsafe(self._call_each, batch)
+        except RuntimeError:  # the loop was closed
+            return False
+        return True
+
+    def _call_each(self, batch: Sequence[StoredEvent]) -> None:
+        for stored in batch:
+            try:
+                self.callback(stored)
+            except Exception:
+                # One subscriber's defect must not keep the news from the others.
+                log.exception("a subscriber failed on event %d", stored.seq)
+
+
+class InboxListener:
+    """The listener of this process to one inbox. Get it with `for_url`; any thread may use it."""
+
+    def __init__(self, url: str, poll_seconds: float = POLL_SECONDS) -> None:
+        self._url = url
+        self._poll_seconds = poll_seconds
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._subscribers: list[_Subscriber] = []
+        self._wakers: dict[asyncio.AbstractEventLoop, tuple[int, Subscription]] = {}
+        self._thread: threading.Thread | None = None
+        self._wake = threading.Event()
+
+    def __repr__(self) -> str:
+        return f"<InboxListener of {len(self._subscribers)}>"  # the URL may hold a password
+
+    @classmethod
+    def for_url(cls, url: str) -> InboxListener:
+        """The one that all of this process share. A forked child gets one of its own: threads are not copied."""
+        with _lock:
+            listener = _listeners.get(url)
+            if listener is None or listener._pid != os.getpid():
+                listener = _listeners[url] = cls(url)
+            return listener
+
+    def subscribe(
+        self, callback: Callback, *, loop: asyncio.AbstractEventLoop | None = None, recent: bool = False
+    ) -> Subscription:
+        """Call back with each event that is stored from now on, in the inbox's order.
+
+        In `loop` if one is given, else in the listener's thread, where it must be quick. `recent`: also with some that
+        were stored before, if this is the first subscription. At most once, and not at all while the process is down:
+        what must not miss an event uses `consume`, which has a cursor.
+        """
+        subscriber = _Subscriber(callback, loop, recent)
+        with self._lock:
+            self._subscribers.append(subscriber)
+            if self._thread is None or not self._thread.is_alive():
+                self._wake = threading.Event()
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._wake,), name="planasonix-inbox-listener", daemon=True
+                )
+                self._thread.start()
+        return Subscription(lambda: self._leave(subscriber))
+
+    def wake_waiters(self) -> Subscription:
+        """An event of a run that is waited for in the running event loop makes its `Watcher` look at once.
+
+        Call it before the wait begins. The API's answer decides, so that a forged, repeated or early event ends no
+        wait. Many may call it: they share one subscription.
+        """
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            count, subscription = self._wakers.get(loop, (0, None))
+            if subscription is not None:
+                self._wakers[loop] = count + 1, subscription
+        if subscription is None:
+            subscription = self.subscribe(_wake_waiter, loop=loop, recent=True)
+            with self._lock:
+                self._wakers[loop] = 1, subscription
+        return Subscription(lambda: self._stop_waking(loop))
+
+    def _stop_waking(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            count, subscription = self._wakers.pop(loop, (0, None))
+            if subscription is not None and count > 1:
+                self._wakers[loop] = count - 1, subscription
+                return
+        if subscription is not None:
+            subscription.cancel()
+
+    def _leave(self, subscriber: _Subscriber) -> None:
+        with self._lock:
+            if subscriber in self._subscribers:
+                self._subscribers.remove(subscriber)
+            self._wakers = {loop: waker for loop, waker in self._wakers.items() if not loop.is_closed()}
+            if not self._subscribers and self._thread is not None:
+                self._thread = None
+                self._wake.set()
+
+    def _run(self, wake: threading.Event) -> None:
+        hear(self._url, wake)
+        place = _Place(self._url)
+        try:
+            while self._is_mine(wake):
+                pause = self._look(place)
+                wake.wait(pause)
+                wake.clear()
+        finally:
+            unhear(self._url, wake)
+            place.close()
+
+    def _is_mine(self, wake: threading.Event) -> bool:
+        with self._lock:
+            return self._wake is wake and self._thread is threading.current_thread()
+
+    def _look(self, place: _Place) -> float:
+        """One look; the pause until the next one, in seconds."""
+        try:
+            while batch := place.next_batch():
+                self._tell(batch, recent=place.looks_back)
+        except Exception as error:
+            return place.is_down(error, self._poll_seconds)
+        place.is_up()
+        return self._poll_seconds
+
+    def _tell(self, batch: Sequence[StoredEvent], *, recent: bool) -> None:
+        for stored in batch:
+            event = stored.event
+            if event.kind is not None and event.object_id is not None and event.status is not None:
+                HEARD.note(event.kind, event.object_id)
+        with self._lock:
+            subscribers = [one for one in self._subscribers if one.wants_recent or not recent]
+        for one in subscribers:
+            if not one.tell(batch):
+                self._leave(one)
+
+
+class _Place:
+    """Where one thread stands in the inbox. Opened anew after every failure."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._inbox: Inbox | None = None
+        self._read_to: int | None = None
+        self._began_at = 0
+        self._failures = 0
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether the last batch was stored before the listener began."""
+        return self._read_to is not None and self._read_to <= self._began_at
+
+    def next_batch(self) -> Sequence[StoredEvent]:
+        if self._inbox is None:
+            from planasonix.webhooks.inbox import Inbox
+
+            self._inbox = Inbox.open(self._url)
+        last = self._inbox.last_seq()
+        if self._read_to is None:
+            self._began_at, self._read_to = last, max(0, last - LOOKED_BACK)
+        if last < self._read_to:
+            log.warning("the inbox is another one than before: listening from its begin")
+            self._began_at = self._read_to = 0
+        if last == self._read_to:
+            return ()
+        batch = self._inbox.read(self._read_to)
+        if self._read_to < self._began_at:
+            batch = [stored for stored in batch if stored.seq <= self._began_at]
+            last = self._began_at
+        # Where rows were pruned there are numbers without any.
+        self._read_to = batch[-1].seq if batch else last
+        return batch or self.next_batch()
+
+    def is_down(self, error: Exception, poll_seconds: float) -> float:
+        if self._failures == 0:
+            log.warning("no push, only polling, until the inbox is back: %s", redact(str(error) or repr(error)))
+        self._failures += 1
+        self.close()
+        return min(LONGEST_PAUSE_SECONDS, poll_seconds * 2 ** min(self._failures - 1, 10))
+
+    def is_up(self) -> None:
+        if self._failures:
+            log.warning("the inbox is back after %d failed looks", self._failures)
+        self._failures = 0
+
+    def close(self) -> None:
+        inbox, self._inbox = self._inbox, None
+        if inbox is not None:
+            try:
+                inbox.close()
+            except Exception as error:
+                log.debug("closing the inbox failed: %r", error)
+
+
+def _wake_waiter(stored: StoredEvent) -> None:
+    kind, run_id = stored.event.kind, stored.event.object_id
+    if kind is None or run_id is None or not nudge_shared(kind, run_id):
+        return
+    loop = asyncio.get_running_loop()
+    for seconds in LOOKS_AFTER_SECONDS:
+        loop.call_later(seconds, nudge_shared, kind, run_id)
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+    _listeners.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
