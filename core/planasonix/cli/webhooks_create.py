@@ -12,9 +12,7 @@ from planasonix.errors import ConfigurationError, PlanasonixError
 
 @click.command("create")
 @click.argument("url")
-@click.option(
-    "--event", "events", multiple=True, metavar="TYPE", help="May be repeated.  [default: all published ones]"
-)
+@click.option("--event", "events", multiple=True, metavar="TYPE", help="May be repeated.  [default: all published]")
 @click.option("--secret-env", metavar="NAME", help="The environment variable that holds the signing secret.")
 @click.option("--secret-file", metavar="FILE", help="A file that holds nothing else; - for standard input.")
 @click.option("--secret", metavar="TEXT", help="In clear, where everybody on this machine sees it.")

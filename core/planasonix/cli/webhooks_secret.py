@@ -1,4 +1,4 @@
-"""How a signing secret gets into a command: from the environment, a file, or a prompt, and not from the command line."""
+"""How a signing secret gets into a command: from the environment, a file or a prompt, and not by an argument."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 
 def given_secret(env: str | None, file: str | None, text: str | None) -> str | None:
-    """The secret that one of the three names, or None if none does. Raises `click.UsageError`, which does not show it."""
+    """The secret that one of the three names, or None if none does. Raises `click.UsageError`, without it."""
     if sum(one is not None for one in (env, file, text)) > 1:
         raise click.UsageError("Give one of --secret-env, --secret-file and --secret.")
     if env is not None:
@@ -25,7 +25,8 @@ def given_secret(env: str | None, file: str | None, text: str | None) -> str | N
             raise click.UsageError(f"--secret-file: {file} cannot be read.") from None
     if text is not None:
         click.echo(
-            "Warning: a secret on the command line is seen by everybody on this machine and kept in the shell's history. "
+            "Warning: a secret on the command line is seen by everybody on this machine and kept in the "
+            "shell's history. "
             "Use --secret-env or --secret-file.",
             err=True,
         )

@@ -61,7 +61,8 @@ def _new_watcher(of_loop: dict[Hashable, Watcher]) -> Watcher:
 def nudge_shared(kind: Kind, run_id: str) -> bool:
     """Tell all watchers of the running event loop that this run may have ended; see `Watcher.nudge`."""
     watchers = {id(one): one for one in _watchers.get(asyncio.get_running_loop(), {}).values()}
-    return any([one.nudge(kind, run_id) for one in watchers.values()])
+    answers = [one.nudge(kind, run_id) for one in watchers.values()]  # all of them, not the first that says yes
+    return any(answers)
 
 
 async def watch_shared(

@@ -16,22 +16,38 @@ from planasonix._lazy import lazy_names
 if TYPE_CHECKING:
     from planasonix.webhooks.event import Event, UnreadableEvent
     from planasonix.webhooks.inbox import Arrival, GroupWriter, Inbox, InboxUnavailable, StoredEvent, consume
+    from planasonix.webhooks.listener import InboxListener
+    from planasonix.webhooks.loops import Act, LoopGuard, guard
+    from planasonix.webhooks.subscriptions import Subscribed, rotate, subscribe
+    from planasonix.webhooks.sweep import Sweeper
 
 __all__ = [
+    "Act",
     "Arrival",
     "Event",
     "GroupWriter",
     "Inbox",
+    "InboxListener",
     "InboxUnavailable",
+    "LoopGuard",
     "StoredEvent",
+    "Subscribed",
+    "Sweeper",
     "UnreadableEvent",
     "consume",
+    "guard",
+    "rotate",
+    "subscribe",
 ]
 
 __getattr__ = lazy_names(
     __name__,
     {
         "event": ("Event", "UnreadableEvent"),
+        "listener": ("InboxListener",),
+        "loops": ("Act", "LoopGuard", "guard"),
+        "subscriptions": ("Subscribed", "rotate", "subscribe"),
+        "sweep": ("Sweeper",),
         "inbox": ("Arrival", "GroupWriter", "Inbox", "InboxUnavailable", "StoredEvent", "consume"),
     },
 )

@@ -5,8 +5,9 @@
         await client.jobs.wait("job_01jq8syncabc")
 
 The same look serves SQLite and PostgreSQL: asking for the last number costs less than a millisecond, rows are read only
-when it rose. A writer in the same process is noticed at once (`written`). An inbox that is down costs nothing but the
-push: whoever waits goes on polling.
+when it rose. A writer in the same process is noticed at once (`written`), another one that writes into the same SQLite
+file by the file's time, ten times a second. An inbox that is down costs nothing but the push: whoever waits goes on
+polling.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
+FILE_SECONDS = 0.1
+"""Between two looks at the time of a SQLite inbox's file, which asks no database."""
 LOOKED_BACK = 1_000
 """Of the events that were stored before a listener began, so many of the newest may be of runs that somebody begins to
 wait for only now."""
@@ -167,15 +171,13 @@ class InboxListener:
                 self._wake.set()
 
     def _run(self, wake: threading.Event) -> None:
-        hear(self._url, wake)
-        place = _Place(self._url)
+        place = _Place(self._url, wake)
         try:
             while self._is_mine(wake):
                 pause = self._look(place)
-                wake.wait(pause)
+                place.sleep(pause)
                 wake.clear()
         finally:
-            unhear(self._url, wake)
             place.close()
 
     def _is_mine(self, wake: threading.Event) -> bool:
@@ -207,12 +209,26 @@ class InboxListener:
 class _Place:
     """Where one thread stands in the inbox. Opened anew after every failure."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, wake: threading.Event) -> None:
+        self._url, self._wake = url, wake
         self._inbox: Inbox | None = None
+        self._identity: str | None = None
+        self._file: str | None = None
+        self._stamp: tuple[int, int] | None = None
         self._read_to: int | None = None
         self._began_at = 0
         self._failures = 0
+
+    def sleep(self, seconds: float) -> None:
+        """Until it is time for the next look, or somebody has written."""
+        until = time.monotonic() + seconds
+        file = self._file if self._inbox is not None else None
+        while (left := until - time.monotonic()) > 0:
+            if self._wake.wait(left if file is None else min(left, FILE_SECONDS)):
+                return
+            if file is not None and (stamp := _stamp(file)) != self._stamp:
+                self._stamp = stamp
+                return
 
     @property
     def looks_back(self) -> bool:
@@ -224,11 +240,18 @@ class _Place:
             from planasonix.webhooks.inbox import Inbox
 
             self._inbox = Inbox.open(self._url)
+            hear(self._url, self._wake)
+            self._file = _log_of(self._url)
+            identity = self._inbox.identity
+            if self._identity not in (None, identity):
+                log.warning("the inbox is another one than before: listening from its begin")
+                self._began_at = self._read_to = 0
+            self._identity = identity
         last = self._inbox.last_seq()
         if self._read_to is None:
             self._began_at, self._read_to = last, max(0, last - LOOKED_BACK)
         if last < self._read_to:
-            log.warning("the inbox is another one than before: listening from its begin")
+            # Another inbox than before: its numbers begin anew.
             self._began_at = self._read_to = 0
         if last == self._read_to:
             return ()
@@ -255,10 +278,27 @@ class _Place:
     def close(self) -> None:
         inbox, self._inbox = self._inbox, None
         if inbox is not None:
+            unhear(self._url, self._wake)
             try:
                 inbox.close()
             except Exception as error:
                 log.debug("closing the inbox failed: %r", error)
+
+
+def _log_of(url: str) -> str | None:
+    """The file that each commit to a SQLite inbox writes to; None for another store."""
+    from planasonix.webhooks.inbox.address import address_of
+
+    address = address_of(url)
+    return f"{address.url.database}-wal" if address.store == "sqlite" else None
+
+
+def _stamp(file: str) -> tuple[int, int] | None:
+    try:
+        stat = os.stat(file)
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
 
 
 def _wake_waiter(stored: StoredEvent) -> None:

@@ -7,6 +7,7 @@ Two comments mean something, both with an instant in ISO 8601:
     # expires: 2026-11-24T12:00:00Z            the secret in the next line is not used after it
     whsec_the_old_one
 
+A third one, `# webhook: wh_…`, says whose secret the next line is, so that a rotation ends no other subscription's.
 Every change replaces the file in one step, so that no reader ever sees half of it, with mode 0600.
 """
 
@@ -16,7 +17,7 @@ import contextlib
 import os
 import secrets as random_secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +25,7 @@ from pathlib import Path
 from planasonix.errors import ConfigurationError
 
 SHORTEST_SECRET_BYTES = 16
-_ROTATING, _EXPIRES = "# rotating-until:", "# expires:"
+_ROTATING, _EXPIRES, _WEBHOOK = "# rotating-until:", "# expires:", "# webhook:"
 _HEAD = "# Signing secrets of Planasonix webhooks, the newest first. Written by `planasonix webhooks`."
 
 
@@ -53,6 +54,17 @@ def checked_secret(secret: str) -> str:
 class _Entry:
     secret: str = field(repr=False)
     expires_at: datetime | None = None
+    webhook_id: str | None = None
+
+    def may_be_of(self, webhook_id: str) -> bool:
+        """Whether it is this subscription's. One that names none, written by hand, may be anybody's."""
+        return self.webhook_id in (None, webhook_id)
+
+
+@dataclass
+class _Content:
+    entries: list[_Entry]
+    rotating_until: datetime | None = None
 
 
 class SecretsFile:
@@ -70,57 +82,91 @@ class SecretsFile:
 
     def is_empty(self) -> bool:
         """Whether it holds no secret."""
-        return not self._read()
+        return not self._read().entries
 
-    def add(self, secret: str, *, keep_others: timedelta, now: datetime | None = None) -> None:
-        """Make this the newest secret, and end the rotation that was marked. The others stay valid for so long:
-        deliveries that were signed with them may still be on their way. Those whose time is over are dropped.
+    def add(self, secret: str) -> None:
+        """Make this the newest secret; the others stay as they are."""
+        checked_secret(secret)
+        with self._alone():
+            content = self._read()
+            others = [one for one in content.entries if one.secret != secret]
+            self._write(_Content([_Entry(secret), *others], content.rotating_until))
+
+    def belongs_to(self, secret: str, webhook_id: str) -> None:
+        """Note whose secret this is."""
+        with self._alone():
+            content = self._read()
+            for one in content.entries:
+                if one.secret == secret:
+                    one.webhook_id = webhook_id
+            self._write(content)
+
+    def rotated(
+        self,
+        webhook_id: str,
+        secret: str,
+        *,
+        new_id: str | None = None,
+        overlap: timedelta,
+        now: datetime | None = None,
+    ) -> None:
+        """Make this the newest secret of a subscription, and end the rotation that was marked.
+
+        Its others stay valid for so long: deliveries that were signed with them may still be on their way. Those whose
+        time is over are dropped.
         """
         checked_secret(secret)
         now = now or datetime.now(UTC)
         with self._alone():
             kept: list[_Entry] = []
-            for one in self._read():
-                ends = now + keep_others if one.expires_at is None else min(one.expires_at, now + keep_others)
-                if one.secret != secret and ends > now:
-                    kept.append(_Entry(one.secret, ends))
-            self._write([_Entry(secret), *kept])
+            for one in self._read().entries:
+                if one.may_be_of(webhook_id):
+                    one.expires_at = min(one.expires_at or now + overlap, now + overlap)
+                if one.secret != secret and (one.expires_at is None or one.expires_at > now):
+                    kept.append(one)
+            self._write(_Content([_Entry(secret, webhook_id=new_id or webhook_id), *kept]))
 
     def drop(self, secret: str) -> None:
-        """Take a secret out that nothing was ever signed with; the others stay as they are, the newest without end."""
+        """Take a secret out that nothing was ever signed with; the others stay as they are."""
         with self._alone():
-            kept = [one for one in self._read() if one.secret != secret]
-            if kept:
-                kept[0].expires_at = None
-            self._write(kept)
+            content = self._read()
+            content.entries = [one for one in content.entries if one.secret != secret]
+            self._write(content)
 
     def mark_rotating(self, until: datetime | None) -> None:
         """From now on, up to then, receivers ask for unmatched deliveries again; None ends it."""
         with self._alone():
-            self._write(self._read(), until)
+            self._write(_Content(self._read().entries, until))
 
-    def _read(self) -> list[_Entry]:
+    def _read(self) -> _Content:
         try:
             text = self._path.read_text("utf-8")
         except FileNotFoundError:
-            return []
+            return _Content([])
         except (OSError, UnicodeDecodeError) as error:
             raise self._trouble("read", error) from None
-        entries: list[_Entry] = []
+        content = _Content([])
         expires_at: datetime | None = None
+        webhook_id: str | None = None
         for line in map(str.strip, text.splitlines()):
             if line.startswith(_EXPIRES):
                 expires_at = _instant(line.removeprefix(_EXPIRES))
+            elif line.startswith(_WEBHOOK):
+                webhook_id = line.removeprefix(_WEBHOOK).strip() or None
             elif line and not line.startswith("#"):
-                entries.append(_Entry(line, expires_at))
-                expires_at = None
-        return entries
+                content.entries.append(_Entry(line, expires_at, webhook_id))
+                expires_at = webhook_id = None
+            elif line.startswith(_ROTATING):
+                content.rotating_until = _instant(line.removeprefix(_ROTATING))
+        return content
 
-    def _write(self, entries: list[_Entry], rotating_until: datetime | None = None) -> None:
+    def _write(self, content: _Content) -> None:
         lines = [_HEAD]
-        if rotating_until is not None:
-            lines.append(f"{_ROTATING} {_text(rotating_until)}")
-        for one in entries:
+        if content.rotating_until is not None:
+            lines.append(f"{_ROTATING} {_text(content.rotating_until)}")
+        for one in content.entries:
+            if one.webhook_id is not None:
+                lines.append(f"{_WEBHOOK} {one.webhook_id}")
             if one.expires_at is not None:
                 lines.append(f"{_EXPIRES} {_text(one.expires_at)}")
             lines.append(one.secret)
@@ -143,7 +189,7 @@ class SecretsFile:
                 Path(temporary).unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self) -> Generator[None]:
         """Of two who change it at once one would lose the other's secret, and all that is signed with it."""
         try:
             import fcntl

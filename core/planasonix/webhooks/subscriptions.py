@@ -122,7 +122,7 @@ def rotate(
         if error.outcome in ("not_sent", "refused"):
             file.mark_rotating(None)
         raise
-    file.add(made.signing_secret.get_secret_value(), keep_others=overlap)
+    file.rotated(webhook_id, made.signing_secret.get_secret_value(), overlap=overlap)
     return Subscribed(webhook_id, "rotated")
 
 
@@ -196,9 +196,9 @@ def _create(client: Planasonix, url: str, events: list[str], secret: str | None,
         )
     secret = secret or new_secret()
     if file is not None:
-        file.add(secret, keep_others=OVERLAP)
+        file.add(secret)
     try:
-        return client.webhooks.create(url, events, secret).id
+        made_id = client.webhooks.create(url, events, secret).id
     except PlanasonixError as error:
         if error.outcome in ("not_sent", "refused"):
             if file is not None:
@@ -208,7 +208,10 @@ def _create(client: Planasonix, url: str, events: list[str], secret: str | None,
         found, _ = _found(client, url)
         if found is None:
             raise
-        return found.id
+        made_id = found.id
+    if file is not None:
+        file.belongs_to(secret, made_id)
+    return made_id
 
 
 def _replace(client: Planasonix, webhook_id: str, file: SecretsFile, secret: str, overlap: timedelta) -> Subscribed:
@@ -219,12 +222,13 @@ def _replace(client: Planasonix, webhook_id: str, file: SecretsFile, secret: str
             field="secret",
             hint="Leave the secret out: then the API makes a new one.",
         )
-    file.add(secret, keep_others=overlap)
+    file.add(secret)
     others = {one.id for one in client.webhooks.list()}
     try:
         new_id = client.webhooks.create(old.url, [*old.events] or [*DEFAULT_EVENTS], secret).id
     except PlanasonixError as error:
         if error.outcome in ("not_sent", "refused"):
+            file.drop(secret)
             raise
         made = [one.id for one in client.webhooks.list() if one.id not in others and one.url == old.url]
         if len(made) != 1:
@@ -232,4 +236,5 @@ def _replace(client: Planasonix, webhook_id: str, file: SecretsFile, secret: str
         new_id = made[0]
     # Until now both have sent each event: the inbox keeps one of the two.
     client.webhooks.delete(webhook_id)
+    file.rotated(webhook_id, secret, new_id=new_id, overlap=overlap)
     return Subscribed(new_id, "replaced")

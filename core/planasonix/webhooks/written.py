@@ -12,28 +12,28 @@ _lock = threading.Lock()
 _waiting: dict[str, set[threading.Event]] = {}
 
 
-def announce(url: str) -> None:
-    """Wake whoever listens in this process to the inbox of this URL; called after each commit. Never raises, and costs
-    a dictionary's look-up where nobody does.
+def announce(inbox: str) -> None:
+    """Wake whoever listens in this process to the inbox of this URL; called after each commit. Never raises, and
+    costs a dictionary's look-up where nobody does.
     """
     with _lock:
-        for one in _waiting.get(url, ()):
+        for one in _waiting.get(inbox, ()):
             one.set()
 
 
-def hear(url: str, event: threading.Event) -> None:
+def hear(inbox: str, event: threading.Event) -> None:
     """From now on `announce` sets the event."""
     with _lock:
-        _waiting.setdefault(url, set()).add(event)
+        _waiting.setdefault(inbox, set()).add(event)
 
 
-def unhear(url: str, event: threading.Event) -> None:
+def unhear(inbox: str, event: threading.Event) -> None:
     """Undo `hear`."""
     with _lock:
-        mine = _waiting.get(url, set())
+        mine = _waiting.get(inbox, set())
         mine.discard(event)
         if not mine:
-            _waiting.pop(url, None)
+            _waiting.pop(inbox, None)
 
 
 def after_fork() -> None:

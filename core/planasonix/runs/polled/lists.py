@@ -100,10 +100,13 @@ def list_everybody(
     """
     if kind == "backfill":
         return _newest_backfills(client, None, since, max_pages, stop)
-    bounds = {"since": datetime.fromtimestamp(since, UTC)}
-    if until is not None:
-        bounds["until"] = datetime.fromtimestamp(until, UTC)
-    return list(_in_time(client.jobs.list(limit=PAGE_SIZE, max_pages=max_pages, **bounds), stop))
+    rows = client.jobs.list(
+        since=datetime.fromtimestamp(since, UTC),
+        until=None if until is None else datetime.fromtimestamp(until, UTC),
+        limit=PAGE_SIZE,
+        max_pages=max_pages,
+    )
+    return list(_in_time(rows, stop))
 
 
 def still_active(client: Planasonix, kind: Kind, run_ids: Iterable[str], since: float, stop: Stop) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """What one sweep leaves to the next: up to where the lists were read, and which runs go on.
 
-The marks are stamps that the API itself put on runs. No clock of ours moves them, so that one that jumps loses nothing.
+The marks are times of the API's. No clock of ours moves them by itself, so that one that jumps loses nothing.
 """
 
 from __future__ import annotations

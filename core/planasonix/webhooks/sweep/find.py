@@ -63,8 +63,8 @@ class Told:
 
 @dataclass
 class Swept:
-    """What a sweep came to. `found` ends, of which the inbox may have known some; `open` runs that go on, or that it did
-    not get to. `calls_failed` is empty if all went well.
+    """What a sweep came to. `found` ends, of which the inbox may have known some; `open` runs that go on, or that it
+    did not get to. `calls_failed` is empty if all went well.
     """
 
     found: int = 0
@@ -122,11 +122,13 @@ class _Sweep:
             if kind not in self.cursor.marks:
                 self._begin(kind)
             while not self._is_over():
+                began_at = self._server_now()
                 rows, is_all = self._rows_since_mark(kind)
                 self.errors_in_a_row = 0
                 active |= self._note(kind, rows)
                 # What is listed is written before the mark passes it.
-                self._move_mark(kind, rows)
+                if is_all:
+                    self._move_mark(kind, rows, began_at)
                 if is_all:
                     break
         except AuthenticationError:
@@ -146,7 +148,7 @@ class _Sweep:
         self.cursor.marks[kind] = began_at
 
     def _rows_since_mark(self, kind: Kind) -> tuple[list[RunView], bool]:
-        """Rows, and whether they are all. One list of all, or where that is too long, one of the next stretch of time."""
+        """Rows, and whether they are all: one list of all, or where that is too long, of the next stretch of time."""
         cursor, now = self.cursor, self._server_now()
         # A mark in the future comes from a clock that was wrong at the first sweep.
         mark, chunk = min(self.cursor.marks[kind], now), cursor.chunk_seconds
@@ -171,10 +173,16 @@ class _Sweep:
         cursor.marks[kind], cursor.chunk_seconds = mark + chunk, 2 * chunk
         return rows, False
 
-    def _move_mark(self, kind: Kind, rows: Iterable[RunView]) -> None:
+    def _move_mark(self, kind: Kind, rows: Iterable[RunView], began_at: float) -> None:
+        """Everything was listed, so the mark may stand where the list began, by the API's clock.
+
+        That clock is known by its last answer and ours, which may have jumped since. It has not jumped forward both
+        since the answer before the list and since the last one of the list, so the lower of two readings is safe.
+        """
         newest = max((row.created_at.timestamp() for row in rows if row.created_at is not None), default=0.0)
-        # A stamp in the future would hide what is created until then.
-        self.cursor.marks[kind] = max(self.cursor.marks[kind], min(newest, self._server_now()))
+        now = self._server_now()
+        up_to = min(newest, now) if self.client.clock_offset_seconds is None else min(began_at, now)
+        self.cursor.marks[kind] = max(self.cursor.marks[kind], up_to)
 
     def _note(self, kind: Kind, rows: Iterable[RunView]) -> frozenset[str]:
         """Write those that have ended, remember those that go on, and return their ids."""

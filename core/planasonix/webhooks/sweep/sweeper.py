@@ -76,6 +76,12 @@ class Sweeper:
     def __repr__(self) -> str:
         return f"<Sweeper {self._name!r} {'at work' if self.is_at_work else 'idle'}>"  # the URL may hold a password
 
+    def __enter__(self) -> Sweeper:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
     @property
     def is_at_work(self) -> bool:
         """Whether it holds the lease, as far as it knows."""
