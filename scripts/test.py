@@ -72,7 +72,7 @@ LANES: tuple[Lane, ...] = (
     ),
     (
         # A test of its own process each: none needs the machine for itself.
-        Suite("core", ("tests/core",), ("-n", "3", "--dist", "worksteal", "-m", "not alone")),
+        Suite("core", ("tests/core",), ("-n", "3", "--dist", "worksteal", "-m", "not alone and not scenario")),
         Suite("airflow", ("tests/airflow",), ("-m", "not live and not scenario and not alone")),
         Suite("core", ("tests/packaging",)),
         Suite("prefect", ("tests/prefect",), ("-m", "not scenario and not alone")),
@@ -89,6 +89,7 @@ SCENARIOS: tuple[Lane, ...] = (
         Suite("prefect", ("tests/prefect",), ("-m", "scenario"), "prefect-scenarios"),
         Suite("core", ("tests/demo", "tests/dagster_example"), ("-m", "scenario"), "demo-scenarios"),
         Suite("core", ("tests/prefect_ui",), ("-m", "scenario")),
+        Suite("core", ("tests/core",), ("-m", "scenario"), "core-scenarios"),
     ),
 )
 # One cell of each promise.

@@ -6,7 +6,7 @@ from planasonix._lazy import lazy_names
 
 if TYPE_CHECKING:
     from planasonix.webhooks.inbox.box import Inbox
-    from planasonix.webhooks.inbox.consume import TryLater, consume
+    from planasonix.webhooks.inbox.consuming import Patience, TryLater, consume
     from planasonix.webhooks.inbox.group_writer import GroupWriter
     from planasonix.webhooks.inbox.records import (
         Added,
@@ -29,6 +29,7 @@ __all__ = [
     "InboxUnavailable",
     "Lease",
     "LeaseLost",
+    "Patience",
     "Pruned",
     "Source",
     "StoredEvent",
@@ -40,7 +41,7 @@ __getattr__ = lazy_names(
     __name__,
     {
         "box": ("Inbox",),
-        "consume": ("TryLater", "consume"),
+        "consuming": ("Patience", "TryLater", "consume"),
         "group_writer": ("GroupWriter",),
         "records": (
             "Added",

@@ -83,8 +83,6 @@ class Inbox:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    # --- events ---------------------------------------------------------------------------------------------------
-
     def add(self, arrivals: Sequence[Arrival]) -> list[Added]:
         """Stores what is new, in one transaction; when it returns, that is on the disk.
 
@@ -120,8 +118,6 @@ class Inbox:
         from planasonix.webhooks.inbox import reading
 
         return reading.last_seq(self._store)
-
-    # --- consumers ------------------------------------------------------------------------------------------------
 
     def subscribe(self, consumer: str, start: Literal["now", "beginning"] = "now") -> int:
         """Gives a new consumer its cursor, before the next event or before the first; a known one keeps its own.
@@ -209,8 +205,6 @@ class Inbox:
 
         notes.write_note(self._store, name, text, lease)
 
-    # --- acts -----------------------------------------------------------------------------------------------------
-
     def act(self, event_key: str, action: str, depth: int, chain: str) -> Act:
         """Claims an action because of an event; `is_new` is False if it was claimed before, and then it shows that."""
         from planasonix.webhooks.inbox import acts
@@ -229,8 +223,6 @@ class Inbox:
 
         return acts.of_run(self._store, kind, run_id)
 
-    # --- leases ---------------------------------------------------------------------------------------------------
-
     def lease(self, name: str, holder: str, seconds: float) -> Lease | None:
         """Becomes the only holder for so many seconds of the database's clock; None while somebody else is."""
         from planasonix.webhooks.inbox import leases
@@ -248,8 +240,6 @@ class Inbox:
         from planasonix.webhooks.inbox import leases
 
         leases.release(self._store, lease)
-
-    # --- care -----------------------------------------------------------------------------------------------------
 
     def dead_letters(
         self, consumer: str | None = None, *, after: int = 0, limit: int = _READ_AT_ONCE

@@ -9,7 +9,7 @@ import pytest
 
 from planasonix.errors import ConfigurationError
 from planasonix.webhooks.inbox import Arrival, Inbox, LeaseLost, StoredEvent, TryLater, consume
-from planasonix.webhooks.inbox.consume import Patience
+from planasonix.webhooks.inbox.consuming import Patience
 from tests.core.webhooks.inbox.making import arrived, job_event
 
 QUICK = Patience(attempts=3, first_seconds=0.01, longest_seconds=0.02)
