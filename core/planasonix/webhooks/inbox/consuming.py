@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from planasonix.errors import FeedbackLoopError
 from planasonix.webhooks.inbox.box import Inbox
 from planasonix.webhooks.inbox.records import InboxUnavailable, Lease, LeaseLost, StoredEvent
 from planasonix.webhooks.inbox.rows import one_line
@@ -197,7 +198,8 @@ class _Turn:
                 return
 
     def _failed(self, stored: StoredEvent, error: Exception | str, attempts: int) -> None:
-        last = attempts >= self.patience.attempts
+        # A loop that was cut is as deep at the next try.
+        last = attempts >= self.patience.attempts or isinstance(error, FeedbackLoopError)
         self.inbox.failed(
             self.consumer,
             stored.seq,
