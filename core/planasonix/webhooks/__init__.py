@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from planasonix.webhooks.inbox import Arrival, GroupWriter, Inbox, InboxUnavailable, StoredEvent, consume
     from planasonix.webhooks.listener import InboxListener
     from planasonix.webhooks.loops import Act, LoopGuard, guard
+    from planasonix.webhooks.secrets_source import SigningSecrets
+    from planasonix.webhooks.signatures import sign, verify
     from planasonix.webhooks.subscriptions import Subscribed, rotate, subscribe
     from planasonix.webhooks.sweep import Sweeper
 
@@ -30,6 +32,7 @@ __all__ = [
     "InboxListener",
     "InboxUnavailable",
     "LoopGuard",
+    "SigningSecrets",
     "StoredEvent",
     "Subscribed",
     "Sweeper",
@@ -37,7 +40,9 @@ __all__ = [
     "consume",
     "guard",
     "rotate",
+    "sign",
     "subscribe",
+    "verify",
 ]
 
 __getattr__ = lazy_names(
@@ -46,6 +51,8 @@ __getattr__ = lazy_names(
         "event": ("Event", "UnreadableEvent"),
         "listener": ("InboxListener",),
         "loops": ("Act", "LoopGuard", "guard"),
+        "secrets_source": ("SigningSecrets",),
+        "signatures": ("sign", "verify"),
         "subscriptions": ("Subscribed", "rotate", "subscribe"),
         "sweep": ("Sweeper",),
         "inbox": ("Arrival", "GroupWriter", "Inbox", "InboxUnavailable", "StoredEvent", "consume"),

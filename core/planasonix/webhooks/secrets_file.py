@@ -84,6 +84,11 @@ class SecretsFile:
         """Whether it holds no secret."""
         return not self._read().entries
 
+    def dated(self) -> tuple[tuple[tuple[str, datetime | None], ...], datetime | None]:
+        """Each secret with the end of its time, the newest first, and until when a rotation is marked."""
+        content = self._read()
+        return tuple((one.secret, one.expires_at) for one in content.entries), content.rotating_until
+
     def add(self, secret: str) -> None:
         """Make this the newest secret; the others stay as they are."""
         checked_secret(secret)
