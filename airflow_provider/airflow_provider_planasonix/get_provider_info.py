@@ -42,7 +42,9 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {
                 "integration-name": _INTEGRATION,
-                "python-modules": [f"{_PACKAGE}.triggers.{name}" for name in ("run", "busy", "stages", "since", "event")],
+                "python-modules": [
+                    f"{_PACKAGE}.triggers.{name}" for name in ("run", "busy", "stages", "since", "event")
+                ],
             }
         ],
         "config": config_section(),

@@ -79,9 +79,7 @@ def number(name: str, default: float, *, least: float) -> float:
     except ValueError:
         value = float("nan")
     if not least <= value < float("inf"):
-        raise ConfigurationError(
-            f"[{SECTION}] {name} must be a number of {least:g} or more, got {told!r}.", field=name
-        )
+        raise ConfigurationError(f"[{SECTION}] {name} must be a number of {least:g} or more, got {told!r}.", field=name)
     return value
 
 

@@ -1,0 +1,137 @@
+"""What a watcher's stream is made of: the inbox's events from the watermark on, acknowledged once Airflow keeps them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
+
+from airflow_provider_planasonix.push.event_filter import EventFilter
+from airflow_provider_planasonix.push.listening import feel_events, inbox_url_of_process
+from airflow_provider_planasonix.push.tail import AT_ONCE, Tail
+from airflow_provider_planasonix.push.watermark import Watermark
+from planasonix.errors import redact
+
+if TYPE_CHECKING:
+    from planasonix.webhooks import StoredEvent
+
+MOST_UNCONFIRMED = 200
+"""Events that Airflow has not stored yet. It fails a watcher that has 1,024 unread ones."""
+LOOK_SECONDS = 30.0
+"""Without any news: an inbox that was away, or made anew, is looked at again after it."""
+SAVE_SECONDS = 60.0
+"""Between two writes of the watermark while nothing matches: a restart then reads little in vain."""
+LONGEST_PAUSE_SECONDS = 60.0
+
+
+class InboxProducer(SharedStreamProducer):
+    """Yields a payload and its event's number. Never ends and never raises: Airflow would start it anew each second.
+
+    An event is passed once Airflow has stored what came of it. One that was stored, and whose confirmation a killed
+    triggerer did not see, comes again, with the same `event_id`.
+    """
+
+    def __init__(self, event_filter: EventFilter, watermark: Watermark, log: Any) -> None:
+        self._filter, self._watermark, self._log = event_filter, watermark, log
+        self._news = asyncio.Event()
+        self._advanced = asyncio.Event()
+        self._unconfirmed = 0
+        self._inbox = ""
+        self._seen = self._saved = 0
+        self._saved_at = 0.0
+
+    async def open_stream(self) -> AsyncIterator[tuple[Any, Any]]:
+        pause = 1.0
+        while True:
+            try:
+                await feel_events()
+                url = await asyncio.to_thread(inbox_url_of_process)
+                if url is None:
+                    self._log.error("[planasonix] inbox_url is not set: this watcher waits in vain.")
+                    await asyncio.sleep(3600)
+                    continue
+                async for item in self._events(url):
+                    pause = 1.0
+                    yield item
+            except Exception as error:
+                self._log.warning(f"the inbox cannot be read, trying again: {redact(repr(error))}")
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(LONGEST_PAUSE_SECONDS, 2 * pause)
+
+    async def _events(self, url: str) -> AsyncIterator[tuple[Any, Any]]:
+        from planasonix.webhooks import InboxListener
+
+        tail = Tail.of(url)
+        loop = asyncio.get_running_loop()
+        listener = await asyncio.to_thread(InboxListener.for_url, url)
+
+        def hear(stored: StoredEvent) -> None:
+            tail.heard(stored.seq)
+            self._news.set()
+
+        with listener.subscribe(hear, loop=loop):
+            await self._find_place(tail)
+            while True:
+                self._news.clear()
+                batch = await tail.after(self._seen)
+                for stored in batch:
+                    self._seen = stored.seq
+                    if self._filter.takes(stored):
+                        await self._room()
+                        self._unconfirmed += 1
+                        yield self._filter.payload(stored), stored.seq
+                if len(batch) < AT_ONCE:
+                    await self._save_if_idle()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(LOOK_SECONDS):
+                            await self._news.wait()
+                            continue
+                    await self._find_place(tail)
+
+    async def _find_place(self, tail: Tail) -> None:
+        """At first: now. After a restart: the watermark. In another inbox at the same address: its begin."""
+        inbox, last = await tail.now()
+        if not self._inbox:
+            place = await self._watermark.read()
+            if place is None:
+                self._seen = last
+                await self._watermark.write(inbox, last)
+            else:
+                self._inbox, self._seen = place
+        if self._inbox and (self._inbox != inbox or last < self._seen):
+            self._log.warning("the inbox is another one than before: its events are read from the begin")
+            self._seen = 0
+        if self._inbox != inbox:
+            self._inbox, self._saved = inbox, self._seen
+
+    async def _room(self) -> None:
+        while self._unconfirmed >= MOST_UNCONFIRMED:
+            self._advanced.clear()
+            await self._advanced.wait()
+
+    async def _save_if_idle(self) -> None:
+        if self._unconfirmed == 0 and self._seen > self._saved and time.monotonic() - self._saved_at > SAVE_SECONDS:
+            await self._save(self._seen)
+
+    async def advance(self, batch: Sequence[AdvanceItem]) -> None:
+        """Airflow has stored what came of these. Raises where it has not: the stream begins anew at the watermark."""
+        self._unconfirmed -= len(batch)
+        self._advanced.set()
+        for item in batch:
+            if not item.outcome.is_clean:
+                raise RuntimeError("Airflow did not keep an event: it comes again.")
+        try:
+            await self._save(batch[-1].broker_payload)
+        except Exception as error:
+            # The next one says more. Ending the stream for it would repeat what Airflow has.
+            self._log.warning(f"the watermark was not written: {redact(repr(error))}")
+
+    async def _save(self, seq: int) -> None:
+        self._saved_at = time.monotonic()
+        await self._watermark.write(self._inbox, seq)
+        self._saved = seq
