@@ -181,7 +181,7 @@ def test_a_loop_through_the_api_stops(sqlite_url: str, profile: Any, brought_by:
         assert [level for level, _ in log].count("error") == 1
 
 
-def until(condition: Any, seconds: float = 30.0) -> None:
+def until(condition: Any, seconds: float = 60.0) -> None:
     give_up = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < give_up, "it did not come to that"
