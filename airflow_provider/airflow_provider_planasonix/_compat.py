@@ -105,7 +105,7 @@ def default_deferrable() -> bool:
 
 
 def option(section: str, name: str, default: str = "") -> str:
-    """An option of Airflow's configuration as text. May run a command or ask a secrets backend: not on an event loop."""
+    """An option of Airflow's configuration as text. May run a command or ask a backend: not on an event loop."""
     conf: Any = configuration.conf  # type: ignore[attr-defined]  # as above
     return str(conf.get(section, name, fallback=default) or default)
 

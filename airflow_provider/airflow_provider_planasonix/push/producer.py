@@ -1,4 +1,4 @@
-"""What a watcher's stream is made of: the inbox's events from the watermark on, acknowledged once Airflow keeps them."""
+"""A watcher's stream: the inbox's events from the watermark on, acknowledged once Airflow keeps what came of them."""
 
 from __future__ import annotations
 

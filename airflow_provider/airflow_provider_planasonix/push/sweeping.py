@@ -34,6 +34,10 @@ async def begin_to_sweep(inbox_url: str) -> None:
 
 
 async def _start(inbox_url: str, conn_id: str, interval_seconds: float) -> None:
+    from airflow_provider_planasonix.triggers.patience import prepare_process
+
+    # All triggers share this event loop: what a client imports is imported in a thread.
+    await asyncio.to_thread(prepare_process)
     hook, loop, pause = PlanasonixHook(conn_id), asyncio.get_running_loop(), 1.0
     while True:
         try:

@@ -46,7 +46,7 @@ async def _client_with_patience(planasonix_conn_id: str, lines: LogLines) -> Asy
     # All triggers share one event loop, and Airflow complains of whoever holds it up for a fifth of a second.
     # Asked for no thread once that is done: Airflow's own lines may occupy them all while its log is stuck.
     if not _prepared:
-        await asyncio.to_thread(_prepare_process)
+        await asyncio.to_thread(prepare_process)
     await feel_events()
     began, pause = time.monotonic(), 1.0
     while True:
@@ -62,7 +62,7 @@ async def _client_with_patience(planasonix_conn_id: str, lines: LogLines) -> Asy
         pause = min(_LONGEST_PAUSE_SECONDS, 2 * pause)
 
 
-def _prepare_process() -> None:
+def prepare_process() -> None:
     """Load what waiting needs, once in a process, and keep the garbage collector from looking through all of it."""
     global _prepared
     from planasonix.runs.warm_up import warm_up
