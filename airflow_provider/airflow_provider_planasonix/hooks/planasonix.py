@@ -127,13 +127,12 @@ class PlanasonixHook(BaseHook):
 
             webhook_id = PlanasonixHook().ensure_webhook(url, secret=Variable.get("planasonix_webhook_secret"))
         """
-        from planasonix.webhooks import subscribe
+        from planasonix.webhooks.subscriptions import DEFAULT_EVENTS, subscribe
 
         if secret:
             mask_secret(secret)
-        wanted = {} if events is None else {"events": events}
         with self.get_client() as client:
-            made = subscribe(client, url, **wanted, secret=secret, secrets_file=secrets_file)
+            made = subscribe(client, url, events or DEFAULT_EVENTS, secret=secret, secrets_file=secrets_file)
         for warning in made.warnings:
             self.log.warning(warning)
         self.log.info("webhook %s: %s", made.webhook_id, made.done)
