@@ -3,6 +3,8 @@
 Needs `[planasonix] inbox_url` and a webhook to `<API server>/planasonix/webhooks`; see docs/airflow/events.md.
 """
 
+from datetime import timedelta
+
 from airflow.sdk import DAG, Asset, AssetWatcher, task
 
 from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
@@ -18,7 +20,9 @@ orders_loaded = Asset(
     ],
 )
 
-with DAG("planasonix_events_report", schedule=[orders_loaded]):
+RETRY = {"retries": 6, "retry_delay": timedelta(seconds=5)}
+
+with DAG("planasonix_events_report", schedule=[orders_loaded], default_args=RETRY):
 
     @task
     def report(triggering_asset_events=None) -> dict:
