@@ -107,7 +107,8 @@ def default_deferrable() -> bool:
 def option(section: str, name: str, default: str = "") -> str:
     """An option of Airflow's configuration as text. May run a command or ask a backend: not on an event loop."""
     conf: Any = configuration.conf  # type: ignore[attr-defined]  # as above
-    return str(conf.get(section, name, fallback=default) or default)
+    value = conf.get(section, name, fallback=None)
+    return default if value is None else str(value)
 
 
 def plugin_base() -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +21,12 @@ class EventFilter:
     connection_ids: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ()
+
+    def may_take(self, stored: StoredEvent) -> bool:
+        """Whether it is worth a question to the API, which alone knows a run's connection where the body is silent."""
+        if stored.event.connection_id is None and stored.event.object_id is not None:
+            return replace(self, connection_ids=()).takes(stored)
+        return self.takes(stored)
 
     def takes(self, stored: StoredEvent) -> bool:
         event = stored.event
@@ -51,6 +57,6 @@ class EventFilter:
             "received_at": stored.received_at.isoformat(),
             "source": stored.source,
             "seq": stored.seq,
-            # What the body says of its run's place in a chain of events; the inbox may know more.
+            # What body and job say of the run's place in a chain of events; the inbox may know more.
             "depth": guard(event, _ENDLESS) - 1,
         }

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
 
+from airflow_provider_planasonix.push.confirm import Confirmer
 from airflow_provider_planasonix.push.event_filter import EventFilter
 from airflow_provider_planasonix.push.listening import feel_events, inbox_url_of_process
 from airflow_provider_planasonix.push.tail import AT_ONCE, Tail
 from airflow_provider_planasonix.push.watermark import Watermark
+from airflow_provider_planasonix.triggers.lines import LogLines
 from planasonix.errors import redact
 
 if TYPE_CHECKING:
@@ -36,8 +38,8 @@ class InboxProducer(SharedStreamProducer):
     triggerer did not see, comes again, with the same `event_id`.
     """
 
-    def __init__(self, event_filter: EventFilter, watermark: Watermark, log: Any) -> None:
-        self._filter, self._watermark, self._log = event_filter, watermark, log
+    def __init__(self, event_filter: EventFilter, watermark: Watermark, planasonix_conn_id: str, log: LogLines) -> None:
+        self._filter, self._watermark, self._conn_id, self._log = event_filter, watermark, planasonix_conn_id, log
         self._news = asyncio.Event()
         self._advanced = asyncio.Event()
         self._unconfirmed = 0
@@ -52,14 +54,14 @@ class InboxProducer(SharedStreamProducer):
                 await feel_events()
                 url = await asyncio.to_thread(inbox_url_of_process)
                 if url is None:
-                    self._log.error("[planasonix] inbox_url is not set: this watcher waits in vain.")
+                    self._log.warning("[planasonix] inbox_url is not set: this watcher waits in vain.")
                     await asyncio.sleep(3600)
                     continue
                 async for item in self._events(url):
                     pause = 1.0
                     yield item
             except Exception as error:
-                self._log.warning(f"the inbox cannot be read, trying again: {redact(repr(error))}")
+                self._log.warning(f"no news of the inbox, trying again: {redact(repr(error))}")
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(LONGEST_PAUSE_SECONDS, 2 * pause)
 
@@ -80,11 +82,12 @@ class InboxProducer(SharedStreamProducer):
                 self._news.clear()
                 batch = await tail.after(self._seen)
                 for stored in batch:
+                    told = await self._told(stored)
                     self._seen = stored.seq
-                    if self._filter.takes(stored):
+                    if told is not None:
                         await self._room()
                         self._unconfirmed += 1
-                        yield self._filter.payload(stored), stored.seq
+                        yield self._filter.payload(told), stored.seq
                 if len(batch) < AT_ONCE:
                     await self._save_if_idle()
                     with contextlib.suppress(TimeoutError):
@@ -93,9 +96,18 @@ class InboxProducer(SharedStreamProducer):
                             continue
                     await self._find_place(tail)
 
+    async def _told(self, stored: StoredEvent) -> StoredEvent | None:
+        """The event as the API confirms it, if the watcher takes it. Raises while the API is away: nothing is lost."""
+        if not self._filter.may_take(stored):
+            return None
+        told = await Confirmer.of(self._conn_id).confirmed(stored, self._log)
+        return told if told is not None and self._filter.takes(told) else None
+
     async def _find_place(self, tail: Tail) -> None:
         """At first: now. After a restart: the watermark. In another inbox at the same address: its begin."""
         inbox, last = await tail.now()
+        # What came while nobody listened.
+        tail.heard(last)
         if not self._inbox:
             place = await self._watermark.read()
             if place is None:

@@ -23,13 +23,15 @@ class PlanasonixEventTrigger(BaseEventTrigger):
 
     The triggerer needs `[planasonix] inbox_url`. All watchers of a triggerer share one look a second at the inbox.
     The event's data stand in `extra["payload"]` of the asset event: `kind`, `id`, `job_id`, `connection_id`, `status`,
-    `type`, `finished_at`, `event_id`. An event is a hint: a DAG that acts on rows reads the job by its id.
+    `type`, `finished_at`, `event_id`. They are what the API said of the run when it was asked for it, once for each
+    event; one that it does not confirm fires nothing.
 
     :param connection_id: whose events count, or a list; None for all.
     :param types: the API's words that count, such as `job.succeeded`; None for any.
     :param statuses: of `succeeded`, `failed` and `cancelled`; None for any end, and with `types` for any event.
     :param name: of this watcher's place in the inbox. With a name it keeps the place when the filter is edited; two
         watchers of one asset need two.
+    :param planasonix_conn_id: the Airflow connection by which the runs are read.
     :raises ConfigurationError: a filter that would take nothing.
 
         loaded = Asset("orders_loaded", watchers=[
@@ -43,6 +45,7 @@ class PlanasonixEventTrigger(BaseEventTrigger):
         types: str | Sequence[str] | None = None,
         statuses: str | Sequence[str] | None = None,
         name: str | None = None,
+        planasonix_conn_id: str = "planasonix_default",
         version: int = 1,
     ) -> None:
         super().__init__()
@@ -52,6 +55,7 @@ class PlanasonixEventTrigger(BaseEventTrigger):
         if self.statuses and (wrong := set(self.statuses) - set(STATUSES)):
             raise ConfigurationError(f"statuses may be {', '.join(STATUSES)}, got {sorted(wrong)}.", field="statuses")
         self.name = name
+        self.planasonix_conn_id = planasonix_conn_id
         self.version = version
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -63,6 +67,7 @@ class PlanasonixEventTrigger(BaseEventTrigger):
                 "types": self.types,
                 "statuses": self.statuses,
                 "name": self.name,
+                "planasonix_conn_id": self.planasonix_conn_id,
                 "version": self.version,
             },
         )
@@ -84,7 +89,12 @@ class PlanasonixEventTrigger(BaseEventTrigger):
         trigger = _instances[_key(kwargs)]
         place = {"name": kwargs["name"]} if kwargs.get("name") else kwargs
         event_filter = EventFilter(*(tuple(kwargs[name] or ()) for name in ("connection_id", "types", "statuses")))
-        return InboxProducer(event_filter, Watermark(trigger.asset_state_store, place), LogLines(trigger.log))
+        return InboxProducer(
+            event_filter,
+            Watermark(trigger.asset_state_store, place),
+            kwargs["planasonix_conn_id"],
+            LogLines(trigger.log),
+        )
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         async for payload in shared_stream:

@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.triggers.shared_stream import SharedStreamManager
 from structlog import get_logger
 
-from airflow_provider_planasonix.push import listening, tail
+from airflow_provider_planasonix.push import confirm, listening, tail
 from airflow_provider_planasonix.triggers.event import PlanasonixEventTrigger
-from planasonix.errors import ConfigurationError
+from planasonix.errors import ConfigurationError, NotFoundError, TransportError
 from planasonix.webhooks import Arrival, Event, Inbox
 
 
@@ -42,8 +43,44 @@ def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
     listening.inbox_url_of_process.cache_clear()
 
 
-def store(inbox: Inbox, number: int, connection_id: str = "conn_a", status: str = "succeeded") -> None:
-    body = f'{{"id":"evt_{number}","type":"job.{status}","job_id":"job_{number}","connection_id":"{connection_id}"}}'
+class Api:
+    """What is true of runs: `job_<n>` belongs to conn_a and ended well, unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.truth: dict[str, tuple[str, str] | None] = {}
+        self.reads: list[str] = []
+        self.is_away = False
+
+    @property
+    def jobs(self) -> Api:
+        return self
+
+    async def get(self, job_id: str) -> Any:
+        self.reads.append(job_id)
+        if self.is_away:
+            raise TransportError("away")
+        truth = self.truth.get(job_id, ("conn_a", "succeeded"))
+        if truth is None:
+            raise NotFoundError("no such job", status_code=404)
+        connection_id, status = truth
+        return SimpleNamespace(id=job_id, connection_id=connection_id, phase=status, finished_at=None, metadata=None)
+
+
+@pytest.fixture(autouse=True)
+def api(monkeypatch: pytest.MonkeyPatch) -> Api:
+    api = Api()
+
+    async def client(*_: object) -> Api:
+        return api
+
+    monkeypatch.setattr(confirm, "client_with_patience", client)
+    monkeypatch.setattr(confirm, "NOT_YET_SECONDS", (0.1, 0.1))
+    return api
+
+
+def store(inbox: Inbox, number: int, status: str = "succeeded") -> None:
+    """As the one known sample: it names no connection."""
+    body = f'{{"id":"evt_{number}","type":"job.{status}","job_id":"job_{number}"}}'
     inbox.add([Arrival.of(Event.parse(body.encode()))])
 
 
@@ -119,19 +156,43 @@ def test_it_begins_at_now_and_goes_on_where_it_was(inbox: Inbox) -> None:
     assert unconfirmed == again == ["job_4", "job_5", "job_6"]
 
 
-def test_only_what_its_filter_takes(inbox: Inbox) -> None:
+def test_only_what_its_filter_takes_and_the_api_confirms(inbox: Inbox, api: Api) -> None:
+    api.truth = {
+        "job_1": ("conn_c", "failed"),
+        "job_2": None,
+        "job_3": ("conn_b", "active"),
+        "job_4": ("conn_b", "succeeded"),
+        "job_5": ("conn_b", "failed"),
+    }
+
     async def scenario() -> list[str]:
         stores = Stores()
         trigger = PlanasonixEventTrigger(["conn_b", "conn_a"], statuses="failed")
         running = asyncio.create_task(ids(Triggerer(trigger, stores), 1))
         await until_begun(stores)
-        for number, (connection, status) in enumerate(
-            [("conn_a", "succeeded"), ("conn_c", "failed"), ("conn_b", "failed")]
-        ):
-            await asyncio.to_thread(store, inbox, number, connection, status)
+        await asyncio.to_thread(store, inbox, 0, "succeeded")
+        for number in range(1, 6):
+            await asyncio.to_thread(store, inbox, number, "failed")
         return await running
 
-    assert asyncio.run(scenario()) == ["job_2"]
+    assert asyncio.run(scenario()) == ["job_5"]
+    # What the event itself rules out costs no call.
+    assert "job_0" not in api.reads
+
+
+def test_an_api_that_is_away_loses_no_event(inbox: Inbox, api: Api) -> None:
+    async def scenario() -> list[str]:
+        stores = Stores()
+        running = asyncio.create_task(ids(Triggerer(PlanasonixEventTrigger("conn_a"), stores), 2))
+        await until_begun(stores)
+        api.is_away = True
+        for number in (1, 2):
+            await asyncio.to_thread(store, inbox, number)
+        await until(lambda: len(api.reads) >= 2)
+        api.is_away = False
+        return await running
+
+    assert asyncio.run(scenario()) == ["job_1", "job_2"]
 
 
 def test_more_than_may_be_unconfirmed_pass_in_order(inbox: Inbox) -> None:
@@ -146,7 +207,7 @@ def test_more_than_may_be_unconfirmed_pass_in_order(inbox: Inbox) -> None:
     assert asyncio.run(scenario()) == [f"job_{n}" for n in range(450)]
 
 
-def test_watchers_share_what_they_read(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watchers_share_what_they_read(inbox: Inbox, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[int] = []
     read = tail.Tail._read
 
@@ -171,6 +232,7 @@ def test_watchers_share_what_they_read(inbox: Inbox, monkeypatch: pytest.MonkeyP
 
     assert asyncio.run(scenario()) == [["job_7"]] * 10
     assert len(reads) <= 3
+    assert api.reads == ["job_7"]
 
 
 @pytest.mark.parametrize("wrong", [{"connection_id": ""}, {"types": []}, {"statuses": ["done"]}, {"types": "{{ x }}"}])
