@@ -76,7 +76,8 @@ class InboxProducer(SharedStreamProducer):
             tail.heard(stored.seq)
             self._news.set()
 
-        with listener.subscribe(hear, loop=loop):
+        # Recent ones too: what is stored between this and a new listener's first look counts as such.
+        with listener.subscribe(hear, loop=loop, recent=True):
             await self._find_place(tail)
             while True:
                 self._news.clear()
