@@ -48,7 +48,8 @@ class Tail:
             return self._batch
 
     def _has_all(self) -> bool:
-        return bool(self._batch) and (len(self._batch) == AT_ONCE or self._batch[-1].seq >= self._heard)
+        last = self._batch[-1].seq if self._batch else self._after
+        return len(self._batch) == AT_ONCE or last >= self._heard
 
     def _open(self) -> Inbox:
         if self._inbox is None:
