@@ -40,6 +40,11 @@ def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
     listening.inbox_url_of_process.cache_clear()
     with Inbox.open(url) as opened:
         yield opened
+        # A triggerer's listens as long as its process lives.
+        for begun in listening._begun.values():
+            if subscription := begun.result():
+                subscription.cancel()
+    listening._begun.clear()
     listening.inbox_url_of_process.cache_clear()
 
 
