@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
 from planasonix.errors import ConfigurationError
-from prefect_planasonix.credentials import PlanasonixCredentials
+from prefect_planasonix.credentials import PlanasonixCredentials, refuse_what_is_no_block
 from prefect_planasonix.options import RunOptions
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def request_for(kind: Literal["sync", "backfill", "pipeline"], source: object, *
     """
     from planasonix.runs import BackfillRequest, PipelineRunRequest, SyncRequest
 
+    refuse_what_is_no_block(source)
     is_block = not isinstance(source, PlanasonixCredentials)
     values: dict[str, Any] = {}
     for name in _FIELDS[kind]:
@@ -51,6 +52,7 @@ def options_from(source: object, given: dict[str, Any]) -> RunOptions:
 
     Raises `ConfigurationError` for a name that there is not, and for a value that makes no sense.
     """
+    refuse_what_is_no_block(source)
     names = [each.name for each in fields(RunOptions)]
     for name in given:
         if name not in names:

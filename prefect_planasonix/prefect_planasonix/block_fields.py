@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from contextvars import ContextVar
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Self
+
+from planasonix.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from prefect.blocks.core import Block
@@ -14,9 +19,51 @@ LOGO_URL = None
 
 logger = logging.getLogger("prefect_planasonix")
 
+_PREFECTS_OWN = {"block_type_slug"}
 
-def warn_of_unknown_fields(block: Block) -> None:
-    """Prefect keeps a misspelt field without a word, and it has no effect. Their values are not shown."""
-    unknown = sorted(set(block.model_extra or {}) - {"block_type_slug"})
+
+_reads_a_document: ContextVar[bool] = ContextVar("planasonix_reads_a_document", default=False)
+
+
+class KnownFields:
+    """What all our blocks do with a field that they do not know: an error in code, a warning in a stored document.
+
+    Prefect would keep a misspelt one without a word. Stands before Prefect's block class.
+    """
+
+    def __new__(cls, **given: Any) -> Self:
+        if not _reads_a_document.get():
+            _refuse_unknown_fields(cls, given)  # type: ignore[arg-type]
+        return super().__new__(cls, **given)
+
+    @classmethod
+    def model_validate(cls, *given: Any, **how: Any) -> Self:
+        """Prefect reads stored documents with this."""
+        token = _reads_a_document.set(True)
+        try:
+            return super().model_validate(*given, **how)  # type: ignore[misc]
+        finally:
+            _reads_a_document.reset(token)
+
+    def block_initialization(self) -> None:
+        _warn_of_unknown_fields(self)  # type: ignore[arg-type]
+
+
+def _refuse_unknown_fields(block: type[Block], given: Iterable[str]) -> None:
+    """Raises `ConfigurationError`, which names the field and the nearest right one, and never a value."""
+    known = list(block.model_fields)
+    for name in given:
+        if name not in known and name not in _PREFECTS_OWN:
+            close = get_close_matches(name, known, n=1)
+            raise ConfigurationError(
+                f"{block.__name__} has no field {name!r}.",
+                field=name,
+                hint=f"Did you mean {close[0]}?" if close else f"There are {', '.join(known)}.",
+            )
+
+
+def _warn_of_unknown_fields(block: Block) -> None:
+    """A document that another version of the package has stored still loads. Their values are not shown."""
+    unknown = sorted(set(block.model_extra or {}) - _PREFECTS_OWN)
     if unknown:
         logger.warning("%s: %s is not known and has no effect", type(block).__name__, ", ".join(unknown))

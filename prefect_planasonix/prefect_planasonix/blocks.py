@@ -11,17 +11,17 @@ from pydantic import Field, field_validator, model_validator
 
 from planasonix.errors import ConfigurationError
 from prefect_planasonix import block_options as fields
-from prefect_planasonix.block_fields import DOCUMENTATION_URL, LOGO_URL, warn_of_unknown_fields
-from prefect_planasonix.credentials import PlanasonixCredentials
-from prefect_planasonix.job_run import PlanasonixJobRun
+from prefect_planasonix.block_fields import DOCUMENTATION_URL, LOGO_URL, KnownFields
+from prefect_planasonix.job_run import PlanasonixJobRun, attached
 from prefect_planasonix.loop import aon_shared_loop, on_shared_loop
 from prefect_planasonix.options import RunOptions
 
 if TYPE_CHECKING:
-    from planasonix.runs import BackfillRequest, PipelineRunRequest, RunRequest, SyncRequest
+    from planasonix.runs import BackfillRequest, PipelineRunRequest, SyncRequest
+    from planasonix.watch import Kind
 
 
-class PlanasonixSync(JobBlock):
+class PlanasonixSync(KnownFields, JobBlock):
     """An incremental sync of one Planasonix connection.
 
     Example:
@@ -43,28 +43,25 @@ class PlanasonixSync(JobBlock):
     _logo_url = LOGO_URL  # type: ignore[assignment]
     _documentation_url = DOCUMENTATION_URL  # type: ignore[assignment]
 
-    credentials: PlanasonixCredentials = Field(description="The credentials block of the tenant.")
-    connection_id: str = Field(title="Connection ID", description="The id of the connection to load.")
+    credentials: fields.Credentials
+    connection_id: fields.ConnectionId
     expected_tables: fields.ExpectedTables = Field(default_factory=list)
-    timeout_seconds: fields.TimeoutSeconds = 86_400.0
-    poll_interval_seconds: fields.PollIntervalSeconds = None
-    if_running: fields.IfRunningField = "wait"
-    cancel_on_cancellation: fields.CancelOnCancellation = True
-    on_shutdown: fields.OnShutdownField = "cancel"
-    on_paused: fields.OnPausedField = "fail"
-    run_key: fields.RunKey = None
-    artifacts: fields.Artifacts = True
-    events: fields.Events = True
-    assets: fields.Assets = True
-    asset_key_template: fields.AssetKeyTemplate = "planasonix://{connection_id}/{path}"
-    source_key_template: fields.SourceKeyTemplate = None
+    timeout_seconds: fields.TimeoutSeconds = RunOptions.timeout_seconds
+    poll_interval_seconds: fields.PollIntervalSeconds = RunOptions.poll_interval_seconds
+    if_running: fields.IfRunningField = RunOptions.if_running
+    cancel_on_cancellation: fields.CancelOnCancellation = RunOptions.cancel_on_cancellation
+    on_shutdown: fields.OnShutdownField = RunOptions.on_shutdown
+    on_paused: fields.OnPausedField = RunOptions.on_paused
+    run_key: fields.RunKey = RunOptions.run_key
+    artifacts: fields.Artifacts = RunOptions.artifacts
+    events: fields.Events = RunOptions.events
+    assets: fields.Assets = RunOptions.assets
+    asset_key_template: fields.AssetKeyTemplate = RunOptions.asset_key_template
+    source_key_template: fields.SourceKeyTemplate = RunOptions.source_key_template
 
     @model_validator(mode="after")
     def _can_be_run(self) -> PlanasonixSync:
         return _checked(self, self.request)
-
-    def block_initialization(self) -> None:
-        warn_of_unknown_fields(self)
 
     def request(self) -> SyncRequest:
         """What is asked for. Raises `ConfigurationError`, which names the field."""
@@ -78,26 +75,22 @@ class PlanasonixSync(JobBlock):
         Waits while the connection is busy, as `if_running` says. Raises the client's errors, `LedgerError`, and
         `WaitTimeoutError` where the connection stays busy.
         """
-        return _trigger(self, self.request())
+        return on_shared_loop(_started, self)
 
     async def atrigger(self) -> PlanasonixJobRun:
         """As `trigger`."""
-        return await _atrigger(self, self.request())
+        return await aon_shared_loop(_started, self)
 
     def attach(self, id: str) -> PlanasonixJobRun:
         """A job of this connection that exists already; see `PlanasonixJobRun.attach`."""
-        options = RunOptions.of(self)
-        run = PlanasonixJobRun.attach(self.credentials, id, options=options, target_id=self.connection_id)
-        return replace(run, expected_tables=self.request().expected_tables)
+        return on_shared_loop(_attached, self, "job", self.connection_id, id)
 
     async def aattach(self, id: str) -> PlanasonixJobRun:
         """As `attach`."""
-        options = RunOptions.of(self)
-        run = await PlanasonixJobRun.aattach(self.credentials, id, options=options, target_id=self.connection_id)
-        return replace(run, expected_tables=self.request().expected_tables)
+        return await aon_shared_loop(_attached, self, "job", self.connection_id, id)
 
 
-class PlanasonixBackfill(JobBlock):
+class PlanasonixBackfill(KnownFields, JobBlock):
     """A load of the half-open window from `start_at` to `end_at` of one Planasonix connection.
 
     Example:
@@ -118,23 +111,23 @@ class PlanasonixBackfill(JobBlock):
     _logo_url = LOGO_URL  # type: ignore[assignment]
     _documentation_url = DOCUMENTATION_URL  # type: ignore[assignment]
 
-    credentials: PlanasonixCredentials = Field(description="The credentials block of the tenant.")
-    connection_id: str = Field(title="Connection ID", description="The id of the connection to load.")
+    credentials: fields.Credentials
+    connection_id: fields.ConnectionId
     start_at: datetime = Field(title="Start", description="Where the window begins, with its time zone; included.")
     end_at: datetime = Field(title="End", description="Where the window ends, with its time zone; not included.")
     tables: list[str] | None = Field(default=None, description="The tables to load; empty for all of the connection.")
-    timeout_seconds: fields.TimeoutSeconds = 86_400.0
-    poll_interval_seconds: fields.PollIntervalSeconds = None
-    if_running: fields.IfRunningField = "wait"
-    cancel_on_cancellation: fields.CancelOnCancellation = True
-    on_shutdown: fields.OnShutdownField = "cancel"
-    on_paused: fields.OnPausedField = "fail"
-    run_key: fields.RunKey = None
-    artifacts: fields.Artifacts = True
-    events: fields.Events = True
-    assets: fields.Assets = True
-    asset_key_template: fields.AssetKeyTemplate = "planasonix://{connection_id}/{path}"
-    source_key_template: fields.SourceKeyTemplate = None
+    timeout_seconds: fields.TimeoutSeconds = RunOptions.timeout_seconds
+    poll_interval_seconds: fields.PollIntervalSeconds = RunOptions.poll_interval_seconds
+    if_running: fields.IfRunningField = RunOptions.if_running
+    cancel_on_cancellation: fields.CancelOnCancellation = RunOptions.cancel_on_cancellation
+    on_shutdown: fields.OnShutdownField = RunOptions.on_shutdown
+    on_paused: fields.OnPausedField = RunOptions.on_paused
+    run_key: fields.RunKey = RunOptions.run_key
+    artifacts: fields.Artifacts = RunOptions.artifacts
+    events: fields.Events = RunOptions.events
+    assets: fields.Assets = RunOptions.assets
+    asset_key_template: fields.AssetKeyTemplate = RunOptions.asset_key_template
+    source_key_template: fields.SourceKeyTemplate = RunOptions.source_key_template
 
     @field_validator("tables", mode="before")
     @classmethod
@@ -153,9 +146,6 @@ class PlanasonixBackfill(JobBlock):
     def _can_be_run(self) -> PlanasonixBackfill:
         return _checked(self, self.request)
 
-    def block_initialization(self) -> None:
-        warn_of_unknown_fields(self)
-
     def request(self) -> BackfillRequest:
         """What is asked for. Raises `ConfigurationError`, which names the field."""
         from planasonix.runs import BackfillRequest
@@ -165,30 +155,22 @@ class PlanasonixBackfill(JobBlock):
 
     def trigger(self) -> PlanasonixJobRun:  # pyright: ignore[reportIncompatibleMethodOverride]
         """As `PlanasonixSync.trigger`, for the backfill."""
-        return _trigger(self, self.request())
+        return on_shared_loop(_started, self)
 
     async def atrigger(self) -> PlanasonixJobRun:
         """As `trigger`."""
-        return await _atrigger(self, self.request())
+        return await aon_shared_loop(_started, self)
 
     def attach(self, id: str) -> PlanasonixJobRun:
         """A backfill of this connection that exists already; see `PlanasonixJobRun.attach`."""
-        options = RunOptions.of(self)
-        run = PlanasonixJobRun.attach(
-            self.credentials, id, kind="backfill", options=options, target_id=self.connection_id
-        )
-        return replace(run, expected_tables=self.request().expected_tables)
+        return on_shared_loop(_attached, self, "backfill", self.connection_id, id)
 
     async def aattach(self, id: str) -> PlanasonixJobRun:
         """As `attach`."""
-        options = RunOptions.of(self)
-        run = await PlanasonixJobRun.aattach(
-            self.credentials, id, kind="backfill", options=options, target_id=self.connection_id
-        )
-        return replace(run, expected_tables=self.request().expected_tables)
+        return await aon_shared_loop(_attached, self, "backfill", self.connection_id, id)
 
 
-class PlanasonixPipelineRun(JobBlock):
+class PlanasonixPipelineRun(KnownFields, JobBlock):
     """One run of a Planasonix pipeline.
 
     Example:
@@ -209,29 +191,25 @@ class PlanasonixPipelineRun(JobBlock):
     _logo_url = LOGO_URL  # type: ignore[assignment]
     _documentation_url = DOCUMENTATION_URL  # type: ignore[assignment]
 
-    credentials: PlanasonixCredentials = Field(description="The credentials block of the tenant.")
-    pipeline_id: str = Field(title="Pipeline ID", description="The id of the pipeline to run.")
-    environment_id: str | None = Field(
-        default=None, title="Environment ID", description="The id of the environment; empty for the credentials'."
-    )
+    credentials: fields.Credentials
+    pipeline_id: fields.PipelineId
+    environment_id: fields.EnvironmentId = None
     variables: dict[str, Any] | None = Field(
         default=None, description="The pipeline's variables by their names; never put secrets there."
     )
-    forward_context: bool = Field(
-        default=False, title="Forward context", description="Send who started the run as variables, too."
-    )
-    timeout_seconds: fields.TimeoutSeconds = 86_400.0
-    poll_interval_seconds: fields.PollIntervalSeconds = None
-    if_running: fields.IfRunningField = "wait"
-    cancel_on_cancellation: fields.CancelOnCancellation = True
-    on_shutdown: fields.OnShutdownField = "cancel"
-    on_paused: fields.OnPausedField = "fail"
-    run_key: fields.RunKey = None
-    artifacts: fields.Artifacts = True
-    events: fields.Events = True
-    assets: fields.Assets = True
-    asset_key_template: fields.AssetKeyTemplate = "planasonix://{connection_id}/{path}"
-    source_key_template: fields.SourceKeyTemplate = None
+    forward_context: fields.ForwardContext = False
+    timeout_seconds: fields.TimeoutSeconds = RunOptions.timeout_seconds
+    poll_interval_seconds: fields.PollIntervalSeconds = RunOptions.poll_interval_seconds
+    if_running: fields.IfRunningField = RunOptions.if_running
+    cancel_on_cancellation: fields.CancelOnCancellation = RunOptions.cancel_on_cancellation
+    on_shutdown: fields.OnShutdownField = RunOptions.on_shutdown
+    on_paused: fields.OnPausedField = RunOptions.on_paused
+    run_key: fields.RunKey = RunOptions.run_key
+    artifacts: fields.Artifacts = RunOptions.artifacts
+    events: fields.Events = RunOptions.events
+    assets: fields.Assets = RunOptions.assets
+    asset_key_template: fields.AssetKeyTemplate = RunOptions.asset_key_template
+    source_key_template: fields.SourceKeyTemplate = RunOptions.source_key_template
 
     @field_validator("environment_id", mode="before")
     @classmethod
@@ -241,9 +219,6 @@ class PlanasonixPipelineRun(JobBlock):
     @model_validator(mode="after")
     def _can_be_run(self) -> PlanasonixPipelineRun:
         return _checked(self, self.request)
-
-    def block_initialization(self) -> None:
-        warn_of_unknown_fields(self)
 
     def request(self) -> PipelineRunRequest:
         """What is asked for. Raises `ConfigurationError`, which names the field."""
@@ -258,23 +233,19 @@ class PlanasonixPipelineRun(JobBlock):
 
     def trigger(self) -> PlanasonixJobRun:  # pyright: ignore[reportIncompatibleMethodOverride]
         """As `PlanasonixSync.trigger`, for the pipeline."""
-        return _trigger(self, self.request())
+        return on_shared_loop(_started, self)
 
     async def atrigger(self) -> PlanasonixJobRun:
         """As `trigger`."""
-        return await _atrigger(self, self.request())
+        return await aon_shared_loop(_started, self)
 
     def attach(self, id: str) -> PlanasonixJobRun:
         """A run of this pipeline that exists already; see `PlanasonixJobRun.attach`."""
-        options = RunOptions.of(self)
-        return PlanasonixJobRun.attach(self.credentials, id, kind="run", options=options, target_id=self.pipeline_id)
+        return on_shared_loop(_attached, self, "run", self.pipeline_id, id)
 
     async def aattach(self, id: str) -> PlanasonixJobRun:
         """As `attach`."""
-        options = RunOptions.of(self)
-        return await PlanasonixJobRun.aattach(
-            self.credentials, id, kind="run", options=options, target_id=self.pipeline_id
-        )
+        return await aon_shared_loop(_attached, self, "run", self.pipeline_id, id)
 
 
 def _checked(block: Any, request: Any) -> Any:
@@ -288,17 +259,14 @@ def _checked(block: Any, request: Any) -> Any:
     return block
 
 
-def _trigger(block: Any, request: RunRequest) -> PlanasonixJobRun:
-    return on_shared_loop(_started, block, request)
-
-
-async def _atrigger(block: Any, request: RunRequest) -> PlanasonixJobRun:
-    return await aon_shared_loop(_started, block, request)
-
-
-async def _started(block: Any, request: RunRequest) -> PlanasonixJobRun:
+async def _started(block: Any) -> PlanasonixJobRun:
     from prefect_planasonix.attempt import Attempt
 
-    options = RunOptions.of(block)
+    options, request = RunOptions.of(block), block.request()
     handle = await Attempt(block.credentials, options).start(request)
     return PlanasonixJobRun(handle, options, tuple(request.expected_tables), block.credentials)
+
+
+async def _attached(block: Any, kind: Kind, target_id: str, run_id: str) -> PlanasonixJobRun:
+    run = await attached(block.credentials, run_id, kind, RunOptions.of(block), target_id)
+    return replace(run, expected_tables=tuple(block.request().expected_tables))

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect.blocks.abstract import CredentialsBlock
 from pydantic import Field, SecretStr, field_validator
 
 from planasonix.errors import ConfigurationError, PlanasonixError
-from prefect_planasonix.block_fields import DOCUMENTATION_URL, LOGO_URL, warn_of_unknown_fields
+from prefect_planasonix.block_fields import DOCUMENTATION_URL, LOGO_URL, KnownFields
 from prefect_planasonix.outside import outside_of_runs
 
 if TYPE_CHECKING:
     from planasonix import AsyncPlanasonix, Planasonix
 
-_NOT_SENT_TO_CLIENTS = ("api_key",)
+_NOT_SENT_TO_CLIENTS = ("api_key", "inbox_url")
 
 
 class VerificationError(PlanasonixError):
     """The credentials do not work; the text says why, and which field to look at."""
 
 
-class PlanasonixCredentials(CredentialsBlock):
+class PlanasonixCredentials(KnownFields, CredentialsBlock):
     """The API key of a Planasonix tenant, and how to reach it. Makes clients of the API.
 
     Example:
@@ -75,8 +77,11 @@ class PlanasonixCredentials(CredentialsBlock):
         default=30.0, gt=0, title="Request timeout", description="How long one request may take, in seconds."
     )
 
-    def block_initialization(self) -> None:
-        warn_of_unknown_fields(self)
+    inbox_url: SecretStr | None = Field(
+        default=None,
+        title="Inbox URL",
+        description="The inbox of webhooks, whose events end waits at once; empty for PLANASONIX_INBOX_URL, else none.",
+    )
 
     @field_validator("api_key")
     @classmethod
@@ -85,7 +90,7 @@ class PlanasonixCredentials(CredentialsBlock):
             raise ValueError("api_key is empty: give the Planasonix API key")
         return value
 
-    @field_validator("base_url", "organization_id", "environment", "job_url_template", mode="before")
+    @field_validator("base_url", "organization_id", "environment", "job_url_template", "inbox_url", mode="before")
     @classmethod
     def _empty_means_not_set(cls, value: Any) -> Any:
         # The form sends an empty text for a field that was left alone.
@@ -151,6 +156,32 @@ class PlanasonixCredentials(CredentialsBlock):
 
         return await asyncio.to_thread(self.verify)
 
+    def ensure_webhook(
+        self,
+        url: str,
+        events: Sequence[str] | None = None,
+        *,
+        secret: str | SecretStr | None = None,
+        secrets_file: str | None = None,
+    ) -> str:
+        """Have events sent to the receiver at `url`; returns the id of the subscription, and nothing else.
+
+        :param events: the API's words. None: all that are published.
+        :param secret: what a new subscription signs with. In a flow, use the task of `webhook_tasks` instead: Prefect
+            may show what a task is given.
+        :param secrets_file: the receiver's file, into which it is written first; left out, one is made.
+
+        Idempotent by URL. Raises `ConfigurationError`, and what the API raises. Source: facts §3.1.
+        """
+        from planasonix.webhooks.subscriptions import DEFAULT_EVENTS, subscribe
+
+        text = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
+        with self.get_client() as client:
+            done = subscribe(client, url, events or DEFAULT_EVENTS, secret=text, secrets_file=secrets_file)
+        for warning in done.warnings:
+            logging.getLogger("prefect_planasonix").warning("%s", warning)
+        return done.webhook_id
+
     def _arguments(self, options: dict[str, Any]) -> dict[str, Any]:
         settings = {"api_key": self.api_key.get_secret_value(), **self.settings(), **options}
         if self.block_name is not None:
@@ -178,10 +209,33 @@ class PlanasonixCredentials(CredentialsBlock):
 
 def require_credentials(value: object) -> PlanasonixCredentials:
     """The value, if it is a credentials block. Raises `ConfigurationError`, which names the fix."""
+    refuse_what_is_no_block(value)
     if not isinstance(value, PlanasonixCredentials):
         raise ConfigurationError(
             f"credentials must be a PlanasonixCredentials block, got {type(value).__name__}.",
             field="credentials",
             hint='As in credentials=PlanasonixCredentials.load("BLOCK_NAME"); in async code: await ...aload(...).',
+        )
+    return value
+
+
+def refuse_what_is_no_block(value: object) -> object:
+    """The value, unless it is what is given for a block by mistake. Raises `ConfigurationError`, which names the fix.
+
+    Its text is not repeated: it may be the key.
+    """
+    if isinstance(value, str):
+        raise ConfigurationError(
+            "credentials must be a block, got a text.",
+            field="credentials",
+            hint='For a saved block load it by its name: PlanasonixCredentials.load("BLOCK_NAME"); for a key: '
+            "PlanasonixCredentials(api_key=...).",
+        )
+    if isinstance(value, Coroutine):
+        value.close()  # or Python warns of it as well, at some later time
+        raise ConfigurationError(
+            "credentials must be a block, got a coroutine that nobody has awaited.",
+            field="credentials",
+            hint='In async code: await PlanasonixCredentials.aload("BLOCK_NAME").',
         )
     return value

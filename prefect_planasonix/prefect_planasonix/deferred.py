@@ -15,6 +15,11 @@ the job runs                                          the run is suspended
 no flow run, a task, a subflow, no deployment         it is waited for here, and one line of the log says why
 Prefect refuses to suspend                            the same
 the job ended between look and suspension             the run is resumed at once
+one of several cannot be started or found             the jobs of the others are cancelled, unless they are not
+                                                      this run's or `cancel_on_cancellation` is false; then the
+                                                      error is raised, whose hint tells what became of each
+the same, and another try may well succeed            they go on: a retry of the flow finds them, and reconcile ends
+                                                      them where none comes
 ====================================================  =============================================================
 
 What resumes a suspended run: an event (`automations.resume_on_event`) or the flow `reconcile`, which is to be scheduled
@@ -31,6 +36,7 @@ from planasonix.errors import ConfigurationError
 from planasonix.runs import Outcome, RunHandle, raise_for_failure
 from prefect_planasonix.arguments import credentials_of, options_from, request_for
 from prefect_planasonix.deferred_attempt import DeferredAttempt
+from prefect_planasonix.deferred_start import checked, look_at_all, together
 from prefect_planasonix.loop import aon_shared_loop, on_shared_loop
 from prefect_planasonix.suspend import asuspend, suspend, why_not
 
@@ -134,6 +140,9 @@ def run_deferred(
     :param return_when: `all`: once the last has ended. `first`: once at least one has; those that run on are then
         `RunHandle`s, to be waited for with `wait_for_run`. Where the run cannot be suspended, all are waited for.
 
+    All requests are checked before anything is started. Where one cannot be started all the same, the table of this
+    module says what becomes of the jobs of the others.
+
     Returns, in the order of the requests, the outcomes; None where nothing was to be started. Raises the report of the
     first bad end once no job runs any more, with `first` at once; the rest as `run_sync_deferred`.
     """
@@ -188,15 +197,13 @@ class _Deferral:
     def __init__(self, source: Any, requests: Sequence[RunRequest], return_when: str, options: dict[str, Any]) -> None:
         if return_when not in get_args(ReturnWhen):
             raise ConfigurationError(f"return_when must be all or first, got {return_when!r}.", field="return_when")
-        if not requests:
-            raise ConfigurationError("run_deferred needs at least one request.", field="requests")
         self.attempt = DeferredAttempt(credentials_of(source), options_from(source, options))
-        self._requests = list(requests)
+        self._requests = checked(requests)
         self._return_when: Any = return_when
 
     async def look(self) -> list[Outcome | RunHandle | None]:
-        """Start or find all, side by side, and look at each once."""
-        return await _together([self.attempt.look(each, return_when=self._return_when) for each in self._requests])
+        """Start or find all, side by side, and look at each once. Where one fails, none is left without a caller."""
+        return await look_at_all(self.attempt, self._requests, self._return_when)
 
     def is_over(self, ends: Sequence[object]) -> bool:
         running = sum(isinstance(each, RunHandle) for each in ends)
@@ -210,7 +217,7 @@ class _Deferral:
     async def wait(self, ends: Sequence[Outcome | RunHandle | None]) -> list[Outcome | RunHandle | None]:
         """Wait here for all that run."""
         waits = [self._waited_for(number, each) for number, each in enumerate(ends)]
-        return await _together(waits)
+        return await together(waits)
 
     async def _waited_for(self, number: int, end: Outcome | RunHandle | None) -> Outcome | RunHandle | None:
         if not isinstance(end, RunHandle):
@@ -232,25 +239,6 @@ class _Deferral:
             if isinstance(each, Outcome):
                 raise_for_failure(each)
         return ends
-
-
-async def _together(calls: Sequence[Any]) -> list[Any]:
-    """All of them; the first error is raised once none is under way any more, so that no start is broken off."""
-    tasks = [asyncio.ensure_future(each) for each in calls]
-    try:
-        await asyncio.wait(tasks)
-    except asyncio.CancelledError:
-        await _cancelled(tasks)
-        raise
-    return [task.result() for task in tasks]
-
-
-async def _cancelled(tasks: Any) -> None:
-    many = list(tasks)
-    for task in many:
-        task.cancel()
-    if many:
-        await asyncio.wait(many)
 
 
 def _one(ends: list[Outcome | RunHandle | None]) -> Outcome | None:

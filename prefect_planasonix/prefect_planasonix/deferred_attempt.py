@@ -7,13 +7,18 @@ import time
 from dataclasses import replace
 
 from planasonix.errors import PlanasonixError
-from planasonix.runs import Outcome, RunHandle, RunRequest
+from planasonix.runs import Outcome, RunHandle, RunRequest, give_up
 from planasonix.runs.identity import is_another
 from planasonix.watch.protocols import ENDED_PHASES, reader_of
-from prefect_planasonix.attempt import Attempt, _Execution
+from prefect_planasonix.attempt import Attempt
+from prefect_planasonix.bounded import within
+from prefect_planasonix.execution import Execution
 from prefect_planasonix.ledger import ArtifactLedger
 from prefect_planasonix.loop import interruption
 from prefect_planasonix.suspend import why_not
+
+WITHDRAW_SECONDS = 60.0
+"""How long the end of a job is asked for whose siblings could not be started."""
 
 
 class DeferredAttempt(Attempt):
@@ -35,10 +40,16 @@ class DeferredAttempt(Attempt):
         interruption().cause = cause
         await _Look(self, waits=True).abandon(handle)
 
+    async def withdraw(self, handle: RunHandle, *, for_good: bool) -> str:
+        """Another job of the same call could not be started: cancel this one where that will not change (`for_good`), a
+        cancel is wanted, and the job is this run's. Returns a sentence that tells what came of it, and raises nothing.
+        """
+        return await _Look(self, waits=True).withdraw(handle, for_good=for_good)
 
-class _Look(_Execution):
+
+class _Look(Execution):
     async def look(self, request: RunRequest, return_when: str) -> Outcome | RunHandle | None:
-        return await self._settling(self._look(request, return_when))
+        return await self.settled(self._look(request, return_when))
 
     async def _look(self, request: RunRequest, return_when: str) -> Outcome | RunHandle | None:
         handle = await self._start(request)
@@ -47,7 +58,7 @@ class _Look(_Execution):
         # What cannot be looked at is for a wait to judge: it knows for how long.
         if time.time() >= handle.deadline_at or await self.has_ended(handle) is not False:
             return await self._wait(handle, request.expected_tables)
-        if why_not(self._owner) is None:
+        if why_not(self._wish.owner) is None:
             await asyncio.to_thread(self._note_deferral, return_when)
         return handle
 
@@ -61,12 +72,24 @@ class _Look(_Execution):
 
     async def abandon(self, handle: RunHandle) -> None:
         self._handle = handle
-        await self._settle(None)
+        try:
+            await self._settling.bounded(self._settle, None)
+        finally:
+            await self._telling.aclose()
+
+    async def withdraw(self, handle: RunHandle, *, for_good: bool) -> str:
+        wanted = for_good and self._options.cancel_on_cancellation
+        try:
+            return await within(WITHDRAW_SECONDS, lambda: give_up(self._sync_client, handle, wanted=wanted))
+        except TimeoutError:
+            return f"Planasonix {handle.kind} {handle.id} is not known to be cancelled: the API answers too slowly."
+        finally:
+            await self._telling.aclose()
 
     def _note_deferral(self, return_when: str) -> None:
-        ledger = self._ledger
+        ledger = self._wish.ledger
         if isinstance(ledger, ArtifactLedger) and ledger.entry is not None:
-            deferral = {"try": self._owner.tries[0], "return_when": return_when}
+            deferral = {"try": self._wish.owner.tries[0], "return_when": return_when}
             if ledger.entry.deferral != deferral or not ledger.entry.waits:
                 ledger.entry = replace(ledger.entry, deferral=deferral, waits=True)
                 ledger.write(ledger.entry.record)

@@ -7,230 +7,182 @@ subflow: `PlanasonixSync(...).trigger()`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Unpack
 
 from prefect import flow
 
 from planasonix.errors import ConfigurationError
 from planasonix.runs import Outcome, StagedOutcome, raise_for_failure, raise_for_stages
-from prefect_planasonix.arguments import request_for
+from prefect_planasonix import block_options as fields
+from prefect_planasonix.arguments import options_from, request_for
 from prefect_planasonix.attempt import Attempt
-from prefect_planasonix.credentials import PlanasonixCredentials
 from prefect_planasonix.loop import aon_shared_loop, on_shared_loop
-from prefect_planasonix.options import RunOptions
+from prefect_planasonix.option_arguments import OptionArguments, takes_options
 
 if TYPE_CHECKING:
     from planasonix.runs import StagedBackfill
 
-IfRunning = Literal["wait", "attach", "skip", "fail"]
-OnShutdown = Literal["cancel", "leave"]
-
 
 @flow(name="planasonix-run-sync", persist_result=False)
+@takes_options
 def run_sync(
-    credentials: PlanasonixCredentials,
-    connection_id: str,
+    credentials: fields.Credentials,
+    connection_id: fields.ConnectionId,
     *,
-    pipeline_id: str | None = None,
-    priority: str | None = None,
-    timeout_seconds: float = 86_400.0,
-    poll_interval_seconds: float | None = None,
-    if_running: IfRunning = "wait",
-    cancel_on_cancellation: bool = True,
-    on_shutdown: OnShutdown = "cancel",
+    pipeline_id: fields.OfPipelineId = None,
+    priority: fields.Priority = None,
+    expected_tables: fields.MaybeExpectedTables = None,
+    **options: Unpack[OptionArguments],
 ) -> Outcome | None:
     """Sync a connection and wait for it.
 
-    :param timeout_seconds: the job's deadline, from its creation; past it the job is cancelled.
-    :param if_running: what to do while another job keeps the connection busy.
-
-    Returns the outcome (`rows_loaded`, `tables`, `warnings`, `link`); None where `if_running` is `skip` and the
-    connection is busy. Raises `RunFailedError` or `RunCancelledError` with the report, `WaitTimeoutError`, the client's
-    errors, and `LedgerError`. Source: facts §1.1.
+    Returns the outcome (`rows_loaded`, `tables`, `warnings`, `link`); None where `if_running` or `on_paused` says to
+    skip. Raises `RunFailedError` or `RunCancelledError` with the report, `WaitTimeoutError` past `timeout_seconds`, the
+    client's errors, and `LedgerError`. Source: facts §1.1.
 
         from prefect_planasonix import PlanasonixCredentials
         from prefect_planasonix.flows import run_sync
 
         run_sync(PlanasonixCredentials.load("main"), "conn_shop_orders")
     """
-    request = request_for("sync", credentials, connection_id=connection_id, pipeline_id=pipeline_id, priority=priority)
-    options = RunOptions(
-        timeout_seconds=timeout_seconds,
-        poll_interval_seconds=poll_interval_seconds,
-        if_running=if_running,
-        cancel_on_cancellation=cancel_on_cancellation,
-        on_shutdown=on_shutdown,
-    )
-    return _well(on_shared_loop(Attempt(credentials, options).run, request))
+    asked = {"pipeline_id": pipeline_id, "priority": priority, "expected_tables": expected_tables}
+    return on_shared_loop(_run, "sync", credentials, options, connection_id=connection_id, **asked)
 
 
 @flow(name="planasonix-run-sync", persist_result=False)
+@takes_options
 async def arun_sync(
-    credentials: PlanasonixCredentials,
-    connection_id: str,
+    credentials: fields.Credentials,
+    connection_id: fields.ConnectionId,
     *,
-    pipeline_id: str | None = None,
-    priority: str | None = None,
-    timeout_seconds: float = 86_400.0,
-    poll_interval_seconds: float | None = None,
-    if_running: IfRunning = "wait",
-    cancel_on_cancellation: bool = True,
-    on_shutdown: OnShutdown = "cancel",
+    pipeline_id: fields.OfPipelineId = None,
+    priority: fields.Priority = None,
+    expected_tables: fields.MaybeExpectedTables = None,
+    **options: Unpack[OptionArguments],
 ) -> Outcome | None:
     """As `run_sync`, for an async flow."""
-    request = request_for("sync", credentials, connection_id=connection_id, pipeline_id=pipeline_id, priority=priority)
-    options = RunOptions(
-        timeout_seconds=timeout_seconds,
-        poll_interval_seconds=poll_interval_seconds,
-        if_running=if_running,
-        cancel_on_cancellation=cancel_on_cancellation,
-        on_shutdown=on_shutdown,
-    )
-    return _well(await aon_shared_loop(Attempt(credentials, options).run, request))
+    asked = {"pipeline_id": pipeline_id, "priority": priority, "expected_tables": expected_tables}
+    return await aon_shared_loop(_run, "sync", credentials, options, connection_id=connection_id, **asked)
 
 
 @flow(name="planasonix-run-backfill", persist_result=False)
+@takes_options
 def run_backfill(
-    credentials: PlanasonixCredentials,
-    connection_id: str,
-    start_at: datetime | str,
-    end_at: datetime | str,
+    credentials: fields.Credentials,
+    connection_id: fields.ConnectionId,
+    start_at: fields.Start,
+    end_at: fields.End,
     *,
-    tables: Sequence[str] | None = None,
-    priority: str | None = None,
-    stage: str | None = None,
-    stage_timezone: str = "UTC",
-    max_active_stages: int = 1,
-    stop_after_failures: int | None = 3,
-    resume: bool = True,
-    timeout_seconds: float = 86_400.0,
-    poll_interval_seconds: float | None = None,
-    if_running: IfRunning = "wait",
-    cancel_on_cancellation: bool = True,
-    on_shutdown: OnShutdown = "cancel",
+    tables: fields.Tables = None,
+    priority: fields.Priority = None,
+    stage: fields.Stage = None,
+    stage_timezone: fields.StageTimezone = "UTC",
+    max_active_stages: fields.MaxActiveStages = 1,
+    stop_after_failures: fields.StopAfterFailures = 3,
+    resume: fields.Resume = True,
+    **options: Unpack[OptionArguments],
 ) -> Outcome | StagedOutcome | None:
     """Load the half-open window [`start_at`, `end_at`) of a connection again, at once or in stages, and wait for it.
 
-    :param start_at: an aware datetime, or a text in ISO 8601 with an offset; `end_at` likewise.
-    :param stage: the length of a stage, `"6h"`, `"1d"`, `"1w"`, `"3mo"`; None: one backfill for the whole window.
-    :param stage_timezone: whose days, weeks and months are meant, for example `Europe/Berlin`.
-    :param max_active_stages: how many stages run at a time.
-    :param stop_after_failures: after so many failed stages in a row no other starts; None tries them all.
-    :param resume: a retry of the flow run starts only what is not loaded; False: it begins anew.
-    :param timeout_seconds: the deadline of each stage, or of the one backfill.
+    With stages `timeout_seconds` is the deadline of each.
 
     Returns a `StagedOutcome` (`stages`, `tables`, `rows_loaded`), an `Outcome` without `stage`; None where it was
     skipped. Raises as `run_sync`, once no stage runs any more. Source: facts §1.1.
-    """
-    options = RunOptions(
-        timeout_seconds=timeout_seconds,
-        poll_interval_seconds=poll_interval_seconds,
-        if_running=if_running,
-        cancel_on_cancellation=cancel_on_cancellation,
-        on_shutdown=on_shutdown,
-    )
-    window = {"start_at": start_at, "end_at": end_at, "tables": tables, "priority": priority}
-    request = request_for("backfill", credentials, connection_id=connection_id, **window)
-    if stage is None:
-        return _well(on_shared_loop(Attempt(credentials, options).run, request))
-    from prefect_planasonix.staged import StagedAttempt
 
-    asked = staged_backfill(request, stage, stage_timezone, max_active_stages, stop_after_failures)
-    return _all_well(on_shared_loop(StagedAttempt(credentials, options).run_stages, asked, resume=resume))
+        from prefect_planasonix import PlanasonixCredentials
+        from prefect_planasonix.flows import run_backfill
+
+        account = PlanasonixCredentials.load("main")
+        run_backfill(account, "conn_shop_orders", "2026-01-01T00:00Z", "2026-01-04T00:00Z", stage="1d")
+    """
+    window = {"start_at": start_at, "end_at": end_at, "tables": tables, "priority": priority}
+    stages = (stage, stage_timezone, max_active_stages, stop_after_failures)
+    return on_shared_loop(_backfill, credentials, options, stages, resume, connection_id=connection_id, **window)
 
 
 @flow(name="planasonix-run-backfill", persist_result=False)
+@takes_options
 async def arun_backfill(
-    credentials: PlanasonixCredentials,
-    connection_id: str,
-    start_at: datetime | str,
-    end_at: datetime | str,
+    credentials: fields.Credentials,
+    connection_id: fields.ConnectionId,
+    start_at: fields.Start,
+    end_at: fields.End,
     *,
-    tables: Sequence[str] | None = None,
-    priority: str | None = None,
-    stage: str | None = None,
-    stage_timezone: str = "UTC",
-    max_active_stages: int = 1,
-    stop_after_failures: int | None = 3,
-    resume: bool = True,
-    timeout_seconds: float = 86_400.0,
-    poll_interval_seconds: float | None = None,
-    if_running: IfRunning = "wait",
-    cancel_on_cancellation: bool = True,
-    on_shutdown: OnShutdown = "cancel",
+    tables: fields.Tables = None,
+    priority: fields.Priority = None,
+    stage: fields.Stage = None,
+    stage_timezone: fields.StageTimezone = "UTC",
+    max_active_stages: fields.MaxActiveStages = 1,
+    stop_after_failures: fields.StopAfterFailures = 3,
+    resume: fields.Resume = True,
+    **options: Unpack[OptionArguments],
 ) -> Outcome | StagedOutcome | None:
     """As `run_backfill`, for an async flow."""
-    options = RunOptions(
-        timeout_seconds=timeout_seconds,
-        poll_interval_seconds=poll_interval_seconds,
-        if_running=if_running,
-        cancel_on_cancellation=cancel_on_cancellation,
-        on_shutdown=on_shutdown,
-    )
     window = {"start_at": start_at, "end_at": end_at, "tables": tables, "priority": priority}
-    request = request_for("backfill", credentials, connection_id=connection_id, **window)
-    if stage is None:
-        return _well(await aon_shared_loop(Attempt(credentials, options).run, request))
-    from prefect_planasonix.staged import StagedAttempt
-
-    asked = staged_backfill(request, stage, stage_timezone, max_active_stages, stop_after_failures)
-    return _all_well(await aon_shared_loop(StagedAttempt(credentials, options).run_stages, asked, resume=resume))
+    stages = (stage, stage_timezone, max_active_stages, stop_after_failures)
+    return await aon_shared_loop(_backfill, credentials, options, stages, resume, connection_id=connection_id, **window)
 
 
 @flow(name="planasonix-run-pipeline", persist_result=False)
+@takes_options
 def run_pipeline(
-    credentials: PlanasonixCredentials,
-    pipeline_id: str,
+    credentials: fields.Credentials,
+    pipeline_id: fields.PipelineId,
     *,
-    environment_id: str | None = None,
-    variables: Mapping[str, Any] | None = None,
-    timeout_seconds: float = 86_400.0,
-    poll_interval_seconds: float | None = None,
-    if_running: IfRunning = "wait",
-    cancel_on_cancellation: bool = True,
-    on_shutdown: OnShutdown = "cancel",
+    environment_id: fields.EnvironmentId = None,
+    variables: fields.Variables = None,
+    forward_context: fields.ForwardContext = False,
+    **options: Unpack[OptionArguments],
 ) -> Outcome | None:
-    """Run a pipeline and wait for it. Never put secrets into `variables`. As `run_sync`. Source: facts §1.4."""
-    request = request_for(
-        "pipeline", credentials, pipeline_id=pipeline_id, environment_id=environment_id, variables=variables
-    )
-    options = RunOptions(
-        timeout_seconds=timeout_seconds,
-        poll_interval_seconds=poll_interval_seconds,
-        if_running=if_running,
-        cancel_on_cancellation=cancel_on_cancellation,
-        on_shutdown=on_shutdown,
-    )
-    return _well(on_shared_loop(Attempt(credentials, options).run, request))
+    """Run a pipeline and wait for it. Never put secrets into `variables`.
+
+    Returns and raises as `run_sync`. Source: facts §1.4.
+
+        from prefect_planasonix import PlanasonixCredentials
+        from prefect_planasonix.flows import run_pipeline
+
+        run_pipeline(PlanasonixCredentials.load("main"), "pl_daily_revenue", variables={"day": "2026-01-05"})
+    """
+    asked = {"environment_id": environment_id, "variables": variables, "forward_context": forward_context}
+    return on_shared_loop(_run, "pipeline", credentials, options, pipeline_id=pipeline_id, **asked)
 
 
 @flow(name="planasonix-run-pipeline", persist_result=False)
+@takes_options
 async def arun_pipeline(
-    credentials: PlanasonixCredentials,
-    pipeline_id: str,
+    credentials: fields.Credentials,
+    pipeline_id: fields.PipelineId,
     *,
-    environment_id: str | None = None,
-    variables: Mapping[str, Any] | None = None,
-    timeout_seconds: float = 86_400.0,
-    poll_interval_seconds: float | None = None,
-    if_running: IfRunning = "wait",
-    cancel_on_cancellation: bool = True,
-    on_shutdown: OnShutdown = "cancel",
+    environment_id: fields.EnvironmentId = None,
+    variables: fields.Variables = None,
+    forward_context: fields.ForwardContext = False,
+    **options: Unpack[OptionArguments],
 ) -> Outcome | None:
     """As `run_pipeline`, for an async flow."""
-    request = request_for(
-        "pipeline", credentials, pipeline_id=pipeline_id, environment_id=environment_id, variables=variables
-    )
-    options = RunOptions(
-        timeout_seconds=timeout_seconds,
-        poll_interval_seconds=poll_interval_seconds,
-        if_running=if_running,
-        cancel_on_cancellation=cancel_on_cancellation,
-        on_shutdown=on_shutdown,
-    )
-    return _well(await aon_shared_loop(Attempt(credentials, options).run, request))
+    asked = {"environment_id": environment_id, "variables": variables, "forward_context": forward_context}
+    return await aon_shared_loop(_run, "pipeline", credentials, options, pipeline_id=pipeline_id, **asked)
+
+
+async def _run(kind: Any, credentials: Any, options: OptionArguments, /, **asked: Any) -> Outcome | None:
+    request = request_for(kind, credentials, **asked)
+    outcome = await Attempt(credentials, options_from(credentials, dict(options))).run(request)
+    if outcome is not None:
+        raise_for_failure(outcome)
+    return outcome
+
+
+async def _backfill(
+    credentials: Any, options: OptionArguments, stages: tuple[Any, ...], resume: bool, /, **asked: Any
+) -> Outcome | StagedOutcome | None:
+    if stages[0] is None:
+        return await _run("backfill", credentials, options, **asked)
+    from prefect_planasonix.staged import StagedAttempt
+
+    backfill = staged_backfill(request_for("backfill", credentials, **asked), *stages)
+    attempt = StagedAttempt(credentials, options_from(credentials, dict(options)))
+    outcome = await attempt.run_stages(backfill, resume=resume)
+    raise_for_stages(outcome)
+    return None if outcome.status == "skipped" else outcome
 
 
 def staged_backfill(
@@ -243,14 +195,3 @@ def staged_backfill(
         raise ConfigurationError(f"stage must be a text such as '1d', got {stage!r}.", field="stage")
     stages = plan_stages(request.start_at, request.end_at, stage, timezone=timezone)
     return StagedBackfill(request, stages, max_active_stages=max_active_stages, stop_after_failures=stop_after_failures)
-
-
-def _well(outcome: Outcome | None) -> Outcome | None:
-    if outcome is not None:
-        raise_for_failure(outcome)
-    return outcome
-
-
-def _all_well(outcome: StagedOutcome) -> StagedOutcome | None:
-    raise_for_stages(outcome)
-    return None if outcome.status == "skipped" else outcome

@@ -26,7 +26,8 @@ def planasonix_hooks(flow: F, *, credentials: PlanasonixCredentials | None = Non
     """Register hooks for cancellation and crash on the flow, and return it.
 
     They cancel the jobs that the flow run started and that still run. `credentials`: with which; None loads the saved
-    block that each job was started with.
+    block that each job was started with, and takes PLANASONIX_API_KEY and PLANASONIX_BASE_URL of the process that runs
+    the hook where there was none.
 
     ```python
     @flow
@@ -99,11 +100,17 @@ def _left_because(entry: LedgerEntry, state: State[Any]) -> str | None:
 def _cancel(entry: LedgerEntry, handle: RunHandle, credentials: PlanasonixCredentials | None) -> str:
     from planasonix.runs import give_up
     from prefect_planasonix.credentials import PlanasonixCredentials
+    from prefect_planasonix.environment import credentials_of_environment
     from prefect_planasonix.termination import CANCEL_SECONDS
 
     name = f"Planasonix {handle.kind} {handle.id}"
     if credentials is None and entry.credentials_block is None:
-        return f"{name} goes on: its credentials were not saved as a block, give planasonix_hooks(credentials=...)."
+        credentials = credentials_of_environment()
+        if credentials is None:
+            return (
+                f"{name} goes on: its credentials were not saved as a block, give planasonix_hooks(credentials=...), "
+                "or set PLANASONIX_API_KEY for whoever runs the hook."
+            )
     try:
         found: Any = credentials or PlanasonixCredentials.load(str(entry.credentials_block))
     except ValueError:

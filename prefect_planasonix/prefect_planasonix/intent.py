@@ -6,7 +6,8 @@ counting.
 
 Prefect gives a task run a number (`dynamic_key`) that is the same over task retries and drawn anew by each try of the
 flow. Counting alone would not do either: a task whose result is kept does not run again in the next try of the flow,
-and would not be counted there. So the ledger of the earlier tries is looked at, too.
+and would not be counted there. So the ledger of the earlier tries is looked at, too. Who takes an entry of an earlier
+try over writes that there: the tasks of a flow may run in several processes.
 """
 
 from __future__ import annotations
@@ -29,12 +30,15 @@ _TRIES_KEPT = 10_000
 
 @dataclass(frozen=True)
 class Wish:
-    """The place of a wish in the ledger of its run. `entry` is what stands there; None where nothing was written."""
+    """The place of a wish in the ledger of its run. `entry` is what stands there; None where nothing was written.
+    `is_taken_over`: whether another call wrote it, in an earlier try.
+    """
 
     slot: str
     number: int
     intent: str
     entry: LedgerEntry | None = None
+    is_taken_over: bool = False
 
 
 class Tries:
@@ -83,7 +87,7 @@ class Tries:
         nothing else                                                      a new wish
         ================================================================  ==========================================
         """
-        caller = owner.task_run_id or "flow"
+        caller = owner.caller
         name = f"{owner.place}{name}"
         own = f"{name}/{_place(owner)}{number}"
         by_slot = {entry.slot: entry for entry in entries}
@@ -91,18 +95,22 @@ class Tries:
             taken = _kept(self._taken, (owner.flow_run_id or owner.task_run_id, owner.tries[:-1]), {})
 
             def free(slot: str) -> bool:
-                return taken.get(slot, caller) == caller
+                claim = by_slot[slot].claim if slot in by_slot else None
+                is_taken = claim is not None and claim[0] == owner.execution and claim[1] != caller
+                return not is_taken and taken.get(slot, caller) == caller
 
             slot = own
             if own not in by_slot or not free(own):
-                others = [entry.slot for entry in entries if free(entry.slot) and _may_be(entry, owner, name, number)]
+                could = [entry for entry in entries if free(entry.slot) and _may_be(entry, owner, name, number)]
+                # What this caller has taken over already goes first: its own retry may run in another process.
+                others = [entry.slot for entry in sorted(could, key=lambda each: each.claim != owner.claim)]
                 slot = others[0] if others else own
                 while slot not in others and (slot in by_slot or not free(slot)):
                     slot += "+"
             taken[slot] = caller
         entry = by_slot.get(slot)
         intent = _digest(str(owner.run_id), slot)[:32] if entry is None else entry.record.intent
-        return Wish(slot, number, intent, entry)
+        return Wish(slot, number, intent, entry, is_taken_over=entry is not None and slot != own)
 
 
 def wish_name(request: RunRequest, run_key: str | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from prefect.blocks.abstract import JobRun
 
 from planasonix.errors import ConfigurationError
 from prefect_planasonix.credentials import PlanasonixCredentials, require_credentials
+from prefect_planasonix.environment import credentials_of_environment
 from prefect_planasonix.loop import aon_shared_loop, on_shared_loop
 from prefect_planasonix.options import RunOptions
 
@@ -66,7 +66,7 @@ class PlanasonixJobRun(JobRun):
         now. Raises `NotFoundError` for an unknown id, `ConfigurationError` for one of another target, and the client's
         errors (facts §1.1, §1.4).
         """
-        return on_shared_loop(_attached, require_credentials(credentials), id, kind, options or RunOptions(), target_id)
+        return on_shared_loop(attached, require_credentials(credentials), id, kind, options or RunOptions(), target_id)
 
     @classmethod
     async def aattach(
@@ -80,7 +80,7 @@ class PlanasonixJobRun(JobRun):
     ) -> PlanasonixJobRun:
         """As `attach`."""
         credentials = require_credentials(credentials)
-        return await aon_shared_loop(_attached, credentials, id, kind, options or RunOptions(), target_id)
+        return await aon_shared_loop(attached, credentials, id, kind, options or RunOptions(), target_id)
 
     def wait_for_completion(self) -> Outcome | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Block until the run has ended well, and return how it ended; None where it was skipped.
@@ -165,19 +165,20 @@ class PlanasonixJobRun(JobRun):
     def _unsaved_credentials(self) -> PlanasonixCredentials:
         if self.credentials is not None:
             return self.credentials
-        key = os.environ.get("PLANASONIX_API_KEY")
-        if not key:
+        found = credentials_of_environment()
+        if found is None:
             raise ConfigurationError(
                 "This run came from another process, and its credentials stayed there.",
                 field="credentials",
                 hint="Save the credentials block, so that it can be loaded anywhere, or call with_credentials(...).",
             )
-        return PlanasonixCredentials(api_key=key)  # pyright: ignore[reportArgumentType]
+        return found
 
 
-async def _attached(
+async def attached(
     credentials: PlanasonixCredentials, run_id: str, kind: Kind, options: RunOptions, target_id: str | None
 ) -> PlanasonixJobRun:
+    """The body of `PlanasonixJobRun.attach`."""
     from planasonix.runs import RunHandle
     from planasonix.runs.target import shown_target
     from planasonix.watch.protocols import reader_of

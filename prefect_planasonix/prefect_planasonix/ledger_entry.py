@@ -32,7 +32,8 @@ class LedgerEntry:
     `waits`: whether somebody waited for the job, or it was only started. `on_shutdown` and `credentials_block` (the
     name of the saved block, None for one that was not saved) are for those who put an end to it later. `base_url` and
     `organization_id` say where the job is. `tries` are those of the owner that asked for the job last; none in what an
-    old version wrote. `deferral` is there once the flow run was to be suspended for the job: in
+    old version wrote. `claim` says who took the entry over in which execution of the flow: (`RunOwner.execution`,
+    `RunOwner.caller`). `deferral` is there once the flow run was to be suspended for the job: in
     which `try` of the flow, and whether it wants to be woken for each end (`return_when`). `more` is what a stage of a
     backfill remembers beside its record. `artifact_id` is None until it was written.
     """
@@ -48,6 +49,7 @@ class LedgerEntry:
     credentials_block: str | None = None
     job_url_template: str | None = None
     tries: tuple[int, ...] = ()
+    claim: tuple[str, str] | None = None
     deferral: dict[str, Any] | None = None
     more: dict[str, Any] = field(default_factory=dict[str, Any])
     artifact_id: UUID | None = None
@@ -86,6 +88,7 @@ class LedgerEntry:
             "credentials_block": self.credentials_block,
             "job_url_template": self.job_url_template,
             "tries": list(self.tries),
+            "claim": self.claim,
             "deferral": self.deferral,
             "record": {**self.more, **self.record.to_dict()},
         }
@@ -100,6 +103,7 @@ class LedgerEntry:
                 owner=_checked(RunOwner.from_dict(data["owner"])),
                 record=_checked_record(Record.from_dict(data["record"])),
                 tries=_tries_in(data),
+                claim=_claim_in(data),
                 more={name: data["record"][name] for name in data["record"] if name not in Record.__dataclass_fields__},
                 **{name: data[name] for name in (*plain, "job_url_template", "deferral") if name in data},
             )
@@ -157,6 +161,13 @@ def _tries_in(data: dict[str, Any]) -> tuple[int, ...]:
         return tuple(int(each) for each in data["tries"])
     deferral = data.get("deferral") or {}
     return (int(deferral["try"]), 0) if "try" in deferral else ()
+
+
+def _claim_in(data: dict[str, Any]) -> tuple[str, str] | None:
+    if data.get("claim") is None:
+        return None
+    execution, caller = data["claim"]
+    return str(execution), str(caller)
 
 
 def entry_of(artifact: Artifact) -> LedgerEntry | None:

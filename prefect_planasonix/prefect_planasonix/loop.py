@@ -18,6 +18,8 @@ from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
+from prefect_planasonix.blocked_loop import warn_of_a_blocked_loop
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -57,6 +59,7 @@ def on_shared_loop(body: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **k
     body, gives it `SETTLE_SECONDS` to settle what it began, and is raised again. Raises `RuntimeError` where it is
     called in the shared loop itself.
     """
+    warn_of_a_blocked_loop()
     call = _Call(body, args, kwargs)
     try:
         call.wait()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-_OF_ONE_TRY = frozenset(("tries", "calling_task"))
+_OF_ONE_TRY = frozenset(("tries", "calling_task", "execution", "is_apart"))
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,9 @@ class RunOwner:
     `dynamic_key` is Prefect's number of the call within the flow run. `persists`: whether the results of the task are
     kept, so that a retry of the flow does not run it again once it succeeded. `tries` are the tries of flow run and
     task run: what compares higher is a later try. A resume does not count. `calling_task`: the run of the task that a
-    subflow is called in, and its try.
+    subflow is called in, and its try. `execution` is the same for all calls of one execution of the flow, in any
+    process, and new with each retry and each resume. `is_apart`: whether the call is made in another process than the
+    flow's, as task runners with processes do.
 
     `home_run_id` is the flow run that the wishes of a subflow hang on, and `place` what they are called there: see
     `home`, which finds them.
@@ -36,11 +38,23 @@ class RunOwner:
     place: str = ""
     tries: tuple[int, ...] = field(default=(0, 0), compare=False)
     calling_task: tuple[str, int] | None = field(default=None, compare=False)
+    execution: str | None = field(default=None, compare=False)
+    is_apart: bool = field(default=False, compare=False)
 
     @property
     def run_id(self) -> str | None:
         """What the ledger hangs on: the flow run, or the run of a task without a flow."""
         return self.home_flow_run_id or self.task_run_id
+
+    @property
+    def caller(self) -> str:
+        """Who asks, among the callers of one flow run."""
+        return self.task_run_id or "flow"
+
+    @property
+    def claim(self) -> tuple[str, str] | None:
+        """What marks an entry of the ledger as this caller's, in this execution of the flow."""
+        return None if self.execution is None else (self.execution, self.caller)
 
     @property
     def home_flow_run_id(self) -> str | None:
@@ -96,4 +110,7 @@ def current_owner() -> RunOwner:
             ),
         }
         flow_tries = run_of_flow.run_count
+        # A resume does not count as a try. When the run began to run, it tells.
+        since = None if run_of_flow.state is None else run_of_flow.state.timestamp.isoformat()
+        found |= {"execution": f"{flow_tries}/{since}", "is_apart": flow.detached}
     return RunOwner(**found, tries=(flow_tries, task_tries))

@@ -191,10 +191,9 @@ def client_for(credentials: str | None) -> Planasonix:
 
     Raises `ConfigurationError` where neither is there.
     """
-    import os
-
     from prefect_planasonix.clients import shared_client
     from prefect_planasonix.credentials import PlanasonixCredentials
+    from prefect_planasonix.environment import credentials_of_environment
 
     if credentials is not None:
         try:
@@ -203,14 +202,14 @@ def client_for(credentials: str | None) -> Planasonix:
             raise ConfigurationError(
                 f"There is no saved PlanasonixCredentials block {credentials!r}.", field="credentials"
             ) from error
-    key = os.environ.get("PLANASONIX_API_KEY", "").strip()
-    if not key:
+    found = credentials_of_environment()
+    if found is None:
         raise ConfigurationError(
             "There is no API key here.",
             field="credentials",
             hint="Give credentials= the name of a saved PlanasonixCredentials block, or set PLANASONIX_API_KEY.",
         )
-    return shared_client(PlanasonixCredentials(api_key=key))  # pyright: ignore[reportArgumentType]
+    return shared_client(found)
 
 
 def _loaded(block: Any, name: str) -> Any:

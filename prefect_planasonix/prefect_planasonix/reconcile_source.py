@@ -76,7 +76,7 @@ class PrefectSource:
         for each in found:
             if isinstance(each, Unreadable):
                 yield each
-            elif self._is_of_client(each):
+            elif self.is_of_client(each):
                 # Two artifacts may stand for one wish; the newest comes first.
                 self._found.setdefault(slot_of(each), each)
         self._states |= self._ask(self._found.values())
@@ -105,7 +105,7 @@ class PrefectSource:
         for page in suspended_runs(self._client, self._flow_run_id):
             asked = records_of_runs(self._client, [run.id for run in page])
             for run in page:
-                yield run, [each for each in asked.get(str(run.id), []) if self._is_of_client(each)]
+                yield run, [each for each in asked.get(str(run.id), []) if self.is_of_client(each)]
 
     def has_key_of(self, entry: LedgerEntry) -> bool:
         """Whether a run that the client does not find is gone: another organization's key finds nothing either."""
@@ -114,7 +114,7 @@ class PrefectSource:
             return here == entry.organization_id
         return entry.credentials_block == self._credentials_block
 
-    def _is_of_client(self, entry: LedgerEntry) -> bool:
+    def is_of_client(self, entry: LedgerEntry) -> bool:
         if self._of is None:
             return True
         here = self._of.organization_id

@@ -11,10 +11,9 @@ import hashlib
 import random
 import threading
 import time
-from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from planasonix.errors import PlanasonixError
 from planasonix.runs import (
@@ -26,28 +25,28 @@ from planasonix.runs import (
     StagedProgress,
     advance_stages,
     await_run,
-    busy_pause_seconds,
     busy_until,
     cancel_stages,
     new_intent,
     stage_ends,
     staged_outcome,
 )
+from planasonix.runs.aio import await_while_taken
 from planasonix.runs.staged.wish import HEADER
-from planasonix.watch import Interval, watch_shared
-from prefect_planasonix.attempt import START_SECONDS, Attempt
+from planasonix.watch import Interval
+from prefect_planasonix.attempt import Attempt
 from prefect_planasonix.clients import prefect_client, shared_async_client, shared_client
 from prefect_planasonix.home import at_home
 from prefect_planasonix.intent import TRIES, wish_name
 from prefect_planasonix.ledger_entry import LedgerEntry
-from prefect_planasonix.loop import interruption
 from prefect_planasonix.provenance import deployment_name_of, provenance_of, run_link
+from prefect_planasonix.push import woken_by_inbox
+from prefect_planasonix.settling import Settling
 from prefect_planasonix.staged_book import StagedBook, open_book
-from prefect_planasonix.state_watch import FlowRunGivenUpError, watch_of
+from prefect_planasonix.state_watch import watch_of
 from prefect_planasonix.telling import Telling
-from prefect_planasonix.termination import CANCEL_SECONDS, SeenState, is_given_up, verdict_on
-
-T = TypeVar("T")
+from prefect_planasonix.termination import CANCEL_SECONDS, SeenState
+from prefect_planasonix.wish_ledger import fresh_entry
 
 
 class StagedAttempt(Attempt):
@@ -74,6 +73,7 @@ class _Stages:
         self._sync_client = shared_client(attempt.credentials)
         self._policy = self._options.policy(self._client.config.idempotency_of(asked.request.operation))
         self._watch = watch_of(attempt.owner)
+        self._settling = Settling(attempt, self._watch)
         self._telling = Telling(attempt.options, attempt.logger)
         self._interval = Interval(fixed_seconds=self._options.poll_interval_seconds)
         self._stop = threading.Event()
@@ -84,23 +84,16 @@ class _Stages:
 
     async def run(self) -> StagedOutcome:
         try:
-            return await self._run()
-        except FlowRunGivenUpError as error:
-            await self._settle(error.state)
-            raise
-        except asyncio.CancelledError:
-            await self._settle(None)
-            raise
+            return await self._settling.around(self._run(), self._settle)
         finally:
             for wait in self._waits.values():
                 wait.cancel()
+            await self._telling.aclose()
 
     # --- steps -----------------------------------------------------------------------------------------------------
 
     async def _run(self) -> StagedOutcome:
-        state = await self._watch.state(max_age_seconds=2.0)
-        if state is not None and is_given_up(state):
-            raise FlowRunGivenUpError(state)
+        await self._settling.refuse_given_up()
         await self._open_book()
         while not (progress := await self._round()).ended:
             await self._watch.while_wanted(self._wait(progress))
@@ -108,7 +101,6 @@ class _Stages:
         outcome = await asyncio.to_thread(staged_outcome, self._book, asked, intent=self._intent)
         ends = await asyncio.to_thread(stage_ends, self._book, asked, intent=self._intent)
         await self._telling.stages_ended(outcome, ends)
-        await self._telling.aclose()
         return outcome
 
     async def _open_book(self) -> None:
@@ -129,17 +121,7 @@ class _Stages:
 
     def _fresh(self, slot: str, record: Record) -> LedgerEntry:
         config = self._client.config
-        return LedgerEntry(
-            slot=slot,
-            owner=self._owner,
-            record=record,
-            number=self._number,
-            on_shutdown=self._options.on_shutdown,
-            base_url=config.base_url,
-            organization_id=config.organization_id,
-            credentials_block=self._attempt.credentials.block_name,
-            job_url_template=config.job_url_template,
-        )
+        return fresh_entry(self._attempt, config, self._owner, record, slot=slot, number=self._number)
 
     def _before_start(self) -> None:
         if self._stop.is_set():
@@ -164,26 +146,13 @@ class _Stages:
                 stop=self._stop,
             )
 
-        progress = await self._unbroken(asyncio.to_thread(_without_interrupt, advance))
+        progress = await self._settling.unbroken(asyncio.to_thread(_without_interrupt, advance), self._stop.set)
         self._attempt.log(
             "info",
             f"stages of connection {self._asked.request.connection_id}: {progress.done} loaded, "
             f"{len(progress.active)} running, {len(progress.failed)} failed, {progress.to_do} to do",
         )
         return progress
-
-    async def _unbroken(self, round_: Coroutine[Any, Any, T]) -> T:
-        """A start request that is under way is awaited: without its answer nobody knows the job."""
-        task = asyncio.ensure_future(round_)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            self._stop.set()
-            await asyncio.wait([task], timeout=START_SECONDS)
-            with suppress(BaseException):
-                task.cancel()
-                await task
-            raise
 
     async def _wait(self, progress: StagedProgress) -> None:
         """Until another round may come to something."""
@@ -195,13 +164,23 @@ class _Stages:
             await self._wait_for_any(progress.active)
         else:
             until = busy_until(progress, self._policy, self._asked.request.connection_id)
-            await self._wait_while_busy(progress, until)
+            await await_while_taken(
+                self._client,
+                progress.busy_kind,
+                progress.busy_run_id,
+                since=progress.busy_since or now,
+                until=until,
+                interval=self._interval,
+            )
 
     async def _wait_for_any(self, handles: tuple[RunHandle, ...]) -> None:
         """Waits go on over rounds: each stage has one, in the watcher that all of this process share."""
         for handle in handles:
             if handle.id not in self._waits:
-                self._waits[handle.id] = asyncio.ensure_future(await_run(self._client, handle, interval=self._interval))
+                waiting = woken_by_inbox(
+                    self._attempt.credentials, await_run, self._client, handle, interval=self._interval
+                )
+                self._waits[handle.id] = asyncio.ensure_future(waiting)
         waits = {handle.id: self._waits[handle.id] for handle in handles}
         done, _ = await asyncio.wait(waits.values(), return_when=asyncio.FIRST_COMPLETED)
         for run_id in [run_id for run_id, wait in waits.items() if wait in done]:
@@ -209,49 +188,29 @@ class _Stages:
             with suppress(PlanasonixError):
                 self._waits.pop(run_id).result()
 
-    async def _wait_while_busy(self, progress: StagedProgress, until: float) -> None:
-        now = time.time()
-        pause = max(0.0, min(until - now, busy_pause_seconds(now - (progress.busy_since or now))))
-        if progress.busy_run_id is None:
-            await asyncio.sleep(pause)
-            return
-        try:
-            await watch_shared(
-                self._client,
-                progress.busy_kind,
-                progress.busy_run_id,
-                timeout_seconds=max(0.0, until - now),
-                interval=self._interval,
-            )
-        except PlanasonixError:
-            await asyncio.sleep(min(pause, 5.0))
-
     # --- the end from outside --------------------------------------------------------------------------------------
 
     async def _settle(self, state: SeenState | None) -> None:
-        """Given up: cancel the stages that run; else say that they go on. Raises nothing."""
+        """Given up: cancel the stages that run; else say that they go on."""
         self._stop.set()
-        try:
-            header = self._book.read(HEADER)
-            active = () if header is None else header.get("active") or ()
-            if header is None or header.get("intent") != self._intent or not active:
-                return
-            state = state or await self._watch.state()
-            verdict = verdict_on(interruption(), state, self._options, in_run=self._owner.run_id is not None)
-            if verdict.act == "leave":
-                self._attempt.log("warning", f"{verdict.why}; left running: {', '.join(active)}")
-                return
-            for sentence in await asyncio.to_thread(self._cancel):
-                self._attempt.log("warning", f"{verdict.why}: {sentence}")
-        except Exception as error:
-            self._attempt.log("warning", f"what becomes of the stages could not be settled: {error!r}")
+        header = await self._settling.in_thread(lambda: self._book.read(HEADER))
+        active = () if header is None else header.get("active") or ()
+        if header is None or header.get("intent") != self._intent or not active:
+            return
+        verdict = await self._settling.verdict(self._owner, state)
+        if verdict.act == "leave":
+            self._attempt.log("warning", f"{verdict.why}; left running: {', '.join(active)}")
+            return
+        for sentence in await self._settling.in_thread(self._cancel):
+            self._attempt.log("warning", f"{verdict.why}: {sentence}")
 
     def _cancel(self) -> list[str]:
         return cancel_stages(
             self._sync_client,
             self._book,
             policy=self._policy,
-            patience_seconds=CANCEL_SECONDS,
+            # It takes up to a second more.
+            patience_seconds=min(CANCEL_SECONDS, max(0.0, self._settling.left() - 1.5)),
             log=self._attempt.log,
         )
 

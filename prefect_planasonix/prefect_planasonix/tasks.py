@@ -8,22 +8,19 @@ where that failed. So no result is kept: one that was would hand the failed job 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from planasonix.runs import Outcome, RunHandle, raise_for_failure
-from prefect_planasonix.arguments import options_from, request_for
-from prefect_planasonix.attempt import Attempt
+from planasonix.runs import Outcome
+from planasonix.watch.protocols import Kind
+from prefect_planasonix import task_bodies as bodies
 from prefect_planasonix.credentials import PlanasonixCredentials
 from prefect_planasonix.loop import aon_shared_loop, on_shared_loop
-
-Handle = dict[str, Any]
-"""A `planasonix.runs.RunHandle` as its `to_dict()`: kind, id, connection or pipeline, deadline. Holds no secret."""
-
+from prefect_planasonix.option_arguments import OptionArguments
+from prefect_planasonix.task_bodies import Handle
 
 _PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
@@ -35,22 +32,29 @@ def start_sync(
     *,
     pipeline_id: str | None = None,
     priority: str | None = None,
-    **options: Any,
+    **options: Unpack[OptionArguments],
 ) -> Handle | None:
     """Start a sync of a connection, or find the one that this call has started before, and do not wait for it.
 
-    :param options: the names of `RunOptions`.
+    :param pipeline_id: the pipeline that the sync is to be part of.
+    :param priority: as the API names it; None leaves it to the API.
+    :param options: the names of `RunOptions`; `timeout_seconds` is the job's deadline, from its creation.
 
     Returns the job's handle; None where `if_running` or `on_paused` says to skip. Raises `ConfigurationError`, the
     client's errors, and `LedgerError` where Prefect's API cannot remember the job. Source: facts §1.1.
 
+        from prefect import flow
+        from prefect_planasonix import PlanasonixCredentials
+        from prefect_planasonix.tasks import start_sync, wait_for_run
+
         @flow
         def nightly():
-            handle = start_sync(PlanasonixCredentials.load("main"), "conn_shop_orders")
-            print(wait_for_run(PlanasonixCredentials.load("main"), handle).rows_loaded)
+            account = PlanasonixCredentials.load("main")
+            handle = start_sync(account, "conn_shop_orders")
+            print(wait_for_run(account, handle).rows_loaded)
     """
-    request = request_for("sync", credentials, connection_id=connection_id, pipeline_id=pipeline_id, priority=priority)
-    return _shown(on_shared_loop(_attempt(credentials, options).start, request))
+    asked = {"connection_id": connection_id, "pipeline_id": pipeline_id, "priority": priority}
+    return on_shared_loop(bodies.start, "sync", credentials, options, asked)
 
 
 @task(name="planasonix-start-sync", **_PLAIN)
@@ -60,11 +64,11 @@ async def astart_sync(
     *,
     pipeline_id: str | None = None,
     priority: str | None = None,
-    **options: Any,
+    **options: Unpack[OptionArguments],
 ) -> Handle | None:
     """As `start_sync`, for an async flow."""
-    request = request_for("sync", credentials, connection_id=connection_id, pipeline_id=pipeline_id, priority=priority)
-    return _shown(await aon_shared_loop(_attempt(credentials, options).start, request))
+    asked = {"connection_id": connection_id, "pipeline_id": pipeline_id, "priority": priority}
+    return await aon_shared_loop(bodies.start, "sync", credentials, options, asked)
 
 
 @task(name="planasonix-start-backfill", **_PLAIN)
@@ -76,12 +80,28 @@ def start_backfill(
     end_at: datetime | str,
     tables: Sequence[str] | None = None,
     priority: str | None = None,
-    **options: Any,
+    **options: Unpack[OptionArguments],
 ) -> Handle | None:
-    """Start a backfill of the half-open window [`start_at`, `end_at`), both aware; as `start_sync`."""
+    """Start a backfill of the half-open window [`start_at`, `end_at`), and do not wait for it.
+
+    :param start_at: an aware datetime, or a text in ISO 8601 with an offset; `end_at` likewise.
+    :param tables: only these tables of the connection; None: all.
+    :param options: the names of `RunOptions`.
+
+    Returns and raises as `start_sync`. Source: facts §1.1.
+
+        from prefect import flow
+        from prefect_planasonix import PlanasonixCredentials
+        from prefect_planasonix.tasks import start_backfill, wait_for_run
+
+        @flow
+        def load_a_day():
+            account = PlanasonixCredentials.load("main")
+            window = {"start_at": "2026-01-01T00:00Z", "end_at": "2026-01-02T00:00Z"}
+            wait_for_run(account, start_backfill(account, "conn_shop_orders", **window))
+    """
     window = {"start_at": start_at, "end_at": end_at, "tables": tables, "priority": priority}
-    request = request_for("backfill", credentials, connection_id=connection_id, **window)
-    return _shown(on_shared_loop(_attempt(credentials, options).start, request))
+    return on_shared_loop(bodies.start, "backfill", credentials, options, {"connection_id": connection_id, **window})
 
 
 @task(name="planasonix-start-backfill", **_PLAIN)
@@ -93,12 +113,13 @@ async def astart_backfill(
     end_at: datetime | str,
     tables: Sequence[str] | None = None,
     priority: str | None = None,
-    **options: Any,
+    **options: Unpack[OptionArguments],
 ) -> Handle | None:
     """As `start_backfill`, for an async flow."""
     window = {"start_at": start_at, "end_at": end_at, "tables": tables, "priority": priority}
-    request = request_for("backfill", credentials, connection_id=connection_id, **window)
-    return _shown(await aon_shared_loop(_attempt(credentials, options).start, request))
+    return await aon_shared_loop(
+        bodies.start, "backfill", credentials, options, {"connection_id": connection_id, **window}
+    )
 
 
 @task(name="planasonix-start-pipeline-run", **_PLAIN)
@@ -108,13 +129,29 @@ def start_pipeline_run(
     *,
     environment_id: str | None = None,
     variables: Mapping[str, Any] | None = None,
-    **options: Any,
+    forward_context: bool = False,
+    **options: Unpack[OptionArguments],
 ) -> Handle | None:
-    """Start a run of a pipeline; as `start_sync`. Never put secrets into `variables`. Source: facts §1.4."""
-    request = request_for(
-        "pipeline", credentials, pipeline_id=pipeline_id, environment_id=environment_id, variables=variables
-    )
-    return _shown(on_shared_loop(_attempt(credentials, options).start, request))
+    """Start a run of a pipeline, and do not wait for it.
+
+    :param environment_id: where it runs; None: as the credentials say.
+    :param variables: the pipeline's variables by their names. Never put secrets there.
+    :param forward_context: send who started the run as variables, too.
+    :param options: the names of `RunOptions`.
+
+    Returns and raises as `start_sync`. Source: facts §1.4.
+
+        from prefect import flow
+        from prefect_planasonix import PlanasonixCredentials
+        from prefect_planasonix.tasks import start_pipeline_run, wait_for_run
+
+        @flow
+        def revenue():
+            account = PlanasonixCredentials.load("main")
+            wait_for_run(account, start_pipeline_run(account, "pl_daily_revenue"))
+    """
+    asked = {"environment_id": environment_id, "variables": variables, "forward_context": forward_context}
+    return on_shared_loop(bodies.start, "pipeline", credentials, options, {"pipeline_id": pipeline_id, **asked})
 
 
 @task(name="planasonix-start-pipeline-run", **_PLAIN)
@@ -124,124 +161,100 @@ async def astart_pipeline_run(
     *,
     environment_id: str | None = None,
     variables: Mapping[str, Any] | None = None,
-    **options: Any,
+    forward_context: bool = False,
+    **options: Unpack[OptionArguments],
 ) -> Handle | None:
     """As `start_pipeline_run`, for an async flow."""
-    request = request_for(
-        "pipeline", credentials, pipeline_id=pipeline_id, environment_id=environment_id, variables=variables
-    )
-    return _shown(await aon_shared_loop(_attempt(credentials, options).start, request))
+    asked = {"environment_id": environment_id, "variables": variables, "forward_context": forward_context}
+    return await aon_shared_loop(bodies.start, "pipeline", credentials, options, {"pipeline_id": pipeline_id, **asked})
 
 
 @task(name="planasonix-wait-for-run", **_PLAIN)
-def wait_for_run(credentials: PlanasonixCredentials, handle: Handle | str | None, **options: Any) -> Outcome | None:
+def wait_for_run(
+    credentials: PlanasonixCredentials,
+    handle: Handle | str | None,
+    *,
+    kind: Kind = "job",
+    expected_tables: Sequence[str] = (),
+    **options: Unpack[OptionArguments],
+) -> Outcome | None:
     """Wait for the end of a job that a `start_*` task returned, and return its outcome; None for None.
 
-    Raises `RunFailedError` or `RunCancelledError` with the report, and `WaitTimeoutError` past its deadline. Where the
-    flow run is given up while it waits, the job is cancelled if it is ours.
+    :param handle: what that task returned, or the id of a job, backfill or pipeline run.
+    :param kind: what a bare id names: `job`, `backfill` or `run`.
+    :param expected_tables: the tables that the result should account for, loaded or not.
+    :param options: the names of `RunOptions`; `timeout_seconds` counts from now where the handle is no more than an id.
+
+    Raises `RunFailedError` or `RunCancelledError` with the report, `WaitTimeoutError` past its deadline, and the
+    client's errors. Where the flow run is given up while it waits, the job is cancelled if it is ours. Example: see
+    `start_sync`. Source: facts §1.2.
     """
-    run = RunHandle.named(handle)
-    if run is None:
-        return None
-    outcome = on_shared_loop(_attempt(credentials, options).wait, _whole(handle, run, options))
-    raise_for_failure(outcome)
-    return outcome
+    return on_shared_loop(bodies.wait, credentials, handle, kind, tuple(expected_tables), options)
 
 
 @task(name="planasonix-wait-for-run", **_PLAIN)
 async def await_for_run(
-    credentials: PlanasonixCredentials, handle: Handle | str | None, **options: Any
+    credentials: PlanasonixCredentials,
+    handle: Handle | str | None,
+    *,
+    kind: Kind = "job",
+    expected_tables: Sequence[str] = (),
+    **options: Unpack[OptionArguments],
 ) -> Outcome | None:
     """As `wait_for_run`, for an async flow."""
-    run = RunHandle.named(handle)
-    if run is None:
-        return None
-    outcome = await aon_shared_loop(_attempt(credentials, options).wait, _whole(handle, run, options))
-    raise_for_failure(outcome)
-    return outcome
+    return await aon_shared_loop(bodies.wait, credentials, handle, kind, tuple(expected_tables), options)
 
 
 @task(name="planasonix-fetch-results", **_PLAIN)
-def fetch_results(credentials: PlanasonixCredentials, handle: Handle | str) -> dict[str, Any]:
+def fetch_results(credentials: PlanasonixCredentials, handle: Handle | str, *, kind: Kind = "job") -> dict[str, Any]:
     """What a job that has ended has loaded: its outcome as JSON-ready data, good or bad, without a wait.
 
-    `tables` are its tables with `name`, `state`, `rows_loaded`, `checksum`; `warnings` its warnings. Raises the
-    client's errors, and `ConfigurationError` for what is no run.
-    """
-    from planasonix.runs import outcome_of
-    from prefect_planasonix.clients import shared_client
+    :param handle: what a `start_*` task returned, or the id of a job, backfill or pipeline run.
+    :param kind: what a bare id names: `job`, `backfill` or `run`.
 
-    return outcome_of(shared_client(credentials), _required(handle)).to_dict()
+    Returns a dict: `status`; `tables` with `name`, `state`, `rows_loaded`, `checksum`; `warnings`; `link`. Raises the
+    client's errors, and `ConfigurationError` for what is no run. Source: facts §1.2.
+
+        from prefect_planasonix import PlanasonixCredentials
+        from prefect_planasonix.tasks import fetch_results
+
+        print(fetch_results(PlanasonixCredentials.load("main"), "job_123")["rows_loaded"])
+    """
+    return on_shared_loop(bodies.results, credentials, handle, kind)
 
 
 @task(name="planasonix-fetch-results", **_PLAIN)
-async def afetch_results(credentials: PlanasonixCredentials, handle: Handle | str) -> dict[str, Any]:
+async def afetch_results(
+    credentials: PlanasonixCredentials, handle: Handle | str, *, kind: Kind = "job"
+) -> dict[str, Any]:
     """As `fetch_results`, for an async flow."""
-    return await aon_shared_loop(_results, credentials, _required(handle))
+    return await aon_shared_loop(bodies.results, credentials, handle, kind)
 
 
 @task(name="planasonix-cancel-run", **_PLAIN)
-def cancel_run(credentials: PlanasonixCredentials, handle: Handle | str, *, timeout_seconds: float = 300.0) -> str:
+def cancel_run(
+    credentials: PlanasonixCredentials, handle: Handle | str, *, kind: Kind = "job", timeout_seconds: float = 300.0
+) -> str:
     """Cancel a job, whoever started it, wait for its end, and return how it ended: it may end well all the same.
 
-    Raises the client's errors, and `WaitTimeoutError` when it has not ended after `timeout_seconds`.
-    """
-    from planasonix.runs import end_run
-    from prefect_planasonix.clients import shared_client
+    :param handle: what a `start_*` task returned, or the id of a job, backfill or pipeline run.
+    :param kind: what a bare id names: `job`, `backfill` or `run`.
+    :param timeout_seconds: how long to wait for its end.
 
-    run = _required(handle)
-    return end_run(shared_client(credentials), run.kind, run.id, timeout_seconds=timeout_seconds).status
+    Returns its status, such as `cancelled`. Raises the client's errors, `ConfigurationError` for what is no run, and
+    `WaitTimeoutError` when it has not ended after `timeout_seconds`. Source: facts §1.2.
+
+        from prefect_planasonix import PlanasonixCredentials
+        from prefect_planasonix.tasks import cancel_run
+
+        print(cancel_run(PlanasonixCredentials.load("main"), "job_123"))
+    """
+    return on_shared_loop(bodies.end, credentials, handle, kind, timeout_seconds)
 
 
 @task(name="planasonix-cancel-run", **_PLAIN)
 async def acancel_run(
-    credentials: PlanasonixCredentials, handle: Handle | str, *, timeout_seconds: float = 300.0
+    credentials: PlanasonixCredentials, handle: Handle | str, *, kind: Kind = "job", timeout_seconds: float = 300.0
 ) -> str:
     """As `cancel_run`, for an async flow."""
-    return await aon_shared_loop(_end, credentials, _required(handle), timeout_seconds)
-
-
-async def _results(credentials: PlanasonixCredentials, run: RunHandle) -> dict[str, Any]:
-    from planasonix.runs import aoutcome_of
-    from prefect_planasonix.clients import shared_async_client
-
-    return (await aoutcome_of(shared_async_client(credentials), run)).to_dict()
-
-
-async def _end(credentials: PlanasonixCredentials, run: RunHandle, timeout_seconds: float) -> str:
-    import asyncio
-
-    from planasonix.runs import end_run
-    from prefect_planasonix.clients import shared_client
-
-    client = shared_client(credentials)
-    ended = await asyncio.to_thread(end_run, client, run.kind, run.id, timeout_seconds=timeout_seconds)
-    return ended.status
-
-
-def _attempt(credentials: PlanasonixCredentials, options: dict[str, Any]) -> Attempt:
-    return Attempt(credentials, options_from(credentials, options))
-
-
-def _shown(handle: RunHandle | None) -> Handle | None:
-    return None if handle is None else handle.to_dict()
-
-
-def _required(handle: Handle | str) -> RunHandle:
-    from planasonix.errors import ConfigurationError
-
-    run = RunHandle.named(handle)
-    if run is None:
-        raise ConfigurationError("handle is None: nothing was started.", field="handle")
-    return run
-
-
-def _whole(handle: Any, named: RunHandle, options: dict[str, Any]) -> RunHandle:
-    """The handle with its times; one that has none gets its deadline from the options, from now."""
-    import time
-
-    if isinstance(handle, Mapping) and handle.get("deadline_at"):
-        return RunHandle.from_dict(dict(handle))
-    now = time.time()
-    timeout = options_from(None, options).timeout_seconds
-    return RunHandle(**{**asdict(named), "created_at": now, "deadline_at": now + timeout})
+    return await aon_shared_loop(bodies.end, credentials, handle, kind, timeout_seconds)

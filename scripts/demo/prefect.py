@@ -31,10 +31,12 @@ PlanasonixCredentials(
     api_key=os.environ["PLANASONIX_API_KEY"], job_url_template=os.environ["PLANASONIX_JOB_URL_TEMPLATE"]
 ).save("planasonix", overwrite=True)
 """
+# Prefect imports this file anew in the process of each flow run.
 SERVE = """
 from nightly import nightly
 
-nightly.serve("demo")
+if __name__ == "__main__":
+    nightly.serve("demo")
 """
 
 
@@ -62,6 +64,8 @@ def run_demo(console: Console, logs: Path) -> int:
             console.print(f"Prefect  {prefect.url}/runs/flow-run/{flow_run}")
             state = follow(console, prefect, sandbox, flow_run)
             rows = rows_of(prefect, flow_run)
+            if state != "success":
+                console.print(prefect.dump(flow_run), markup=False)
             show_result(console, rows, summary(state, sandbox.control("GET", "counts"), "Flow run:"))
             return exit_code(state, rows)
 

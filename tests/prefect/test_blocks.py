@@ -108,12 +108,6 @@ def test_a_window_needs_time_zones_and_an_order() -> None:
             PlanasonixBackfill(credentials=credentials(), connection_id="conn_a", start_at=start, end_at=end)  # pyright: ignore
 
 
-def test_a_misspelt_field_is_told_without_its_value(caplog: pytest.LogCaptureFixture) -> None:
-    PlanasonixCredentials(api_key=KEY, organisation_id="secret-thing")  # pyright: ignore
-    assert "organisation_id is not known" in caplog.text
-    assert "secret-thing" not in caplog.text
-
-
 def test_a_run_pickles_without_its_key_and_shows_none() -> None:
     handle = RunHandle("job", "job_1", "conn_a", True, 1.0, 2.0, "i")
     run = PlanasonixJobRun(handle, credentials=credentials())

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect import Flow
+from prefect import Flow, Task
 
 from planasonix.sandbox import RunningSandbox, Sandbox
-from prefect_planasonix import PlanasonixCredentials
+from prefect_planasonix import PlanasonixCredentials, flows, tasks
 from tests.pages import ROOT, blocks, broken_links, missing_scenarios, missing_tests
 from tests.prefect.conftest import CANARY_KEY
 
@@ -96,3 +97,16 @@ def test_every_example_stands_in_the_index() -> None:
     index = (FOLDER / "README.md").read_text()
     for example in EXAMPLES:
         assert f"/{example.name})" in index, example.name
+
+
+def test_the_page_lists_every_flow_and_task_with_its_module() -> None:
+    page = (FOLDER / "flows-and-tasks.md").read_text()
+    listed = {
+        (module, name)
+        for module, sync, twin in re.findall(r"^\| `(prefect_planasonix\.\w+)` \| `(\w+)` \| `(\w+)` \|$", page, re.M)
+        for name in (sync, twin)
+    }
+    there = {
+        (f.__name__, name) for f in (flows, tasks) for name, one in vars(f).items() if isinstance(one, Flow | Task)
+    }
+    assert listed == there

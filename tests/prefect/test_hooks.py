@@ -65,10 +65,12 @@ def test_a_hook_without_a_key_says_so(
     prefect_server: str,
     sandbox: RunningSandbox,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
     made: Callable[[PlanasonixCredentials], Callable[[], Any]],
     how: str,
 ) -> None:
     sandbox.set_speed(0)
+    monkeypatch.delenv("PLANASONIX_API_KEY", raising=False)
     if how == "unsaved":
         block = PlanasonixCredentials(api_key=SecretStr(CANARY_KEY), base_url=sandbox.url)
         told = "its credentials were not saved as a block, give planasonix_hooks(credentials=...)"
@@ -81,6 +83,22 @@ def test_a_hook_without_a_key_says_so(
         run()
     assert sandbox.cancels() == 0
     assert told in caplog.text
+
+
+@pytest.mark.parametrize("made", [sync_flow, async_flow])
+def test_a_hook_takes_the_key_of_its_environment_where_no_block_was_saved(
+    prefect_server: str,
+    sandbox: RunningSandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    made: Callable[[PlanasonixCredentials], Callable[[], Any]],
+) -> None:
+    sandbox.set_speed(0)
+    monkeypatch.setenv("PLANASONIX_API_KEY", CANARY_KEY)
+    monkeypatch.setenv("PLANASONIX_BASE_URL", sandbox.url)
+    run = made(PlanasonixCredentials(api_key=SecretStr(CANARY_KEY)))
+    with pytest.raises(Stop):
+        run()
+    assert sandbox.cancels() == 1
 
 
 def test_the_key_goes_to_no_address_that_an_artifact_names(

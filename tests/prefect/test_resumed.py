@@ -13,8 +13,7 @@ from prefect.flow_engine import run_flow
 
 from planasonix.errors import PlanasonixError
 from planasonix.sandbox import RunningSandbox
-from prefect_planasonix import PlanasonixCredentials, PlanasonixSync
-from prefect_planasonix import attempt as attempt_module
+from prefect_planasonix import PlanasonixCredentials, PlanasonixSync, wish_ledger
 from prefect_planasonix.clients import prefect_client
 from prefect_planasonix.intent import Tries
 from prefect_planasonix.ledger import records_of
@@ -46,7 +45,7 @@ class Deployed:
 
     def execute(self) -> str:
         """Returns the name of the state that the run is left in."""
-        self._monkeypatch.setattr(attempt_module, "TRIES", Tries())
+        self._monkeypatch.setattr(wish_ledger, "TRIES", Tries())
         with suppress(Pause, PlanasonixError):
             run_flow(self._flow, flow_run=prefect_client().read_flow_run(self.id))
         state = prefect_client().read_flow_run(self.id).state

@@ -42,7 +42,7 @@ _SERVER = (
 def hint_for(status: int, *, operation: str | None, existing_job_id: str | None) -> str | None:
     """Returns what to do about an HTTP error status, or None if there is nothing to say."""
     if status == 409 and existing_job_id:
-        return f"Job {existing_job_id} is in the way: wait for it, attach to it, or cancel it."
+        return f"{existing_job_id} is in the way: wait for it, attach to it, or cancel it."
     if status == 409 and operation == "jobs.results":
         return "The job has not ended yet: wait for it, then read its results."
     if status == 404 and operation is not None and (operation.endswith(".list") or operation in _WITHOUT_ID):

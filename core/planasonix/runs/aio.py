@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, MutableMapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from planasonix.errors import PlanasonixError, WaitTimeoutError
 from planasonix.runs.cancel import cancel
 from planasonix.runs.decide import Policy
 from planasonix.runs.drivers import Log, aperform
@@ -17,8 +19,8 @@ from planasonix.runs.outcome import Outcome, fetch_outcome
 from planasonix.runs.provenance import Provenance
 from planasonix.runs.requests import RunRequest, with_settings
 from planasonix.runs.start import Start, Started
-from planasonix.runs.waiting import leaves_it_running
-from planasonix.watch import Interval, WatchedRun, watch_shared
+from planasonix.runs.waiting import busy_pause_seconds, leaves_it_running
+from planasonix.watch import Interval, Kind, WatchedRun, watch_shared
 
 if TYPE_CHECKING:
     from planasonix.client import AsyncPlanasonix
@@ -64,6 +66,29 @@ async def await_run(
             on_change=on_change,
             remind_seconds=remind_seconds,
         )
+
+
+async def await_while_taken(
+    client: AsyncPlanasonix,
+    kind: Kind,
+    run_id: str | None,
+    *,
+    since: float,
+    until: float,
+    interval: Interval | None = None,
+) -> None:
+    """As `planasonix.runs.waiting.wait_while_taken`, through the shared watcher."""
+    now = time.time()
+    pause = max(0.0, min(until - now, busy_pause_seconds(now - since)))
+    if run_id is None:
+        await asyncio.sleep(pause)
+        return
+    try:
+        await watch_shared(client, kind, run_id, timeout_seconds=max(0.0, until - now), interval=interval)
+    except WaitTimeoutError:
+        return
+    except PlanasonixError:
+        await asyncio.sleep(pause)
 
 
 async def aoutcome_of(

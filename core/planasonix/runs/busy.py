@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 from planasonix.errors import ConflictError, PlanasonixError
+from planasonix.errors.hints import hint_for
 from planasonix.runs.decide import Policy
 from planasonix.runs.effects import Get, Listed, ListSince, RunView, Steps
 from planasonix.runs.record import Record
@@ -57,6 +58,14 @@ def _alike(runs: list[RunView], record: Record, request: RunRequest) -> Steps[li
         if shown.phase == "active" and request.may_be(asked, shown):
             active.append(shown)
     return active
+
+
+def in_the_way(error: PlanasonixError, busy: RunView | None) -> PlanasonixError:
+    """The refusal, which names the run that keeps the target busy: the API's own answer may not (facts §1.1)."""
+    if busy is not None and isinstance(error, ConflictError) and error.existing_job_id is None:
+        error.existing_job_id = busy.id
+        error.hint = hint_for(409, operation=None, existing_job_id=busy.id)
+    return error
 
 
 def nothing_to_attach_to(request: RunRequest) -> ConflictError:

@@ -25,7 +25,7 @@ accepted, maybe a replay (live or saved): a second try, or sent before  GET it, 
 409 busy, nothing of ours in doubt; `if_running="wait"`               busy: wait without a worker, start again
 the same; `"attach"`                                                  adopt the one run of that type and window, unowned
 the same; `"skip"`                                                    skipped, and say so
-the same; `"fail"`                                                    raise the `ConflictError`
+the same; `"fail"`                                                    raise the `ConflictError` with the run in the way
 409 busy, and an earlier sending of ours in doubt                     look; where there is no run: as above
 409 for a misused key (same key, other body), or a paused target      raise; never read as busy
 any other 4xx, nothing in doubt                                       raise; the ledger forgets that it was sent
@@ -74,7 +74,7 @@ from planasonix.errors import (
     ServerError,
     TransportError,
 )
-from planasonix.runs.busy import busy_run, nothing_to_attach_to
+from planasonix.runs.busy import busy_run, in_the_way, nothing_to_attach_to
 from planasonix.runs.decide import BAD_ENDS, BUSY, Next, Policy, by_answer, by_looking, by_memory, by_reading, classify
 from planasonix.runs.effects import Post, RunView, Save, Say, Sleep, Steps
 from planasonix.runs.handle import RunHandle
@@ -235,9 +235,11 @@ class Start:
             # A definite refusal: this key created nothing, and the next POST shall not meet a saved refusal.
             record = self._fresh(generation=record.generation, refusals=record.refusals + 1, like=record)
             yield Save(record)
-        if step in (Next.LOST, Next.REFUSED):
+        if step is Next.LOST or (step is Next.REFUSED and answer != "busy"):
             raise error
         busy = yield from busy_run(error, record, self.request, self.policy, self.now, attach=step is Next.ADOPT)
+        if step is Next.REFUSED:
+            raise in_the_way(error, busy)
         if step is Next.ADOPT and busy is None:
             raise nothing_to_attach_to(self.request) from error
         return record, busy, step

@@ -50,8 +50,13 @@ _listeners: dict[str, InboxListener] = {}
 class Subscription:
     """Ends with `cancel`, or as a context manager. The last one to end stops the thread."""
 
-    def __init__(self, cancel: Callable[[], None]) -> None:
+    def __init__(self, cancel: Callable[[], None], begun: threading.Event) -> None:
         self._cancel: Callable[[], None] | None = cancel
+        self._begun = begun
+
+    def wait_begun(self, timeout_seconds: float) -> bool:
+        """Whether the listener knows its place within that time: what is stored after that is heard. Blocks."""
+        return self._begun.wait(timeout_seconds)
 
     def cancel(self) -> None:
         """From now on nothing more is heard; a second call does nothing."""
@@ -102,6 +107,7 @@ class InboxListener:
         self._wakers: dict[asyncio.AbstractEventLoop, tuple[int, Subscription]] = {}
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
+        self._begun = threading.Event()
 
     def __repr__(self) -> str:
         return f"<InboxListener of {len(self._subscribers)}>"  # the URL may hold a password
@@ -118,7 +124,8 @@ class InboxListener:
     def subscribe(
         self, callback: Callback, *, loop: asyncio.AbstractEventLoop | None = None, recent: bool = False
     ) -> Subscription:
-        """Call back with each event that is stored from now on, in the inbox's order.
+        """Call back with each event that is stored from now on, in the inbox's order: once the listener has reached the
+        inbox, for which `Subscription.wait_begun` waits.
 
         In `loop` if one is given, else in the listener's thread, where it must be quick. `recent`: also with some that
         were stored before, if this is the first subscription. At most once, and not at all while the process is down:
@@ -128,12 +135,13 @@ class InboxListener:
         with self._lock:
             self._subscribers.append(subscriber)
             if self._thread is None or not self._thread.is_alive():
-                self._wake = threading.Event()
+                self._wake, self._begun = threading.Event(), threading.Event()
                 self._thread = threading.Thread(
-                    target=self._run, args=(self._wake,), name="planasonix-inbox-listener", daemon=True
+                    target=self._run, args=(self._wake, self._begun), name="planasonix-inbox-listener", daemon=True
                 )
                 self._thread.start()
-        return Subscription(lambda: self._leave(subscriber))
+            begun = self._begun
+        return Subscription(lambda: self._leave(subscriber), begun)
 
     def wake_waiters(self) -> Subscription:
         """An event of a run that is waited for in the running event loop makes its `Watcher` look at once.
@@ -150,7 +158,7 @@ class InboxListener:
             subscription = self.subscribe(_wake_waiter, loop=loop, recent=True)
             with self._lock:
                 self._wakers[loop] = 1, subscription
-        return Subscription(lambda: self._stop_waking(loop))
+        return Subscription(lambda: self._stop_waking(loop), self._begun)
 
     def _stop_waking(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
@@ -170,11 +178,13 @@ class InboxListener:
                 self._thread = None
                 self._wake.set()
 
-    def _run(self, wake: threading.Event) -> None:
+    def _run(self, wake: threading.Event, begun: threading.Event) -> None:
         place = _Place(self._url, wake)
         try:
             while self._is_mine(wake):
                 pause = self._look(place)
+                if place.is_known:
+                    begun.set()
                 place.sleep(pause)
                 wake.clear()
         finally:
@@ -229,6 +239,11 @@ class _Place:
             if file is not None and (stamp := _stamp(file)) != self._stamp:
                 self._stamp = stamp
                 return
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it has read in the inbox."""
+        return self._read_to is not None
 
     @property
     def looks_back(self) -> bool:

@@ -357,7 +357,7 @@ ROWS: list[Row] = [
         2,
     ),
     ("busy, skip", {"busy": True}, None, {"if_running": "skip"}, "SAVE POST SAVE LIST", "skipped", 0),
-    ("busy, fail", {"busy": True}, None, {"if_running": "fail"}, "SAVE POST SAVE", "ConflictError", 0),
+    ("busy, fail", {"busy": True}, None, {"if_running": "fail"}, "SAVE POST SAVE LIST", "ConflictError", 0),
     (
         "busy in doubt, nothing of ours",
         {"busy": True},
@@ -608,3 +608,12 @@ def test_after_a_refusal_the_request_as_it_is_now_is_sent(world: Any, on_edit: s
     world.busy = False
     assert world.run(edited, on_edit=on_edit).how == "started"
     assert "edited" not in world.stored.body
+
+
+def test_a_refusal_names_the_job_in_the_way(make_world: Any) -> None:
+    world = make_world(kind="job", busy=True)
+    others("running")(world)
+    with pytest.raises(ConflictError, match="is in the way") as caught:
+        world.run(None, if_running="fail")
+    assert caught.value.existing_job_id in str(caught.value)
+    assert caught.value.existing_job_id is not None

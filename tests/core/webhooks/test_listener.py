@@ -93,8 +93,8 @@ def stored(inbox: Inbox, *bodies: bytes) -> None:
 
 def test_callbacks_hear_each_event_once_and_in_order(inbox: Inbox) -> None:
     heard: list[int] = []
-    with InboxListener.for_url(inbox.url).subscribe(lambda stored: heard.append(stored.seq)):
-        time.sleep(0.1)
+    with InboxListener.for_url(inbox.url).subscribe(lambda stored: heard.append(stored.seq)) as subscription:
+        assert subscription.wait_begun(20)
         for number in range(20):
             stored(inbox, body(f"job_{number}"))
         until(lambda: len(heard) == 20)
@@ -105,8 +105,9 @@ def test_another_process_is_felt_within_a_look(inbox: Inbox) -> None:
     heard: list[float] = []
     with (
         subprocess.Popen([sys.executable, "-c", WRITER, inbox.url], stdin=-1, stdout=-1, text=True) as writer,
-        InboxListener.for_url(inbox.url).subscribe(lambda stored: heard.append(time.monotonic())),
+        InboxListener.for_url(inbox.url).subscribe(lambda stored: heard.append(time.monotonic())) as subscription,
     ):
+        assert subscription.wait_begun(20)
         assert writer.stdin
         assert writer.stdout
         for number in range(3):
@@ -139,9 +140,9 @@ def test_a_subscriber_that_fails_keeps_nothing_from_the_others(local: Inbox, cap
     with (
         listener.subscribe(lambda stored: 1 / 0),
         listener.subscribe(lambda stored: None, loop=closed),
-        listener.subscribe(lambda stored: heard.append(stored.seq)),
+        listener.subscribe(lambda stored: heard.append(stored.seq)) as subscription,
     ):
-        time.sleep(0.1)
+        assert subscription.wait_begun(20)
         stored(local, body("job_1"))
         stored(local, body("job_2"))
         until(lambda: heard == [1, 2])
@@ -211,7 +212,7 @@ def test_an_event_that_came_before_the_wait_began_is_not_lost(local: Inbox) -> N
             await tenant.wait(early)
             stored(local, body(known.id))
             await asyncio.sleep(0.3)
-            await tenant.wait(known, seconds=1.0)
+            await tenant.wait(known, seconds=10.0)
         await tenant.client.aclose()
 
     asyncio.run(scenario())
@@ -255,8 +256,8 @@ def test_an_inbox_that_goes_away_costs_only_the_push(
     url = f"sqlite:///{home}/inbox.db"
     heard: list[int] = []
     inbox = Inbox.open(url)
-    with InboxListener.for_url(url).subscribe(lambda stored: heard.append(stored.seq)):
-        time.sleep(0.1)
+    with InboxListener.for_url(url).subscribe(lambda stored: heard.append(stored.seq)) as subscription:
+        assert subscription.wait_begun(20)
         stored(inbox, body("job_1"))
         until(lambda: heard == [1])
         inbox.close()
@@ -275,16 +276,17 @@ def test_an_inbox_that_goes_away_costs_only_the_push(
 
 def _in_child(url: str, answers: Any) -> None:
     heard = threading.Event()
-    with InboxListener.for_url(url).subscribe(lambda stored: heard.set()), Inbox.open(url) as inbox:
-        time.sleep(0.3)
+    with InboxListener.for_url(url).subscribe(lambda stored: heard.set()) as subscription, Inbox.open(url) as inbox:
+        subscription.wait_begun(10)
         stored(inbox, body("job_of_child"))
         answers.put((heard.wait(10), len(threads())))
 
 
 def test_a_fork_has_a_listener_of_its_own(local: Inbox) -> None:
     heard: list[str] = []
-    with InboxListener.for_url(local.url).subscribe(lambda stored: heard.append(str(stored.event.object_id))):
-        time.sleep(0.2)
+    listener = InboxListener.for_url(local.url)
+    with listener.subscribe(lambda stored: heard.append(str(stored.event.object_id))) as subscription:
+        assert subscription.wait_begun(20)
         context = multiprocessing.get_context("fork")
         answers = context.Queue()
         child = context.Process(target=_in_child, args=(local.url, answers))
