@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
 
-from airflow_provider_planasonix.push.confirm import Confirmer
 from airflow_provider_planasonix.push.event_filter import EventFilter
-from airflow_provider_planasonix.push.listening import feel_events, inbox_url_of_process
+from airflow_provider_planasonix.push.preparing import prepare_to_watch
 from airflow_provider_planasonix.push.tail import AT_ONCE, Tail
 from airflow_provider_planasonix.push.watermark import Watermark
 from airflow_provider_planasonix.triggers.lines import LogLines
@@ -51,6 +50,10 @@ class InboxProducer(SharedStreamProducer):
         pause = 1.0
         while True:
             try:
+                # Airflow makes this object on the loop of all triggers: what takes long to import comes here.
+                await asyncio.to_thread(prepare_to_watch)
+                from airflow_provider_planasonix.push.listening import feel_events, inbox_url_of_process
+
                 await feel_events()
                 url = await asyncio.to_thread(inbox_url_of_process)
                 if url is None:
@@ -101,6 +104,8 @@ class InboxProducer(SharedStreamProducer):
         """The event as the API confirms it, if the watcher takes it. Raises while the API is away: nothing is lost."""
         if not self._filter.may_take(stored):
             return None
+        from airflow_provider_planasonix.push.confirm import Confirmer
+
         told = await Confirmer.of(self._conn_id).confirmed(stored, self._log)
         return told if told is not None and self._filter.takes(told) else None
 
