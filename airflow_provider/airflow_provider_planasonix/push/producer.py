@@ -28,6 +28,9 @@ LOOK_SECONDS = 30.0
 SAVE_SECONDS = 60.0
 """Between two writes of the watermark while nothing matches: a restart then reads little in vain."""
 LONGEST_PAUSE_SECONDS = 60.0
+SETTLE_SECONDS = 5.0
+"""Airflow 3.3 starts no run for an asset event that comes while an earlier one of its asset is still queued, until a
+further one comes. So the last of several that come close together waits this long: its run has those before it too."""
 
 
 class InboxProducer(SharedStreamProducer):
@@ -42,6 +45,8 @@ class InboxProducer(SharedStreamProducer):
         self._news = asyncio.Event()
         self._advanced = asyncio.Event()
         self._unconfirmed = 0
+        self._held: list[tuple[Any, int]] = []
+        self._handed_at = float("-inf")
         self._inbox = ""
         self._seen = self._saved = 0
         self._saved_at = 0.0
@@ -86,19 +91,34 @@ class InboxProducer(SharedStreamProducer):
                 self._news.clear()
                 batch = await tail.after(self._seen)
                 for stored in batch:
+                    if self._due_in() <= 0:
+                        yield await self._hand_over()
                     told = await self._told(stored)
-                    self._seen = stored.seq
                     if told is not None:
-                        await self._room()
-                        self._unconfirmed += 1
-                        yield self._filter.payload(told), stored.seq
+                        if self._held:
+                            yield await self._hand_over()
+                        self._held.append((self._filter.payload(told), stored.seq))
+                    self._seen = stored.seq
                 if len(batch) < AT_ONCE:
+                    if self._due_in() <= 0:
+                        yield await self._hand_over()
                     await self._save_if_idle()
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(LOOK_SECONDS):
+                        async with asyncio.timeout(min(LOOK_SECONDS, self._due_in())):
                             await self._news.wait()
                             continue
-                    await self._find_place(tail)
+                    if not self._held:
+                        await self._find_place(tail)
+
+    def _due_in(self) -> float:
+        """Seconds until the event that waits may be handed over; endless without one."""
+        return self._handed_at + SETTLE_SECONDS - time.monotonic() if self._held else float("inf")
+
+    async def _hand_over(self) -> tuple[Any, Any]:
+        await self._room()
+        self._handed_at = time.monotonic()
+        self._unconfirmed += 1
+        return self._held.pop()
 
     async def _told(self, stored: StoredEvent) -> StoredEvent | None:
         """The event as the API confirms it, if the watcher takes it. Raises while the API is away: nothing is lost."""
@@ -133,7 +153,8 @@ class InboxProducer(SharedStreamProducer):
             await self._advanced.wait()
 
     async def _save_if_idle(self) -> None:
-        if self._unconfirmed == 0 and self._seen > self._saved and time.monotonic() - self._saved_at > SAVE_SECONDS:
+        is_idle = self._unconfirmed == 0 and not self._held
+        if is_idle and self._seen > self._saved and time.monotonic() - self._saved_at > SAVE_SECONDS:
             await self._save(self._seen)
 
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from airflow.triggers.shared_stream import SharedStreamManager
 from structlog import get_logger
 
-from airflow_provider_planasonix.push import confirm, listening, tail
+from airflow_provider_planasonix.push import confirm, listening, producer, tail
 from airflow_provider_planasonix.triggers.event import PlanasonixEventTrigger
 from planasonix.errors import ConfigurationError, NotFoundError, TransportError
 from planasonix.webhooks import Arrival, Event, Inbox
@@ -80,6 +81,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Api:
 
     monkeypatch.setattr(confirm, "client_with_patience", client)
     monkeypatch.setattr(confirm, "NOT_YET_SECONDS", (0.1, 0.1))
+    monkeypatch.setattr(producer, "SETTLE_SECONDS", 0.05)
     return api
 
 
@@ -198,6 +200,38 @@ def test_an_api_that_is_away_loses_no_event(inbox: Inbox, api: Api) -> None:
         return await running
 
     assert asyncio.run(scenario()) == ["job_1", "job_2"]
+
+
+def test_the_last_of_a_burst_waits_until_airflow_has_made_runs_of_the_others(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes while an earlier event is queued becomes part of the next run: the last one has to start one."""
+    monkeypatch.setattr(producer, "SETTLE_SECONDS", 1.0)
+
+    async def scenario() -> list[tuple[str, float]]:
+        stores, seen = Stores(), list[tuple[str, float]]()
+        watcher = Triggerer(PlanasonixEventTrigger("conn_a", statuses="succeeded"), stores)
+
+        async def collect() -> None:
+            async for payload in watcher.events():
+                seen.append((payload["job_id"], time.monotonic()))
+
+        task = asyncio.create_task(collect())
+        await until_begun(stores)
+        bodies = [f'{{"id":"evt_{n}","type":"job.succeeded","job_id":"job_{n}"}}'.encode() for n in range(4)]
+        await asyncio.to_thread(inbox.add, [Arrival.of(Event.parse(body)) for body in bodies])
+        await until(lambda: len(seen) == 3)
+        # One that it does not take hastens nothing.
+        await asyncio.to_thread(store, inbox, 8, "failed")
+        await until(lambda: len(seen) == 4)
+        task.cancel()
+        await asyncio.wait([task])
+        await watcher.stop()
+        return seen
+
+    seen = asyncio.run(scenario())
+    assert [job_id for job_id, _ in seen] == ["job_0", "job_1", "job_2", "job_3"]
+    assert seen[3][1] - seen[2][1] >= 0.99
 
 
 def test_more_than_may_be_unconfirmed_pass_in_order(inbox: Inbox) -> None:
