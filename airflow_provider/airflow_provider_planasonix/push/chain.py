@@ -100,5 +100,5 @@ def _event(payload: dict[str, Any]) -> Event:
         connection_id=payload["connection_id"],
         status=payload["status"],
         occurred_at=None if finished_at is None else datetime.fromisoformat(finished_at),
-        payload={"job_id": payload["job_id"]} if payload.get("job_id") else {},
+        payload={name: payload[name] for name in ("job_id", "backfill_id") if payload.get(name)},
     )

@@ -60,7 +60,7 @@ class Confirmer:
             connection_id=getattr(run, "connection_id", None) or event.connection_id,
             status=run.phase,
             occurred_at=None if ended is None else ended.astimezone(UTC),
-            payload={**event.payload, "metadata": getattr(run, "metadata", None) or event.payload.get("metadata")},
+            payload={**event.payload, **_told_of_its_chain(run)},
         )
         return replace(stored, event=told)
 
@@ -89,3 +89,9 @@ class Confirmer:
         self._runs[kind, run_id] = run
         if len(self._runs) > KEPT:
             self._runs.popitem(last=False)
+
+
+def _told_of_its_chain(run: Any) -> dict[str, Any]:
+    """What says which event may have started it; a body that says it is believed where the API is silent."""
+    told = {name: getattr(run, name, None) for name in ("metadata", "backfill_id")}
+    return {name: value for name, value in told.items() if value}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from planasonix.webhooks import StoredEvent
+    from planasonix.webhooks import Event, StoredEvent
 
 CONSUMER = "airflow"
 MARK = "planasonix_event"
@@ -51,6 +51,8 @@ class EventFilter:
             "kind": event.kind,
             "id": event.object_id,
             "job_id": event.job_id,
+            # Of a job that belongs to one: what started the backfill started the job.
+            "backfill_id": _backfill_of(event),
             "connection_id": event.connection_id,
             "status": event.status,
             "finished_at": None if event.occurred_at is None else event.occurred_at.isoformat(),
@@ -60,3 +62,9 @@ class EventFilter:
             # What body and job say of the run's place in a chain of events; the inbox may know more.
             "depth": guard(event, _ENDLESS) - 1,
         }
+
+
+def _backfill_of(event: Event) -> str | None:
+    data = event.payload.get("data")
+    told = event.payload.get("backfill_id") or (data.get("backfill_id") if isinstance(data, dict) else None)
+    return told if isinstance(told, str) else None

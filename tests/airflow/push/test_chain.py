@@ -21,8 +21,8 @@ def context(*payloads: dict[str, Any]) -> dict[str, Any]:
     return {"ti": ti, "triggering_asset_events": {"asset": events}}
 
 
-def payload_of(inbox: Inbox, job_id: str, metadata: str = "{}") -> dict[str, Any]:
-    body = f'{{"id":"evt_{job_id}","type":"job.succeeded","job_id":"{job_id}","metadata":{metadata}}}'
+def payload_of(inbox: Inbox, job_id: str, metadata: str = "{}", more: str = "") -> dict[str, Any]:
+    body = f'{{"id":"evt_{job_id}","type":"job.succeeded","job_id":"{job_id}","metadata":{metadata}{more}}}'
     inbox.add([Arrival.of(Event.parse(body.encode()))])
     return EventFilter.payload(inbox.read(inbox.last_seq() - 1)[0])
 
@@ -53,6 +53,14 @@ def test_a_loop_ends_at_the_depth_without_any_metadata(inbox: Inbox) -> None:
     with pytest.raises(AirflowFailException, match="3 runs in a row") as stopped:
         provenance_of(too_deep)
     assert "job_0" in str(stopped.value)
+
+
+def test_the_jobs_of_a_backfill_are_as_deep_as_it(inbox: Inbox) -> None:
+    first = context(payload_of(inbox, "job_a"))
+    assert provenance_of(first).depth == 1
+    note_started(first, "backfill", "bf_1")
+    assert provenance_of(context(payload_of(inbox, "job_b", more=',"backfill_id":"bf_1"'))).depth == 2
+    assert provenance_of(context(payload_of(inbox, "job_c", more=',"backfill_id":"bf_2"'))).depth == 1
 
 
 def test_what_the_job_itself_tells_counts_too(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
