@@ -45,6 +45,9 @@ __all__ = [
     "default_deferrable",
     "is_mapped_instance",
     "mask_secret",
+    "option",
+    "plugin_base",
+    "state_stores_of",
     "stats",
     "runs_in_dag_test",
 ]
@@ -99,6 +102,32 @@ def default_deferrable() -> bool:
     """Airflow's `[operators] default_deferrable`: the default of every operator's `deferrable`."""
     conf: Any = configuration.conf  # type: ignore[attr-defined]  # made on first access, unknown to type checkers
     return conf.getboolean("operators", "default_deferrable", fallback=False)
+
+
+def option(section: str, name: str, default: str = "") -> str:
+    """An option of Airflow's configuration as text. May run a command or ask a backend: not on an event loop."""
+    conf: Any = configuration.conf  # type: ignore[attr-defined]  # as above
+    value = conf.get(section, name, fallback=None)
+    return default if value is None else str(value)
+
+
+def plugin_base() -> Any:
+    """Airflow's class of plugins, from the copy that this process has: each of the two would load the other's parts."""
+    for name in ("airflow.plugins_manager", "airflow.sdk.plugins_manager"):
+        if name in sys.modules:
+            return sys.modules[name].AirflowPlugin
+    return import_module("airflow.plugins_manager").AirflowPlugin
+
+
+def state_stores_of(accessors: Any) -> list[Any]:
+    """The state store of each asset that an event trigger is for, from what a triggerer gives the trigger.
+
+    That itself takes calls for one asset only, and triggers with equal arguments are one trigger.
+    """
+    if accessors is None:
+        return []
+    stores = [*getattr(accessors, "_by_name", {}).values(), *getattr(accessors, "_by_uri", {}).values()]
+    return stores or [accessors]
 
 
 def is_mapped_instance(operator: BaseOperator) -> bool:

@@ -15,6 +15,7 @@ from airflow_provider_planasonix.links import PlanasonixJobLink
 from airflow_provider_planasonix.metrics import count, count_end, count_started
 from airflow_provider_planasonix.outlets import note_outcome
 from airflow_provider_planasonix.provenance import provenance_of
+from airflow_provider_planasonix.push.chain import note_started
 from airflow_provider_planasonix.task_state import TaskKey
 from planasonix.errors import RunCancelledError, WaitTimeoutError
 from planasonix.runs import (
@@ -172,6 +173,7 @@ class Attempt:
             self.stop_if_given_up()
             self._wait_while_busy(client, started, request)
         handle = self.handle = started.handle
+        note_started(self.context, handle.kind, handle.id)
         if self.given_up:
             self.log.warning(give_up(client, handle, wanted=operator.cancel_on_kill))
             self.stop_if_given_up()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_planasonix.push.options import config_section
+
 _INTEGRATION = "Planasonix"
 _PACKAGE = "airflow_provider_planasonix"
 
@@ -40,9 +42,12 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {
                 "integration-name": _INTEGRATION,
-                "python-modules": [f"{_PACKAGE}.triggers.{name}" for name in ("run", "busy", "stages", "since")],
+                "python-modules": [
+                    f"{_PACKAGE}.triggers.{name}" for name in ("run", "busy", "stages", "since", "event")
+                ],
             }
         ],
+        "config": config_section(),
         "extra-links": [f"{_PACKAGE}.links.PlanasonixJobLink"],
         "asset-uris": [
             {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_planasonix.push.chain import deeper
 from planasonix.runs import Provenance
 
 
@@ -18,4 +19,5 @@ def provenance_of(context: Any) -> Provenance:
     if link := getattr(ti, "log_url", None):
         # To the task, not to one of its tries.
         details["link"] = str(link).partition("?")[0]
-    return Provenance("airflow", f"airflow_dag_{ti.dag_id}", details)
+    provenance = Provenance("airflow", f"airflow_dag_{ti.dag_id}", details)
+    return deeper(provenance, context)

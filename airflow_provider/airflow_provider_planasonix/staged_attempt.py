@@ -22,6 +22,7 @@ from airflow_provider_planasonix.metrics import count
 from airflow_provider_planasonix.outlets import note_outcome
 from airflow_provider_planasonix.pinned import as_first_asked
 from airflow_provider_planasonix.provenance import provenance_of
+from airflow_provider_planasonix.push.chain import note_started
 from airflow_provider_planasonix.task_state import TaskKey
 from planasonix.errors import RunCancelledError, WaitTimeoutError
 from planasonix.runs import (
@@ -156,6 +157,8 @@ class StagedAttempt:
         )
         self._waiting_for = progress.active
         self._in_a_round = False
+        for handle in progress.active:
+            note_started(self.context, handle.kind, handle.id)
         self.log.info(
             "stages of connection %s: %d loaded, %d running, %d failed, %d to do",
             asked.request.connection_id,

@@ -24,7 +24,7 @@ from scripts.local.sandbox import SandboxProcess
 pytestmark = [pytest.mark.live, pytest.mark.timeout(420)]
 
 ROOT = Path(__file__).resolve().parents[2]
-ELSEWHERE = {"planasonix_assets": "test_assets_live.py"}
+ELSEWHERE = {"planasonix_assets": "test_assets_live.py", "planasonix_events": "push/test_push_live.py"}
 """Several DAGs that start one another, each run in a test of its own."""
 
 

@@ -24,7 +24,7 @@ def freezes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_triggers_that_start_together_prepare_their_process_once(freezes: list[str]) -> None:
     with ThreadPoolExecutor(16) as threads:
-        list(threads.map(lambda _: patience._prepare_process(), range(200)))
+        list(threads.map(lambda _: patience.prepare_process(), range(200)))
     assert freezes == ["frozen"]
 
 
@@ -32,7 +32,7 @@ def test_an_authors_own_process_keeps_its_garbage_collector(
     freezes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patience, "runs_in_dag_test", lambda: True)
-    patience._prepare_process()
+    patience.prepare_process()
     assert patience._prepared
     assert freezes == []
 

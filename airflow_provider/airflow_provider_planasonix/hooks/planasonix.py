@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_planasonix._compat import BaseHook, aconnection_and_extra, mask_secret
@@ -10,6 +12,9 @@ from planasonix.errors import ConfigurationError, PlanasonixError
 
 if TYPE_CHECKING:
     from planasonix import AsyncPlanasonix, Planasonix
+
+RELOAD_SECONDS = 30.0
+"""How long a thread waits for Airflow to look a connection up again."""
 
 
 class PlanasonixHook(BaseHook):
@@ -89,6 +94,49 @@ class PlanasonixHook(BaseHook):
             return AsyncPlanasonix(**settings)
         except ConfigurationError as error:
             raise renamed(error, self.planasonix_conn_id) from None
+
+    def client_for_thread(self, loop: asyncio.AbstractEventLoop) -> Planasonix:
+        """A client for a thread of a triggerer whose event loop is `loop`, and where `get_async_client` was called.
+
+        A rotated key is looked up on the loop: in a triggerer Airflow answers nowhere else.
+        """
+
+        def reload() -> str:
+            return asyncio.run_coroutine_threadsafe(self._areload_api_key(), loop).result(RELOAD_SECONDS)
+
+        return self.get_client(reload_api_key=reload)
+
+    def ensure_webhook(
+        self,
+        url: str,
+        events: Sequence[str] | None = None,
+        *,
+        secret: str | None = None,
+        secrets_file: str | None = None,
+    ) -> str:
+        """Have events sent to the URL, with one subscription however often this is called; returns its id only.
+
+        What the API or somebody should know is logged. A subscription that is there gets the events and keeps its
+        secret: no secret is returned, as Airflow would keep it with the task's result.
+
+        :param url: the receiver's address: `https://<API server>/planasonix/webhooks`.
+        :param events: the API's words; None for all that are published.
+        :param secret: what a new subscription signs with, 16 bytes or more: the one in `[planasonix] webhook_secrets`.
+        :param secrets_file: the receiver's file on this machine instead; a new secret is written there.
+        :raises ConfigurationError: a URL, secret or file that cannot be.
+
+            webhook_id = PlanasonixHook().ensure_webhook(url, secret=Variable.get("planasonix_webhook_secret"))
+        """
+        from planasonix.webhooks.subscriptions import DEFAULT_EVENTS, subscribe
+
+        if secret:
+            mask_secret(secret)
+        with self.get_client() as client:
+            made = subscribe(client, url, events or DEFAULT_EVENTS, secret=secret, secrets_file=secrets_file)
+        for warning in made.warnings:
+            self.log.warning(warning)
+        self.log.info("webhook %s: %s", made.webhook_id, made.done)
+        return made.webhook_id
 
     def test_connection(self) -> tuple[bool, str]:
         """Say what works, what does not and what was not checked; see `hooks.check`."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_planasonix._compat import runs_in_dag_test
 from airflow_provider_planasonix.hooks.planasonix import PlanasonixHook
+from airflow_provider_planasonix.push.listening import feel_events
 from airflow_provider_planasonix.triggers.lines import LogLines
 from planasonix.errors import ConfigurationError
 from planasonix.watch.patience import AUTH_GRACE_SECONDS
@@ -45,7 +46,8 @@ async def _client_with_patience(planasonix_conn_id: str, lines: LogLines) -> Asy
     # All triggers share one event loop, and Airflow complains of whoever holds it up for a fifth of a second.
     # Asked for no thread once that is done: Airflow's own lines may occupy them all while its log is stuck.
     if not _prepared:
-        await asyncio.to_thread(_prepare_process)
+        await asyncio.to_thread(prepare_process)
+    await feel_events()
     began, pause = time.monotonic(), 1.0
     while True:
         try:
@@ -60,7 +62,7 @@ async def _client_with_patience(planasonix_conn_id: str, lines: LogLines) -> Asy
         pause = min(_LONGEST_PAUSE_SECONDS, 2 * pause)
 
 
-def _prepare_process() -> None:
+def prepare_process() -> None:
     """Load what waiting needs, once in a process, and keep the garbage collector from looking through all of it."""
     global _prepared
     from planasonix.runs.warm_up import warm_up
