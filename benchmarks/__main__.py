@@ -23,6 +23,7 @@ MODULES = {
     "imports": "benchmarks.imports",
     "waits": "benchmarks.waits",
     "deferred": "benchmarks.deferred",
+    "webhooks": "benchmarks.webhooks",
     "definitions": "benchmarks.dagster_definitions",
     "prefect": "benchmarks.prefect_waits",
 }

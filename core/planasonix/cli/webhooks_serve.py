@@ -29,7 +29,33 @@ if TYPE_CHECKING:
 )
 @click.option("--secrets-file", metavar="FILE", help="Read again as it changes. [default: PLANASONIX_WEBHOOK_SECRETS]")
 @click.option("--sweep/--no-sweep", default=True, help="Sweep too, where PLANASONIX_API_KEY is set.  [default: sweep]")
-def command(host: str, port: int, inbox: str, scheme: Scheme, secrets_file: str | None, sweep: bool) -> None:
+@click.option(
+    "--sweep-interval",
+    "sweep_seconds",
+    metavar="SECONDS",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True, max=86_400),
+    help="Between two sweeps: so late an end is felt whose webhook was lost.",
+)
+@click.option(
+    "--keep-days",
+    metavar="DAYS",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(min=0, max=36_500),
+    help="With the sweep: once a day, events that arrived longer ago are removed; 0 keeps all.",
+)
+def command(
+    host: str,
+    port: int,
+    inbox: str,
+    scheme: Scheme,
+    secrets_file: str | None,
+    sweep: bool,
+    sweep_seconds: float,
+    keep_days: float,
+) -> None:
     """Receive deliveries at /planasonix/webhooks until interrupted; /healthz tells whether the inbox can be reached.
 
     A delivery is answered 2xx once it is stored. SIGTERM lets those end that are under way. An inbox URL with a
@@ -74,19 +100,19 @@ def command(host: str, port: int, inbox: str, scheme: Scheme, secrets_file: str 
         ending.callback(store.close)
         ending.callback(writer.close)
         if sweep and os.environ.get("PLANASONIX_API_KEY"):
-            sweeper = _sweeper(inbox)
+            sweeper = _sweeper(inbox, sweep_seconds, keep_days or None)
             sweeper.start()
             ending.callback(sweeper.stop)
         uvicorn.Server(config).run(sockets=[listening])
     click.echo("Stopped.")
 
 
-def _sweeper(inbox: str) -> Any:
+def _sweeper(inbox: str, interval_seconds: float, keep_days: float | None) -> Any:
     from planasonix import Planasonix
     from planasonix.webhooks.sweep import Sweeper
 
     try:
         Planasonix().close()
-        return Sweeper(inbox, Planasonix)
+        return Sweeper(inbox, Planasonix, interval_seconds=interval_seconds, keep_days=keep_days)
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from None

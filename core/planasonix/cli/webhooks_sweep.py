@@ -24,8 +24,16 @@ from planasonix.errors import ConfigurationError, PlanasonixError
     help="Between two sweeps: so late an end is felt whose webhook was lost.",
 )
 @click.option("--name", default="sweep", show_default=True, help="Of the lease: one for each tenant of an inbox.")
+@click.option(
+    "--keep-days",
+    metavar="DAYS",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(min=0, max=36_500),
+    help="Once a day, events that arrived longer ago are removed; 0 keeps all.",
+)
 @click.option("--once", is_flag=True, help="One sweep, and out.")
-def command(inbox: str, interval_seconds: float, name: str, once: bool) -> None:
+def command(inbox: str, interval_seconds: float, name: str, keep_days: float, once: bool) -> None:
     """Look for jobs and backfills that have ended, and write what no webhook brought, until interrupted.
 
     Any number of these may run on one inbox: one works, another takes over when it is gone. The tenant comes from
@@ -39,7 +47,7 @@ def command(inbox: str, interval_seconds: float, name: str, once: bool) -> None:
     try:
         Inbox.open(inbox).close()  # what can never work ends here, and not in every sweep
         Planasonix().close()
-        sweeper = Sweeper(inbox, Planasonix, interval_seconds=interval_seconds, name=name)
+        sweeper = Sweeper(inbox, Planasonix, interval_seconds=interval_seconds, name=name, keep_days=keep_days or None)
         if once:
             with sweeper:
                 swept = sweeper.sweep_now()

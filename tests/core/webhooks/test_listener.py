@@ -22,8 +22,7 @@ from planasonix import AsyncPlanasonix
 from planasonix.errors import RunFailedError
 from planasonix.sandbox import Sandbox
 from planasonix.watch import Interval, wait_shared, watch_shared
-from planasonix.webhooks import Arrival, Event, Inbox, InboxListener
-from planasonix.webhooks import listener as listening
+from planasonix.webhooks import Arrival, Event, Inbox, InboxListener, listening_place
 
 NEVER = Interval(fixed_seconds=600.0)
 _numbers = iter(range(10**9))
@@ -250,7 +249,7 @@ def test_an_inbox_that_goes_away_costs_only_the_push(
 ) -> None:
     """One line when it goes and one when it is back; then events are felt again, those of the meantime too."""
     caplog.set_level(logging.WARNING, "planasonix.webhooks.listener")
-    monkeypatch.setattr(listening, "LONGEST_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(listening_place, "LONGEST_PAUSE_SECONDS", 0.2)
     home, away = tmp_path / "home", tmp_path / "away"
     home.mkdir()
     url = f"sqlite:///{home}/inbox.db"

@@ -15,6 +15,7 @@ from planasonix.errors import ConfigurationError, PlanasonixError
 from planasonix.webhooks.event import Event
 from planasonix.webhooks.sweep.cursor import SweepCursor
 from planasonix.webhooks.sweep.find import Swept, Told, sweep_once
+from planasonix.webhooks.sweep.pruning import KEEP_DAYS, Pruning
 
 if TYPE_CHECKING:
     from planasonix.client import Planasonix
@@ -37,7 +38,8 @@ class Sweeper:
     `inbox_url` is the inbox and `connect` makes the client, which the sweeper closes. Of all the sweepers on one inbox
     with the same `name` one works, and one of the others takes over within two intervals once it is gone, killed or
     not. Use a name for each tenant where several share an inbox. `interval_seconds` is the pause between two sweeps:
-    so late an end is felt whose webhook was lost.
+    so late an end is felt whose webhook was lost. Once a day it also prunes the inbox: what arrived more than
+    `keep_days` ago is removed, read or not; None keeps everything.
 
     Raises `ConfigurationError`, which names the field and the fix.
 
@@ -54,6 +56,7 @@ class Sweeper:
         *,
         interval_seconds: float = INTERVAL_SECONDS,
         name: str = "sweep",
+        keep_days: float | None = KEEP_DAYS,
     ) -> None:
         if isinstance(interval_seconds, bool) or not 0 < interval_seconds <= _LONGEST_INTERVAL_SECONDS:
             raise ConfigurationError(
@@ -65,6 +68,7 @@ class Sweeper:
         # Not the process id alone: machines that share a PostgreSQL inbox have equal ones.
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._told = Told()
+        self._pruning = Pruning(keep_days)
         self._inbox: Inbox | None = None
         self._client: Planasonix | None = None
         self._lease: Lease | None = None
@@ -134,6 +138,8 @@ class Sweeper:
             if self._lease is not None:
                 cursor.swept_at = time.time()
                 inbox.write_note(self._name, cursor.to_text(), self._lease)
+                # After the sweep: what is found late hurts, what is removed late does not.
+                self._pruning.prune_if_due(inbox, self._lease)
 
     def _run(self) -> None:
         due_at = time.monotonic()
