@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from prefect_planasonix.artifacts import ROLES, ArtifactToShow, artifact_key
-from prefect_planasonix.shared_client import ClientShare
+from prefect_planasonix.client_share import ClientShare
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient

@@ -145,10 +145,16 @@ class PlanasonixCredentials(KnownFields, CredentialsBlock):
         from planasonix.runs.check import Words, check_connection
 
         with self.get_client(max_tries=2, deadline_seconds=20.0) as client:
-            right, text = check_connection(client, Words(holder="credentials block"))
+            right, text = check_connection(client, Words(holder="credentials block", new_key=self._new_key()))
         if not right:
             raise VerificationError(text)
         return text
+
+    def _new_key(self) -> str:
+        name = self.block_name
+        if name is None:
+            return "pass it as api_key"
+        return f"save it as api_key in the block {name}: on its page, or with save({name!r}, overwrite=True)"
 
     async def averify(self) -> str:
         """As `verify`."""

@@ -23,9 +23,9 @@ import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
-from uuid import UUID
 
 from prefect_planasonix.one_warning import Log, warn_once
+from prefect_planasonix.page import run_of_context
 
 if TYPE_CHECKING:
     from planasonix.runs import Outcome, RunHandle, StagedOutcome
@@ -84,7 +84,7 @@ class Telling:
         self._logger = logger or logging.getLogger("prefect_planasonix")
         # A watcher calls its listeners in the context of whoever began to watch: that may be another run's.
         self._context = contextvars.copy_context()
-        self._flow_run_id, self._page = _run_of_context()
+        self._flow_run_id, self._page = run_of_context()
         self._shelves: dict[str, ArtifactShelf] = {}
         self._last: asyncio.Task[None] | None = None
         self._newest: WatchedRun | None = None
@@ -292,14 +292,3 @@ def _emit(events: list[EventToTell]) -> None:
 async def _close(shelves: list[ArtifactShelf]) -> None:
     for shelf in shelves:
         await shelf.aclose()
-
-
-def _run_of_context() -> tuple[UUID | None, UUID | None]:
-    """The flow run, and the run that has the page: the task run, where it belongs to no flow. None outside any run."""
-    from prefect.context import FlowRunContext, TaskRunContext
-
-    flow, task = FlowRunContext.get(), TaskRunContext.get()
-    flow_run_id = flow.flow_run.id if flow is not None and flow.flow_run is not None else None
-    if flow_run_id is None and task is not None:
-        flow_run_id = task.task_run.flow_run_id
-    return flow_run_id, flow_run_id or (None if task is None else task.task_run.id)

@@ -92,6 +92,7 @@ def test_what_works_and_what_was_not_checked(check: Any, served: Any) -> None:
     ("key", "works", "says"),
     [
         ("plnx_live_wrong", False, "does not accept the API key (password)"),
+        ("plnx_live_wrong", False, "and enter it as the connection's password"),
         (NO_CONNECTIONS, False, "may not list connections: it lacks the right to read connections"),
         (NO_JOBS, False, "may not read jobs, and every wait would fail: it lacks the right to read jobs"),
         (NO_ORGANIZATION, True, "Which organization it belongs to is not known: it may not read that."),

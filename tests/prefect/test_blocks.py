@@ -133,3 +133,12 @@ def test_verify_tells_what_works_and_what_does_not(sandbox: RunningSandbox) -> N
     with pytest.raises(VerificationError, match="does not accept the API key") as caught:
         bad.verify()
     assert KEY not in str(caught.value)
+    assert "Settings, API keys, and pass it as api_key" in str(caught.value)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_verify_says_where_a_saved_key_is_mended(sandbox: RunningSandbox) -> None:
+    bad = PlanasonixCredentials(api_key=KEY, base_url=sandbox.url)  # pyright: ignore
+    bad.save("refused", overwrite=True)
+    with pytest.raises(VerificationError, match=r"in the block refused: on its page, or with save\('refused'"):
+        bad.verify()

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _WORDS = check.Words(
     api_key="password",
+    new_key="enter it as the connection's password",
     base_url="host",
     address="host, port",
     path_prefixes="extra path_prefixes",

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Words:
-    """What the settings are called where the user enters them."""
+    """What the settings are called where the user enters them; `new_key` says how another key is entered there."""
 
     api_key: str = "api_key"
+    new_key: str = "pass it as api_key, or set PLANASONIX_API_KEY"
     base_url: str = "base_url"
     address: str = "base_url"
     path_prefixes: str = "path_prefixes"
@@ -73,7 +74,10 @@ def explained(error: PlanasonixError, what: str, things: str, words: Words) -> s
     `what`: what the key may not do, should that be it. `things`: what could not be read.
     """
     if isinstance(error, AuthenticationError):
-        text = f"The server was reached, but does not accept the API key ({words.api_key})"
+        text = (
+            f"The server was reached, but does not accept the API key ({words.api_key}): it is mistyped, revoked or "
+            f"expired, or another server's. Make a new one in Planasonix, Settings, API keys, and {words.new_key}"
+        )
     elif isinstance(error, PermissionDeniedError):
         text = (
             f"The key is known, but may not {what}: it lacks the right to read {things}, "
