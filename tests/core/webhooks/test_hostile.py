@@ -89,7 +89,6 @@ def test_each_wait_ends_once_with_the_truth(scheme: str, sqlite_url: str) -> Non
         busy="parallel",
         speed=20,
         delivery_max_attempts=3,
-        rate_limit=None,
     )
     sandbox.script("*", "stuck")
     with (

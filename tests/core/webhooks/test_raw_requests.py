@@ -1,4 +1,4 @@
-"""Bytes as no HTTP library would send them, to the receiver behind its real server: 2xx, 4xx or 503, and it lives on."""
+"""Bytes as no HTTP library would send them, to the receiver behind its real server: 2xx, 4xx or 503; it lives on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planasonix.webhooks import SigningSecrets, sign
@@ -91,9 +91,7 @@ def chunked(*parts: bytes) -> bytes:
 FORGED = b"X-Planasonix-Signature: v1=" + b"0" * 64
 CHUNKED = b"Transfer-Encoding: chunked"
 ZIPPED = gzip.compress(BODY)
-REFUSED = {400, 401, 404, 405, 408, 411, 413, 414, 415, 426, 431}
 
-# Each: what is sent, the statuses that the first answer may have.
 STORED: dict[str, bytes] = {
     "plain": head(*signed(), length()) + BODY,
     "chunked": head(*signed(), CHUNKED) + chunked(BODY[:7], BODY[7:]),
@@ -105,9 +103,10 @@ STORED: dict[str, bytes] = {
     "not compressed, as said": head(*signed(), length(), b"Content-Encoding: identity") + BODY,
     "bytes that are no ASCII elsewhere": head(*signed(), length(), b"X-Other: \xff\xfe\x80") + BODY,
     "a thousand headers": head(*signed(), length(), *(b"X-%d: y" % each for each in range(1_000))) + BODY,
-    "names in capitals": head(*(each.upper().replace(b"V1=", b"v1=").lower() for each in signed()), length()) + BODY,
+    "names in small letters": head(*(each.lower() for each in signed()), length()) + BODY,
     "bytes behind the body": head(*signed(), length()) + BODY + b"\x00\xffGET",
 }
+# What is sent, and the statuses that the first answer may have: servers differ in what they hand on.
 TURNED_AWAY: dict[str, tuple[bytes, set[int]]] = {
     "unsigned": (head(length()) + BODY, {401}),
     "two times": (head(*signed(), *signed(age=10), length()) + BODY, {401}),
@@ -161,7 +160,7 @@ TURNED_AWAY: dict[str, tuple[bytes, set[int]]] = {
     "a space behind a name": (head(b"X-Planasonix-Signature : v1=00", length()) + BODY, {400, 401}),
     "a line that goes on": (head(b"X-Planasonix-Signature: v1=\r\n 00", length()) + BODY, {400, 401}),
     "no version": (b"POST /planasonix/webhooks\r\n\r\n", {400}),
-    "another protocol's hello": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {400}),
+    "another protocol's hello": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {400, 404}),
     "TLS": (b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" + b"\x00" * 200 + b"\r\n\r\n", {400}),
     "a wish for a websocket": (
         head(
@@ -212,7 +211,7 @@ _line = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(
     method=st.sampled_from([b"POST", b"GET", b"HEAD", b"PUT"]),
     target=st.one_of(st.just(PATH), _word.map(lambda word: b"/" + word)),

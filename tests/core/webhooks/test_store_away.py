@@ -71,12 +71,15 @@ def test_no_more_can_be_written(sqlite_url: str) -> None:
 def test_the_file_is_locked(sqlite_url: str) -> None:
     """Longer than a delivery waits for its commit."""
     other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
+
+    def say(words: str) -> Callable[[int], None]:
+        def act(_: int) -> None:
+            other.execute(words)
+
+        return act
+
     try:
-        _outage(
-            sqlite_url,
-            lambda _: other.execute("BEGIN IMMEDIATE") and None,
-            lambda _: other.execute("ROLLBACK") and None,
-        )
+        _outage(sqlite_url, say("BEGIN IMMEDIATE"), say("ROLLBACK"))
     finally:
         other.close()
 
