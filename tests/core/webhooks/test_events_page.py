@@ -13,7 +13,7 @@ import click
 import pytest
 
 from planasonix import Planasonix
-from planasonix.cli import main
+from planasonix.cli.group import planasonix
 from planasonix.webhooks import Arrival, Event, Inbox
 from tests.pages import ROOT, blocks, broken_links, missing_tests
 
@@ -54,8 +54,8 @@ def test_the_commands_and_their_options_exist() -> None:
     lines = [line for code in blocks(PAGE, "bash") for line in code.splitlines() if line.startswith("planasonix ")]
     assert len(lines) >= 4
     for line in lines:
-        command: click.Command = main
-        context = click.Context(main)
+        command: click.Command = planasonix
+        context = click.Context(planasonix)
         words = shlex.split(line)[1:]
         while isinstance(command, click.Group):
             found = command.get_command(context, words.pop(0))
