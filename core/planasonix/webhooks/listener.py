@@ -1,4 +1,4 @@
-"""Feels what is stored in an inbox: one look a second for a whole process, fanned out to whoever subscribed.
+"""Feels what is stored in an inbox: two looks a second for a whole process, fanned out to whoever subscribed.
 
     listener = InboxListener.for_url("sqlite:////srv/planasonix/inbox.db")
     with listener.wake_waiters():           # in a running event loop: `jobs.wait` there ends when an event tells so
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.5
 
 Callback = Callable[["StoredEvent"], object]
 

@@ -1,6 +1,7 @@
 """Tells the listeners of this process that something was stored, so that they need not wait for their next look.
 
-Processes tell each other nothing: what another one stored is found by the look that every listener takes once a second.
+Processes tell each other nothing: what another one stored is found by the look that every listener takes twice a
+second.
 """
 
 from __future__ import annotations

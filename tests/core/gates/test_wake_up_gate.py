@@ -1,7 +1,7 @@
 """A wait that looks every ten minutes ends soon after its webhook was stored, whichever process stored it.
 
-Gate of the design: p99 <= 1.5 s after the commit; goal: <= 250 ms, which holds on SQLite. PostgreSQL is looked at twice a
-second, and the wait of a writer's own process is told at once.
+Gate of the design: p99 <= 1.5 s after the commit; goal: <= 250 ms, which holds on SQLite, and on PostgreSQL in the
+process that stored it. What another one stored in PostgreSQL is found by a look that is taken twice a second.
 """
 
 from __future__ import annotations
