@@ -37,7 +37,7 @@ class PlanasonixWorkspace(dg.ConfigurableResource):
     - `on_table_failure`: whether a failed table fails the step (`fail`), or only its check (`warn`).
     - `on_paused`: whether a paused connection fails the step (`fail`), or is skipped with an observation (`skip`).
     - `inbox_url`: the inbox of events, as `dg.EnvVar(…)` where it holds a password; left out, `PLANASONIX_INBOX_URL`,
-      else none. `build_planasonix_inbox_sensor` reads it.
+      else none. `build_planasonix_inbox_sensor` reads it, and waits end with its events instead of the next poll.
 
     Bad values raise Dagster's own error for bad config or, for what only the client can tell, `ConfigurationError`
     with the first use.

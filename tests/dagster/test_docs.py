@@ -63,6 +63,26 @@ def test_its_python_loads_a_table(
     assert sum(entry.operation in ("connections.sync", "connections.backfill") for entry in entries) == started
 
 
+def test_its_job_subscribes_once_and_stores_no_secret(
+    planasonix_sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [code] = [each for each in blocks(FOLDER / "events.md", "python") if "ensure_webhook" in each]
+    secret = "whsec_0123456789abcdef"
+    monkeypatch.setenv("PLANASONIX_WEBHOOK_SECRETS", secret)
+    names: dict[str, Any] = {}
+    exec(compile(code, "page", "exec", dont_inherit=True), names)
+    made: set[str] = set()
+    with dg.instance_for_test() as instance:
+        for _ in range(2):
+            done = names["subscribe_once"].execute_in_process(instance=instance)
+            made.add(done.output_for_node("subscribe"))
+            assert not any(
+                secret in str(record.event_log_entry) for record in instance.get_records_for_run(done.run_id).records
+            )
+    created = [entry for entry in planasonix_sandbox.journal if entry.operation == "webhooks.create"]
+    assert len(made) == len(created) == 1
+
+
 def assets_of(names: dict[str, Any], folder: Path) -> Iterator[dg.AssetsDefinition]:
     for value in names.values():
         if isinstance(value, type) and issubclass(value, PlanasonixWorkspaceComponent):
@@ -113,7 +133,7 @@ def test_every_how_to_has_code_and_stands_in_the_index() -> None:
 def test_every_example_stands_in_the_index() -> None:
     index = (FOLDER / "README.md").read_text()
     files = [path for path in EXAMPLES.joinpath("defs").rglob("*") if path.suffix in (".py", ".yaml")]
-    assert len(files) == 5
+    assert len(files) == 6
     for example in files:
         assert f"/{example.relative_to(EXAMPLES)})" in index, example.name
 

@@ -143,7 +143,7 @@ def test_a_detached_run_carries_its_chain_on(setting: Pushed) -> None:
     assert act.depth == 1
 
 
-@pytest.mark.parametrize("text", ["", "no json", "{}", "[]", '[{"kind": "job"}]', "[1]"])
+@pytest.mark.parametrize("text", ["no json", "[]", '[{"kind": "job"}]'])
 def test_a_tag_that_cannot_be_read_starts_nothing(setting: Pushed, text: str) -> None:
     done = setting.load({EVENT_TAG: text})
     assert not done.success

@@ -18,6 +18,7 @@ BILLING = "conn_billing_stripe"
 CHARGES = dg.AssetKey(["billing_stripe", "stripe", "charges"])
 
 
+@pytest.mark.timeout(300)
 def test_an_event_is_told_and_a_run_follows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "example_dags" / "dagster"))
     url = f"sqlite:///{tmp_path}/inbox.db"
