@@ -101,15 +101,12 @@ class Chain:
         return replace(provenance, depth=self._deepened.depth, details=self._deepened.details)
 
     def started(self, handle: RunHandle) -> None:
-        """Remember in the inbox that these events have started this run: each of them, as a run of Dagster that is
-        executed again starts another one.
-        """
+        """Remember in the inbox that these events have started this run."""
         if self._causes and handle.owned and handle.id not in self._noted:
             from planasonix.webhooks import note_started
 
             self._noted.add(handle.id)
-            action = f"{self._action}/{handle.id}"
-            note_started(self._causes, action, handle.kind, handle.id, inbox_url=self._inbox_url)
+            note_started(self._causes, self._action, handle.kind, handle.id, inbox_url=self._inbox_url)
 
 
 def _causes_of(text: str) -> list[Cause]:

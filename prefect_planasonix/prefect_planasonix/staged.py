@@ -153,7 +153,7 @@ class _Stages:
         self._telling.depth = provenance.depth
         for handle in progress.active:
             if handle.id not in self._waits:
-                await note_in_chain(owner, self._attempt.credentials, f"{self._slot}/{handle.id}", handle)
+                await note_in_chain(owner, self._attempt.credentials, self._slot, handle)
         self._attempt.log(
             "info",
             f"stages of connection {self._asked.request.connection_id}: {progress.done} loaded, "

@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from planasonix.webhooks import Event, StoredEvent
+    from planasonix.webhooks import StoredEvent
 
 CONSUMER = "airflow"
 MARK = "planasonix_event"
 """By this name of theirs the operators know an event of a watcher among the triggering ones."""
-_ENDLESS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,31 +39,14 @@ class EventFilter:
     @staticmethod
     def payload(stored: StoredEvent) -> dict[str, Any]:
         """JSON-ready, and nothing of the body but names: a body may hold data of the tenant's."""
-        from planasonix.webhooks import guard
+        from planasonix.webhooks import Cause
 
-        event = stored.event
         return {
             MARK: 1,
-            "event_id": event.event_id,
+            # With what body and job say of the run's place in a chain of events; the inbox may know more.
+            **Cause.of(stored).to_dict(),
             "effect_key": stored.effect_key(CONSUMER),
-            "type": event.type,
-            "kind": event.kind,
-            "id": event.object_id,
-            "job_id": event.job_id,
-            # Of a job that belongs to one: what started the backfill started the job.
-            "backfill_id": _backfill_of(event),
-            "connection_id": event.connection_id,
-            "status": event.status,
-            "finished_at": None if event.occurred_at is None else event.occurred_at.isoformat(),
             "received_at": stored.received_at.isoformat(),
             "source": stored.source,
             "seq": stored.seq,
-            # What body and job say of the run's place in a chain of events; the inbox may know more.
-            "depth": guard(event, _ENDLESS) - 1,
         }
-
-
-def _backfill_of(event: Event) -> str | None:
-    data = event.payload.get("data")
-    told = event.payload.get("backfill_id") or (data.get("backfill_id") if isinstance(data, dict) else None)
-    return told if isinstance(told, str) else None

@@ -48,20 +48,20 @@ class Cause:
         return cls(stored.event, guard(stored.event, _ENDLESS) - 1)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, and nothing of the body but names: a body may hold data of the tenant's."""
+        """JSON-ready, always with the same names, and nothing else of the body, which may hold data of the tenant's."""
         event = self.event
-        told = {
+        return {
             "event_id": event.event_id,
             "type": event.type,
             "kind": event.kind,
             "id": event.object_id,
             "job_id": event.job_id,
+            "backfill_id": event.backfill_id,
             "connection_id": event.connection_id,
             "status": event.status,
             "finished_at": None if event.occurred_at is None else event.occurred_at.isoformat(),
             "depth": self.depth,
         }
-        return {name: value for name, value in told.items() if value is not None}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Cause | None:
@@ -70,7 +70,7 @@ class Cause:
         if not isinstance(event_id, str) or kind not in _KINDS or not isinstance(data.get("id"), str):
             return None
         depth = data.get("depth")
-        job_id = _text(data.get("job_id"))
+        named = {name: found for name in ("job_id", "backfill_id") if (found := _text(data.get(name))) is not None}
         return cls(
             Event(
                 event_id=event_id,
@@ -80,7 +80,7 @@ class Cause:
                 connection_id=_text(data.get("connection_id")),
                 status=_text(data.get("status")),
                 occurred_at=_moment(data.get("finished_at")),
-                payload={} if job_id is None else {"job_id": job_id},
+                payload=named,
             ),
             depth if isinstance(depth, int) and not isinstance(depth, bool) and depth > 0 else 0,
         )
@@ -125,7 +125,8 @@ def note_started(
 
     def note(loops: LoopGuard) -> Literal[True]:
         for cause in causes:
-            act = loops.enter(cause.event, action[-_LONGEST_ACTION:], depth=cause.depth)
+            # An act each: what is tried again starts another run, and the first one's events go on.
+            act = loops.enter(cause.event, f"{action}/{run_id}"[-_LONGEST_ACTION:], depth=cause.depth)
             loops.started(act, kind, run_id, job_ids=jobs)
         return True
 

@@ -83,6 +83,13 @@ class Event:
             return self.object_id
         return _found(self.payload, _ID_NAMES["job"])
 
+    @property
+    def backfill_id(self) -> str | None:
+        """The id of the backfill, also where a body names it beside one of its jobs."""
+        if self.kind == "backfill":
+            return self.object_id
+        return _found(self.payload, _ID_NAMES["backfill"])
+
     @classmethod
     def parse(cls, body: bytes) -> Event:
         """Returns the event that a delivery's body tells.

@@ -77,6 +77,7 @@ def test_a_body_is_not_carried_along(inbox: Inbox) -> None:
         "kind": "job",
         "id": "job_1",
         "job_id": "job_1",
+        "backfill_id": None,
         "connection_id": "conn_1",
         "status": "succeeded",
         "finished_at": "2026-05-01T00:00:00+00:00",
