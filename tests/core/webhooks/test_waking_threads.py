@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,7 @@ from planasonix.runs import RunHandle, wait_for_run
 from planasonix.runs.waiting import wait_for_any, wait_while_taken
 from planasonix.sandbox import DEFAULT_API_KEY, Sandbox
 from planasonix.watch import Interval
-from planasonix.watch.heard import Heard
+from planasonix.watch.heard import HEARD, Heard
 from planasonix.webhooks import Arrival, Event, Inbox, InboxListener
 
 SOON_SECONDS = 5.0
@@ -54,7 +55,9 @@ class Setting:
 
 
 @pytest.fixture
-def setting(tmp_path: Path) -> Iterator[Setting]:
+def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
+    # Each sandbox gives the same ids, and the process remembers what was heard of them.
+    monkeypatch.setattr(HEARD, "_runs", OrderedDict())
     made = Setting(tmp_path)
     with made.client:
         yield made
