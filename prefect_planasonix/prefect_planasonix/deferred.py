@@ -13,7 +13,7 @@ the look shows the end                                the outcome, without a sus
 the look fails, or the job is past its deadline       it is waited for here
 the job runs                                          the run is suspended
 no flow run, a task, a subflow, no deployment         it is waited for here, and one line of the log says why
-Prefect refuses to suspend                            the same
+Prefect refuses to suspend, or its API fails          the same
 the job ended between look and suspension             the run is resumed at once
 one of several cannot be started or found             the jobs of the others are cancelled, unless they are not
                                                       this run's or `cancel_on_cancellation` is false; then the

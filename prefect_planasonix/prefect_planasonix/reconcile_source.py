@@ -147,7 +147,9 @@ class PrefectSource:
             for run_id, flow_run_id in asked.items():
                 run = runs.get(flow_run_id)
                 states[run_id] = states.get(run_id, ("ended", "deleted", None)) if run is None else state_of(run)
-                if run is not None and states[run_id][0] == "ended" and run.parent_task_run_id is not None:
+                # The run of a deployment has retries of its own, whoever called it.
+                is_part = run is not None and run.deployment_id is None and run.parent_task_run_id is not None
+                if run is not None and is_part and states[run_id][0] == "ended":
                     above[run_id] = str(run.parent_task_run_id)
             parents = self._parents(set(above.values()))
             asked = {run_id: parents[task] for run_id, task in above.items() if task in parents}

@@ -26,9 +26,11 @@ from prefect_planasonix.push import inbox_url_of_environment
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from planasonix import Planasonix
     from planasonix.webhooks import Sweeper
 
 CONSUMER = "prefect-relay"
+_AWAY_SECONDS = 5.0
 logger = logging.getLogger("prefect_planasonix.relay")
 
 
@@ -68,7 +70,10 @@ def relay(
         raise ConfigurationError(
             "There is no inbox to relay from.", field="inbox_url", hint="Give its URL, or set PLANASONIX_INBOX_URL."
         )
-    client = client_for(credentials)
+    stop = stop or threading.Event()
+    client = _client_once_there(credentials, stop)
+    if client is None:
+        return
     inbox = Inbox.open(url, lazy=True)
     effect = RelayEffect(
         client,
@@ -87,7 +92,7 @@ def relay(
             consumer,
             effect,
             holder=f"{socket.gethostname()}:{os.getpid()}",
-            stop=stop or threading.Event(),
+            stop=stop,
             start=start,
             lease_seconds=lease_seconds,
             log=lambda level, text: logger.log(logging.getLevelNamesMapping()[level.upper()], "%s", text),
@@ -96,6 +101,24 @@ def relay(
         if sweeper is not None:
             sweeper.stop()
         inbox.close()
+
+
+def _client_once_there(credentials: str | None, stop: threading.Event) -> Planasonix | None:
+    """The client; a saved block is waited for while Prefect is away. None where `stop` came first."""
+    import httpx
+
+    from prefect_planasonix.reconcile import client_for
+
+    is_away = False
+    while not stop.is_set():
+        try:
+            return client_for(credentials)
+        except httpx.HTTPError as error:
+            if not is_away:
+                logger.warning("the saved block is waited for: Prefect's API is away (%s)", type(error).__name__)
+            is_away = True
+        stop.wait(_AWAY_SECONDS)
+    return None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

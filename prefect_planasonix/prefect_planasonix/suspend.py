@@ -44,7 +44,8 @@ def suspend(handles: Sequence[RunHandle], *, still_wanted: Callable[[], bool]) -
     """Suspend the flow run of the caller, a sync flow. Never returns: raises Prefect's `Pause`, which ends the process.
 
     `still_wanted` is asked once the run is suspended. An event that came before that resumed nothing, so that the run
-    is resumed here where the answer is no. Raises `RuntimeError` where Prefect refuses; the run then goes on.
+    is resumed here where the answer is no. Raises `RuntimeError` where Prefect refuses, or its API fails; the run then
+    goes on.
     """
     from prefect import suspend_flow_run
     from prefect.exceptions import Pause
@@ -57,6 +58,8 @@ def suspend(handles: Sequence[RunHandle], *, still_wanted: Callable[[], bool]) -
             if not still_wanted():
                 resume(pause)
         raise
+    except Exception as error:
+        raise _refused(error) from error
     raise RuntimeError("Prefect did not suspend the flow run")
 
 
@@ -74,6 +77,8 @@ async def asuspend(handles: Sequence[RunHandle], *, still_wanted: Callable[[], A
             if not await still_wanted():
                 await asyncio.to_thread(resume, pause)
         raise
+    except Exception as error:
+        raise _refused(error) from error
     raise RuntimeError("Prefect did not suspend the flow run")
 
 
@@ -88,6 +93,14 @@ def resume(pause: BaseException) -> None:
             prefect_client().resume_flow_run(flow_run_id)
     except Exception as error:
         run_logger().warning("the run could not be resumed, reconcile will do so: %r", error)
+
+
+def _refused(error: Exception) -> RuntimeError:
+    """A flow that failed here would leave jobs behind that run: it waits for them instead."""
+    if isinstance(error, RuntimeError):
+        return error
+    # In a word: Prefect's text may quote what was sent.
+    return RuntimeError(f"Prefect's API did not suspend the flow run ({type(error).__name__})")
 
 
 def _new_key() -> str:

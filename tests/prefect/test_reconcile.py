@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from prefect import flow
+from prefect import flow, task
 from prefect.states import Cancelled, Cancelling, Completed, Crashed, Running, Scheduled, State
 
 from planasonix.errors import ConfigurationError
@@ -131,6 +131,17 @@ def test_a_deleted_run_has_ended_and_a_subflow_lives_as_long_as_its_caller(world
     assert source._ask([LedgerEntry("s", RunOwner(flow_run_id=never), Record.fresh("i", SyncRequest("c"), {}))]) == {
         never: ("ended", "deleted", None)
     }
+
+
+def test_a_run_of_a_deployment_ends_by_itself_whoever_called_it(world: World) -> None:
+    parent = world.run(Running())
+    called = world.prefect.create_task_run(
+        task=task(lambda: None), flow_run_id=UUID(parent), dynamic_key="1", state=Running()
+    )
+    child = world.prefect.create_flow_run_from_deployment(world.deployment_id, parent_task_run_id=called.id)
+    world.prefect.set_flow_run_state(child.id, Cancelled(), force=True)
+    world.job(str(child.id))
+    assert {found.owner for found in world.source(str(child.id)).entries()} == {"ended"}  # pyright: ignore
 
 
 def test_a_silent_run_is_called_crashed_only_where_it_says_that_it_runs(world: World) -> None:

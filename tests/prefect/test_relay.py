@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -14,6 +15,7 @@ from uuid import UUID
 import httpx
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.states import Running
 from pydantic import SecretStr
 
 from planasonix.runs import outcome_of
@@ -22,7 +24,9 @@ from planasonix.webhooks import Arrival, Event, Inbox, consume
 from planasonix.webhooks.inbox import Patience, TryLater
 from prefect_planasonix.credentials import PlanasonixCredentials
 from prefect_planasonix.events import ended_event
+from prefect_planasonix.ledger import ArtifactStore
 from prefect_planasonix.push import woken_by_inbox
+from prefect_planasonix.relay import relay
 from prefect_planasonix.relay_effect import NotEndedYetError, RelayEffect
 from tests.prefect.conftest import CANARY_KEY
 from tests.prefect.reconcile_world import ALL, World, a_world
@@ -123,6 +127,21 @@ def test_a_job_of_nobody_is_told_without_a_flow_run(world: World, inbox: Inbox) 
     assert [each["prefect.resource.role"] for each in told["related"]] == ["connection"]
 
 
+def test_an_end_that_comes_after_the_retry_has_begun_is_still_its_flow_runs(world: World, inbox: Inbox) -> None:
+    flow_run_id = world.run(Running())
+    entry = world.job(flow_run_id)
+    first = str(entry.record.run_id)
+    world.sandbox.finish(first, "failed")
+    again = replace(entry.record, run_id=f"{first}-2", generation=1, earlier_ids=(first,))
+    ArtifactStore(world.prefect, entry.owner).write(replace(entry, record=again))
+    inbox.add([delivery(first, word="failed")])
+    relayed(inbox, RelayEffect(world.client, world.prefect))
+    [told] = told_of(world, first)
+    assert entry.handle is not None
+    live = ended_event(outcome_of(world.client, entry.handle), flow_run_id=UUID(flow_run_id))
+    assert (told["id"], told["payload"]) == (str(live.id), dict(live.payload)), "as the flow run itself has told it"
+
+
 def test_an_untrue_end_tells_nothing_and_wakes_nobody(world: World, inbox: Inbox) -> None:
     sleeper = world.asleep()
     job_id = str(world.job(sleeper, deferral=ALL).record.run_id)
@@ -202,3 +221,18 @@ def test_a_wait_of_this_process_is_woken_by_the_inbox(world: World, inbox: Inbox
             return time.monotonic() - began
 
     assert asyncio.run(waited()) < 30
+
+
+def test_the_saved_block_is_waited_for_while_prefect_is_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stop, asked = threading.Event(), list[str | None]()
+
+    def away(credentials: str | None) -> Any:
+        asked.append(credentials)
+        if len(asked) == 3:
+            stop.set()
+        raise httpx.ConnectError("refused")
+
+    monkeypatch.setattr("prefect_planasonix.reconcile.client_for", away)
+    monkeypatch.setattr("prefect_planasonix.relay._AWAY_SECONDS", 0.01)
+    relay(f"sqlite:///{tmp_path / 'inbox.db'}", credentials="main", stop=stop)
+    assert asked == ["main"] * 3

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 from prefect import Flow, flow, suspend_flow_run, task
 from prefect.exceptions import Pause
@@ -15,6 +16,7 @@ from planasonix.errors import PlanasonixError
 from planasonix.sandbox import RunningSandbox
 from prefect_planasonix import PlanasonixCredentials, PlanasonixSync, wish_ledger
 from prefect_planasonix.clients import prefect_client
+from prefect_planasonix.deferred import run_sync_deferred
 from prefect_planasonix.intent import Tries
 from prefect_planasonix.ledger import records_of
 from prefect_planasonix.ledger_entry import LedgerEntry
@@ -91,3 +93,20 @@ def test_a_job_that_failed_before_the_suspension_is_not_started_again(
     assert run.resume() == "Completed"
     assert ends == ["RunFailedError"] * 2
     assert box.jobs_started() == jobs
+
+
+def test_a_job_is_waited_for_where_prefect_fails_to_suspend(
+    box: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(**options: Any) -> None:
+        raise httpx.ReadTimeout("no answer")
+
+    @flow(name="cannot-be-suspended")
+    def deferred() -> Any:
+        return run_sync_deferred(sync_of(box))
+
+    box.set_speed(2)
+    monkeypatch.setattr("prefect.suspend_flow_run", failing)
+    run = Deployed(deferred, monkeypatch)
+    assert run.execute() == "Completed"
+    assert [entry.record.ended_as for entry in run.entries()] == ["succeeded"]
