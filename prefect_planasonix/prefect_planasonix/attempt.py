@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from copy import copy
+from typing import TYPE_CHECKING, Any, Self
 
 from planasonix.runs import Outcome, RunHandle, RunRequest
+from prefect_planasonix.background import own_place
 from prefect_planasonix.credentials import require_credentials
 from prefect_planasonix.execution import Execution
 from prefect_planasonix.options import RunOptions
@@ -37,11 +39,11 @@ class Attempt:
         errors; `LedgerError`; and `FlowRunGivenUpError` where the flow run was given up, having cancelled the job.
         Whatever interrupts the call passes through once that was settled.
         """
-        return await Execution(self, waits=True).run(request)
+        return await Execution(await self.in_place(), waits=True).run(request)
 
     async def start(self, request: RunRequest) -> RunHandle | None:
         """The same without the wait; None where `run` would return it."""
-        return await Execution(self, waits=False).start(request)
+        return await Execution(await self.in_place(), waits=False).start(request)
 
     async def wait(self, handle: RunHandle, *, expected_tables: tuple[str, ...] = ()) -> Outcome:
         """Wait for the end of a job that is running, good or bad. Raises as `run`.
@@ -49,7 +51,16 @@ class Attempt:
         A job that another flow run has started is never cancelled by this wait, also past its deadline and where this
         flow run is given up: it is the other one's. Outside any run the handle's `owned` decides.
         """
-        return await Execution(self, waits=True).wait(handle, expected_tables)
+        return await Execution(await self.in_place(), waits=True).wait(handle, expected_tables)
+
+    async def in_place(self) -> Self:
+        """The same with the run that the call belongs to, which a background task's context does not tell."""
+        owner = await own_place(self.owner)
+        if owner is self.owner:
+            return self
+        other = copy(self)
+        other.owner = owner
+        return other
 
     def log(self, level: str, text: str) -> None:
         getattr(self.logger, level)(text)

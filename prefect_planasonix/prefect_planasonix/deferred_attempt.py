@@ -29,22 +29,22 @@ class DeferredAttempt(Attempt):
 
         Where it runs, the ledger says so before this returns: the flow run may be suspended then.
         """
-        return await _Look(self, waits=True).look(request, return_when)
+        return await _Look(await self.in_place(), waits=True).look(request, return_when)
 
     async def has_ended(self, handle: RunHandle) -> bool:
         """Whether a look shows the end; no where the job cannot be read. Raises nothing."""
-        return await _Look(self, waits=True).has_ended(handle) is True
+        return await _Look(await self.in_place(), waits=True).has_ended(handle) is True
 
     async def abandon(self, handle: RunHandle, cause: BaseException) -> None:
         """The flow was interrupted by `cause` between a look and its suspension: settle as a wait would."""
         interruption().cause = cause
-        await _Look(self, waits=True).abandon(handle)
+        await _Look(await self.in_place(), waits=True).abandon(handle)
 
     async def withdraw(self, handle: RunHandle, *, for_good: bool) -> str:
         """Another job of the same call could not be started: cancel this one where that will not change (`for_good`), a
         cancel is wanted, and the job is this run's. Returns a sentence that tells what came of it, and raises nothing.
         """
-        return await _Look(self, waits=True).withdraw(handle, for_good=for_good)
+        return await _Look(await self.in_place(), waits=True).withdraw(handle, for_good=for_good)
 
 
 class _Look(Execution):

@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect_planasonix.chain import cause_in
 
-_OF_ONE_TRY = frozenset(("tries", "calling_task", "execution", "cause"))
+_OF_ONE_TRY = frozenset(("tries", "calling_task", "execution", "is_apart", "cause"))
 """What the ledger does not keep of an owner."""
 
 
@@ -19,7 +19,8 @@ class RunOwner:
     kept, so that a retry of the flow does not run it again once it succeeded. `tries` are the tries of flow run and
     task run: what compares higher is a later try. A resume does not count. `calling_task`: the run of the task that a
     subflow is called in, and its try. `execution` is the same for all calls of one execution of the flow, in any
-    process, and new with each retry and each resume.
+    process, and new with each retry and each resume. `is_apart`: whether the call is made in another process than the
+    flow's, as task runners with processes and task workers do.
 
     `cause` is the event that the flow run was started by, as its parameters have it.
 
@@ -43,6 +44,7 @@ class RunOwner:
     tries: tuple[int, ...] = field(default=(0, 0), compare=False)
     calling_task: tuple[str, int] | None = field(default=None, compare=False)
     execution: str | None = field(default=None, compare=False)
+    is_apart: bool = field(default=False, compare=False)
     cause: dict[str, Any] | None = field(default=None, compare=False)
 
     @property
@@ -116,6 +118,6 @@ def current_owner() -> RunOwner:
         flow_tries = run_of_flow.run_count
         # A resume does not count as a try. When the run began to run, it tells.
         since = None if run_of_flow.state is None else run_of_flow.state.timestamp.isoformat()
-        found |= {"execution": f"{flow_tries}/{since}"}
+        found |= {"execution": f"{flow_tries}/{since}", "is_apart": flow.detached}
         found["cause"] = cause_in(run_of_flow.parameters)
     return RunOwner(**found, tries=(flow_tries, task_tries))

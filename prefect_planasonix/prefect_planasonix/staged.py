@@ -60,7 +60,7 @@ class StagedAttempt(Attempt):
         begins anew. Returns how all stages ended, good or bad. Raises as `Attempt.run`, but a stage past its deadline
         is a failed one.
         """
-        return await _Stages(self, replace(asked, on_clear="restart"), resume).run()
+        return await _Stages(await self.in_place(), replace(asked, on_clear="restart"), resume).run()
 
 
 class _Stages:

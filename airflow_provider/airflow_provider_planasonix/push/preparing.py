@@ -10,6 +10,7 @@ _FIRST_WATCHER = (
     # By these Airflow looks connections up on an event loop.
     "airflow.providers.common.compat.connection",
     "asgiref.sync",
+    "planasonix.webhooks.causes",
     "planasonix.webhooks.inbox.box",
     "planasonix.webhooks.listener",
     "planasonix.webhooks.loops",
