@@ -59,7 +59,12 @@ class _Look(Execution):
         if time.time() >= handle.deadline_at or await self.has_ended(handle) is not False:
             return await self._wait(handle, request.expected_tables)
         if why_not(self._wish.owner) is None:
-            await asyncio.to_thread(self._note_deferral, return_when)
+            try:
+                await asyncio.to_thread(self._note_deferral, return_when)
+            except PlanasonixError as error:
+                # Nobody would wake the run; failing would leave its job without anybody.
+                self._attempt.log("warning", f"waiting in this process instead of suspending: {error.headline()}")
+                return await self._wait(handle, request.expected_tables)
         return handle
 
     async def has_ended(self, handle: RunHandle) -> bool | None:

@@ -138,12 +138,26 @@ class ArtifactLedger:
         return None if self.entry is None else self.entry.record
 
     def write(self, record: Record) -> None:
-        """Returns once Prefect has it. Raises what `before_start` says where a start comes next."""
+        """Returns once Prefect has it. Raises what `before_start` says where a start comes next.
+
+        That an answer has named the run is kept here before Prefect has it, and also where Prefect does not take it:
+        the job runs, and is to be waited for, or cancelled. Its start request stands there, with which a retry finds
+        the run; `is_noted` is false then.
+        """
         if record.run_id is None and record.sent_at is not None:
             self._before_start()
         with self._writing:
             if self.entry is not None:
-                self.entry = self._store.write(replace(self.entry, record=record))
+                names_it = record.run_id is not None and record.run_id != self.entry.record.run_id
+                entry = replace(self.entry, record=record)
+                if names_it:
+                    self.entry, self.is_noted = entry, False
+                try:
+                    self.entry = self._store.write(entry)
+                except LedgerError:
+                    if not names_it:
+                        raise
+                    return
             elif self._fresh is not None:
                 self.entry = self._store.write(self._fresh(record))
             self.is_noted = True

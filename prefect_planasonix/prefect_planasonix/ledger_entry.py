@@ -172,6 +172,17 @@ def _claim_in(data: dict[str, Any]) -> tuple[str, str] | None:
 
 def entry_of(artifact: Artifact) -> LedgerEntry | None:
     """The entry that an artifact holds; None for somebody else's. Raises `ConfigurationError` for a damaged one."""
+    try:
+        return _read(artifact)
+    except ConfigurationError as error:
+        hint = (
+            f"Look at the jobs of the connection or pipeline for one that still runs, then delete the artifact "
+            f"{artifact.id} ({artifact.key}), for example with `prefect artifact delete --id {artifact.id}`."
+        )
+        raise ConfigurationError(error.message, field=error.field, hint=hint) from error
+
+
+def _read(artifact: Artifact) -> LedgerEntry | None:
     if not (artifact.key or "").startswith(KEY_PREFIX) or not isinstance(artifact.data, str):
         return None
     block = _BLOCK.search(artifact.data)

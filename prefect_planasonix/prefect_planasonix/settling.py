@@ -96,8 +96,10 @@ class Settling:
             # A task without a flow: there is no flow run to ask, and Prefect retries the task.
             state = SeenState("RUNNING")
         if state is None:
-            state = await self._watch.state()
-        return verdict_on(interruption(), state, self._attempt.options, in_run=in_run)
+            # In doubt the job would be left. So a slow Prefect gets half of the time; the rest is for the cancel.
+            state = await self._watch.state(read_seconds=0.5 * self.left())
+        flow_try = self._attempt.owner.tries[0]
+        return verdict_on(interruption(), state, self._attempt.options, in_run=in_run, flow_try=flow_try)
 
     async def in_thread(self, blocking: Callable[[], T]) -> T:
         """Raises `TimeoutError` once nothing is left."""

@@ -29,7 +29,7 @@ logger = logging.getLogger("prefect_planasonix")
 
 LOOK_SECONDS = 2.0
 READ_SECONDS = 5.0
-"""How long one look may take: the state is a hint, and its reading holds nothing up."""
+"""How long a look may take that a start waits for: the state is a hint there."""
 
 
 class FlowRunGivenUpError(PlanasonixError):
@@ -63,8 +63,11 @@ class StateWatch:
         self._next: asyncio.Task[SeenState] | None = None
         self._read_at = -float("inf")
 
-    async def state(self, *, max_age_seconds: float = 0.0) -> SeenState | None:
-        """The state of the run, or of the parent that was given up; None where there is no run, or it cannot be read.
+    async def state(
+        self, *, max_age_seconds: float = 0.0, read_seconds: float | None = READ_SECONDS
+    ) -> SeenState | None:
+        """The state of the run, or of the parent that was given up; None where there is no run, or it cannot be read
+        within `read_seconds` (None: as long as Prefect's client tries).
 
         Raises nothing.
         """
@@ -72,7 +75,7 @@ class StateWatch:
             return None
         if time.monotonic() - self._read_at > max_age_seconds:
             try:
-                async with asyncio.timeout(READ_SECONDS):
+                async with asyncio.timeout(read_seconds):
                     self._seen = await self._read_soon()
             except Exception as error:
                 logger.debug("the state of flow run %s could not be read: %r", self._owner.flow_run_id, error)
@@ -122,7 +125,8 @@ class StateWatch:
     async def _look_on(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            state = await self.state()
+            # Nobody waits for this look: one that takes long is worth having all the same.
+            state = await self.state(read_seconds=None)
             if state is None or not is_given_up(state):
                 continue
             for waiter in self._waiters:
@@ -135,10 +139,12 @@ class StateWatch:
             self._run_ids = _lineage(client, self._owner)
         states: list[SeenState] = []
         for run_id in self._run_ids:
-            state = client.read_flow_run(run_id).state
-            states.append(
-                SeenState("") if state is None else SeenState(state.type.value, state.name or "", state.message or "")
-            )
+            run = client.read_flow_run(run_id)
+            state = run.state
+            if state is None:
+                states.append(SeenState(""))
+            else:
+                states.append(SeenState(state.type.value, state.name or "", state.message or "", run.run_count))
         # A parent that was given up takes its subflows along; else the run's own state counts.
         return next((state for state in states if is_given_up(state)), states[0])
 

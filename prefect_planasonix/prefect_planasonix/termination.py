@@ -23,11 +23,15 @@ SHUTDOWN_MESSAGE = "Runner is shutting down."
 
 @dataclass(frozen=True)
 class SeenState:
-    """A state of a flow run, as Prefect's API tells it: `type` in capitals, as in `CANCELLING`."""
+    """A state of a flow run, as Prefect's API tells it: `type` in capitals, as in `CANCELLING`.
+
+    `run_count` is how often the run has begun to run, 0 where that is not known.
+    """
 
     type: str
     name: str = ""
     message: str = ""
+    run_count: int = 0
 
     @property
     def by_shutdown(self) -> bool:
@@ -51,11 +55,14 @@ def is_given_up(state: SeenState) -> bool:
     return state.type in ("CANCELLING", "CANCELLED", "FAILED", "COMPLETED")
 
 
-def verdict_on(why: Interruption, state: SeenState | None, options: RunOptions, *, in_run: bool = True) -> Verdict:
+def verdict_on(
+    why: Interruption, state: SeenState | None, options: RunOptions, *, in_run: bool = True, flow_try: int = 0
+) -> Verdict:
     """What becomes of the job of a call that was interrupted.
 
     `state` is that of the flow run, None where it could not be read. `in_run`: whether there is a run at all whose
-    retry could find the job again.
+    retry could find the job again. `flow_try` is the try of the flow run that the call belongs to, 0 where that is not
+    known.
 
     ============================================  ======================  =================  =========================
     what happened                                 raised in the caller    the flow run       the job
@@ -81,6 +88,8 @@ def verdict_on(why: Interruption, state: SeenState | None, options: RunOptions, 
     pause, suspend                                Pause; or seen          PAUSED             is left
     a retry comes                                 anything                SCHEDULED          is left: it goes on with it
     the flow was taken for dead, and is not       anything                CRASHED            is left
+    a later try of it runs: this process was      anything but Ctrl-C     RUNNING            is left: that try waits for
+    taken for dead, and is not                                                               it
     anything, outside any run                     anything                none               is cancelled: no retry
                                                                                              could find it
     anything but a timeout or Ctrl-C              anything                cannot be read     is left, in doubt
@@ -104,6 +113,8 @@ def verdict_on(why: Interruption, state: SeenState | None, options: RunOptions, 
             return Verdict("cancel", f"the flow run is {state.name or state.type}")
         if state.type in ("PAUSED", "SCHEDULED", "CRASHED"):
             return Verdict("leave", f"the flow run is {state.name or state.type}")
+        if 0 < flow_try < state.run_count:
+            return Verdict("leave", "a later try of the flow run goes on with it")
     if why.timed_out or isinstance(cause, TimeoutError):
         return Verdict("cancel", "the call ran out of time, or what it was part of failed")
     if state is None:

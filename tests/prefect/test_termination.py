@@ -49,6 +49,16 @@ def test_the_table(
     assert verdict_on(why, state, RunOptions(cancel_on_cancellation=False)).act == "leave"
 
 
+@pytest.mark.parametrize(("cause", "timed_out"), [(TERM, False), (CANCELLED, False), (CANCELLED, True)])
+def test_a_process_that_was_taken_for_dead_leaves_the_job_to_the_later_try(
+    cause: BaseException, timed_out: bool
+) -> None:
+    why, second = Interruption(cause, timed_out), SeenState("RUNNING", "Running", run_count=2)
+    assert verdict_on(why, second, RunOptions(), flow_try=1).act == "leave"
+    assert verdict_on(why, second, RunOptions(), flow_try=2).act == "cancel"
+    assert verdict_on(why, SeenState("CANCELLING", run_count=2), RunOptions(), flow_try=1).act == "cancel"
+
+
 def test_outside_any_run_nothing_could_find_the_job_again() -> None:
     assert verdict_on(Interruption(CANCELLED), None, RunOptions(), in_run=False).act == "cancel"
 
