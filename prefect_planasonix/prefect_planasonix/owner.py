@@ -97,6 +97,8 @@ def current_owner() -> RunOwner:
             "dynamic_key": run.dynamic_key,
             "flow_run_id": None if run.flow_run_id is None else str(run.flow_run_id),
             "persists": bool(task.persist_result),
+            # A background task without parameters comes without the context of the flow that sent it.
+            "is_apart": run.flow_run_id is not None and flow is None,
         }
         flow_tries, task_tries = run.flow_run_run_count, run.run_count
     # A task without a flow may be called where the context of another run is still around.
