@@ -7,6 +7,7 @@ So what follows an interruption shares one deadline, whatever of it is slow: an 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -26,6 +27,9 @@ T = TypeVar("T")
 
 START_SECONDS = 8.0
 """How long a start that is under way is awaited once the call was interrupted."""
+
+RUNNER_SECONDS = 20.0
+"""How long the signal of a runner is awaited. One that cannot hear of a cancel at once looks every ten seconds."""
 
 _LAST_SECONDS = 2.0
 """What is kept of the bound for the last words: the page of the run, and the way back to the caller."""
@@ -73,6 +77,7 @@ class Settling:
             return await work
         except FlowRunGivenUpError as error:
             await self.bounded(settle, error.state)
+            await _leave_the_end_to_the_runner(error.state)
             raise
         except asyncio.CancelledError:
             await self.bounded(settle, None)
@@ -108,3 +113,11 @@ class Settling:
     def hasty(self, client: Planasonix) -> Planasonix:
         """The client, with two calls to be made in what is left: a look, and a cancel."""
         return client.with_options(deadline_seconds=max(0.5, 0.45 * self.left()))
+
+
+async def _leave_the_end_to_the_runner(state: SeenState) -> None:
+    """Where a cancel was seen before the runner of this process acts on it, let it: it ends the process, calls the
+    flow's hooks and writes Cancelled. A flow that ends by itself meanwhile stays Cancelling, and nobody ends that.
+    """
+    if state.type == "CANCELLING" and os.environ.get("PREFECT__FLOW_RUN_ID"):
+        await asyncio.sleep(RUNNER_SECONDS)
