@@ -36,7 +36,7 @@ MOST_AT_ONCE = 256
 RETRY_AFTER_SECONDS = 5
 _HEALTH_SECONDS = 5.0
 _FAILURE_SECONDS = 30.0
-_UNKNOWN_SECRET = ": no known secret signed it. `planasonix webhooks rotate` makes one that the secrets file holds."
+_UNMATCHED_HINT = ": no known secret signed it. `planasonix webhooks rotate` makes one that the secrets file holds."
 """A store that can be read may still take nothing: locked, full. Longer than this a failure says nothing, for nobody
 would send anything more to a receiver that is taken for ill."""
 
@@ -141,7 +141,9 @@ class _Receiver:
             authenticate(body, headers.raw, self._secrets, schemes=(other,))
         except SignatureError:
             return ""
-        return f" It is genuine in the scheme {other!r}; {self._scheme!r} is set. `planasonix webhooks probe` tells which."
+        return (
+            f" It is genuine in the scheme {other!r}; {self._scheme!r} is set. `planasonix webhooks probe` tells which."
+        )
 
     async def _receive(self, scope: Scope, receive: Receive) -> tuple[int, str]:
         if scope["method"] != "POST":
@@ -154,7 +156,7 @@ class _Receiver:
             match = authenticate(body, headers.raw, self._secrets, schemes=(self._scheme,))
         except UnmatchedSignature:
             rotating = self._secrets.is_rotating()
-            told = " while rotating" if rotating else self._scheme_hint(body, headers) or _UNKNOWN_SECRET
+            told = " while rotating" if rotating else self._scheme_hint(body, headers) or _UNMATCHED_HINT
             return (503 if rotating else 401), f"{digest} unmatched{told}"
         except SignatureError as error:
             return 401, f"{digest} {error.message}{self._scheme_hint(body, headers)}"
