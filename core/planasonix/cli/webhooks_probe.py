@@ -23,7 +23,14 @@ def command(host: str, port: int, url: str | None, timeout_seconds: float) -> No
 
     try:
         with Planasonix() as client:
-            match = probe(client, host=host, port=port, url=url, timeout_seconds=timeout_seconds)
+            match = probe(
+                client,
+                host=host,
+                port=port,
+                url=url,
+                timeout_seconds=timeout_seconds,
+                listening=lambda taken: click.echo(f"Listening on {host}:{taken}", err=True),
+            )
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from None
     except (PlanasonixError, OSError) as error:

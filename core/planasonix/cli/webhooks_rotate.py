@@ -43,15 +43,23 @@ def command(
     PLANASONIX_API_KEY and PLANASONIX_BASE_URL.
     """
     from planasonix import Planasonix
+    from planasonix.webhooks.secrets_file import SecretsFile
     from planasonix.webhooks.subscriptions import rotate
 
     chosen = given_secret(secret_env, secret_file, secret)
     try:
+        was_empty = SecretsFile(secrets_file).is_empty()
         with Planasonix() as client:
             done = rotate(client, webhook_id, secrets_file, secret=chosen, overlap=timedelta(hours=overlap_hours))
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from None
     except PlanasonixError as error:
         raise click.ClickException(str(error)) from None
+    if was_empty:
+        click.echo(
+            f"Warning: {secrets_file} held no secret before. A receiver that reads another file refuses every delivery "
+            "from now on: lead it to this one.",
+            err=True,
+        )
     row = {"webhook_id": done.webhook_id, "done": done.done}
     click.echo(json.dumps(row) if output == "json" else f"{done.webhook_id}  {done.done}")

@@ -147,7 +147,7 @@ def url_warnings(url: str) -> tuple[str, ...]:
         )
     warnings: list[str] = []
     if parts.scheme == "http":
-        warnings.append("http:// lets everybody on the way read the events; the API asks for TLS (facts §3.1).")
+        warnings.append("http:// lets everybody on the way read the events; the API asks for https.")
     if port is not None and port != _DEFAULT_PORTS[parts.scheme]:
         warnings.append(f"Port {port} is not the usual one of {parts.scheme}: see that it can be reached.")
     if _is_private(host):

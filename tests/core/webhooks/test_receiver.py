@@ -96,6 +96,28 @@ def test_what_is_not_genuine_gets_an_empty_refusal(status: int, request_of: Call
     assert (reply.status_code, reply.content, writer.arrivals) == (status, b"", [])
 
 
+@pytest.mark.parametrize(
+    ("scheme", "timestamp", "told"),
+    [("timestamped", None, "genuine in the scheme 'body'"), ("body", 0, "genuine in the scheme 'timestamped'")],
+)
+def test_the_log_tells_that_the_other_scheme_is_to_be_set(
+    scheme: str, timestamp: int | None, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = sign(BODY, SECRET, timestamp=timestamp if timestamp is None else int(time.time()))
+    reply = ask(client_of(Writer(), scheme=scheme), content=BODY, headers=headers)
+    assert reply.status_code == 401
+    assert told in caplog.text
+    caplog.clear()
+    ask(client_of(Writer(), scheme=scheme), content=BODY + b" ", headers=headers)
+    assert "genuine" not in caplog.text
+
+
+def test_the_log_tells_what_to_do_about_an_unknown_secret(caplog: pytest.LogCaptureFixture) -> None:
+    headers = sign(BODY, "whsec_another_one_of_24_bytes", timestamp=int(time.time()))
+    assert ask(client_of(Writer()), content=BODY, headers=headers).status_code == 401
+    assert "no known secret signed it" in caplog.text
+
+
 @pytest.mark.parametrize("trouble", [InboxUnavailable("full"), RuntimeError("boom")])
 def test_a_store_that_is_away_has_the_sender_come_again(trouble: Exception) -> None:
     reply = ask(client_of(Writer(trouble)), **signed())

@@ -295,9 +295,11 @@ def test_create_list_and_rotate_from_the_command_line(planasonix_sandbox: Any, f
         (row["webhook_id"], URL, ["job.failed"])
     ]
     done = call("rotate", row["webhook_id"], "--secrets-file", str(file))
+    assert "held no secret before" in done.stderr, "a receiver may read another file"
     assert done.exit_code == 0, done.stderr
     assert len(secrets_in(file)) == 1
     assert secrets_in(file)[0] not in done.output
+    assert call("rotate", row["webhook_id"], "--secrets-file", str(file)).stderr == ""
 
 
 @pytest.mark.planasonix_sandbox(speed=0)

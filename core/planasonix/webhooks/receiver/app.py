@@ -36,6 +36,7 @@ MOST_AT_ONCE = 256
 RETRY_AFTER_SECONDS = 5
 _HEALTH_SECONDS = 5.0
 _FAILURE_SECONDS = 30.0
+_UNMATCHED_HINT = ": no known secret signed it. `planasonix webhooks rotate` makes one that the secrets file holds."
 """A store that can be read may still take nothing: locked, full. Longer than this a failure says nothing, for nobody
 would send anything more to a receiver that is taken for ill."""
 
@@ -133,6 +134,17 @@ class _Receiver:
         log.log(logging.INFO if status == 200 else logging.WARNING, "Delivery %d: %s", status, told)
         await _answer(status)(scope, receive, send)
 
+    def _scheme_hint(self, body: bytes, headers: Headers) -> str:
+        """What to do where a secret of ours has signed it, in the scheme that is not set."""
+        other: Scheme = "body" if self._scheme == "timestamped" else "timestamped"
+        try:
+            authenticate(body, headers.raw, self._secrets, schemes=(other,))
+        except SignatureError:
+            return ""
+        return (
+            f" It is genuine in the scheme {other!r}; {self._scheme!r} is set. `planasonix webhooks probe` tells which."
+        )
+
     async def _receive(self, scope: Scope, receive: Receive) -> tuple[int, str]:
         if scope["method"] != "POST":
             raise Refused(405, "method")
@@ -144,9 +156,10 @@ class _Receiver:
             match = authenticate(body, headers.raw, self._secrets, schemes=(self._scheme,))
         except UnmatchedSignature:
             rotating = self._secrets.is_rotating()
-            return (503 if rotating else 401), f"{digest} unmatched{' while rotating' if rotating else ''}"
+            told = " while rotating" if rotating else self._scheme_hint(body, headers) or _UNMATCHED_HINT
+            return (503 if rotating else 401), f"{digest} unmatched{told}"
         except SignatureError as error:
-            return 401, f"{digest} {error.message}"
+            return 401, f"{digest} {error.message}{self._scheme_hint(body, headers)}"
         try:
             event = Event.parse(body)
         except UnreadableEvent as error:
