@@ -16,6 +16,7 @@ from planasonix.webhooks.secrets_file import SecretsFile, checked_secret
 log = logging.getLogger(__name__)
 
 ENVIRONMENT = "PLANASONIX_WEBHOOK_SECRETS"
+_NOTHING = object()
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class SigningSecrets:
         self._file: SecretsFile | None = None
         self._path: Path | None = None
         self._seen: object = None
-        self._warned: object = None
+        self._warned: object = _NOTHING
         self._rotating_until = rotating_until
         self._keys = _keys((one, None) for one in each)
         if not self._keys:
@@ -60,11 +61,12 @@ class SigningSecrets:
     def from_file(cls, path: str | Path) -> SigningSecrets:
         """The secrets in a file, one a line, the newest first; read again whenever the file changes.
 
-        What cannot be read later, or holds a weak secret then, leaves those in force that were: one warning each.
+        What cannot be read later, or holds no secret or a weak one then, leaves those in force that were, with one
+        warning each, and is tried again at each use.
         """
         source = cls.__new__(cls)
         source._path, source._file = Path(path).expanduser(), SecretsFile(path)
-        source._warned = None
+        source._warned = _NOTHING
         source._seen = _stamp(source._path)
         source._read(source._file)
         if not source._keys and not source.is_rotating():
@@ -102,12 +104,15 @@ class SigningSecrets:
             if stamp is None:
                 raise ConfigurationError("The file of signing secrets is gone.", field="secrets_file")
             self._read(self._file)
+            if not self._keys and not self.is_rotating():  # a writer that has only emptied it so far
+                raise _none(str(self._path))
         except ConfigurationError as error:
             self._keys, self._rotating_until = before
             if stamp != self._warned:
                 log.warning("The signing secrets stay as they were: %s", error.message)
                 self._warned = stamp
-        self._seen = stamp
+        else:
+            self._seen, self._warned = stamp, _NOTHING
 
 
 def _stamp(path: Path) -> object:
@@ -115,7 +120,8 @@ def _stamp(path: Path) -> object:
         stat = path.stat()
     except OSError:
         return None
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+    # Of a mode or an owner that was put right only the last one tells.
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size, stat.st_ctime_ns
 
 
 def _keys(secrets: Iterable[tuple[str, datetime | None]]) -> tuple[Key, ...]:

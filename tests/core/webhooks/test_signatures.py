@@ -151,3 +151,34 @@ def test_a_file_of_secrets_is_read_again_when_it_changes(tmp_path: Path, caplog:
     assert takes(new)
     assert len(caplog.records) == 2
     assert new not in caplog.text + repr(secrets)
+
+
+def test_a_file_of_secrets_that_is_put_right_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only its mode was wrong: neither its time nor its size tell."""
+    old, new, path = "whsec_old_0123456789", "whsec_new_0123456789", tmp_path / "secrets"
+    path.write_text(old + "\n")
+    secrets = SigningSecrets.from_file(path)
+    path.write_text(f"{new}\n{old}\n")
+
+    def refused(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_text", refused)
+        for _ in range(3):
+            assert [key.text for key in secrets.keys(datetime.now(UTC))] == [old.encode()]
+    assert [key.text for key in secrets.keys(datetime.now(UTC))] == [new.encode(), old.encode()]
+    assert len(caplog.records) == 1
+    path.unlink()
+    secrets.keys()
+    assert len(caplog.records) == 2
+
+
+def test_a_file_of_secrets_that_is_half_written_takes_none_away(tmp_path: Path) -> None:
+    secret, path = "whsec_0123456789abcdef", tmp_path / "secrets"
+    path.write_text(secret + "\n")
+    secrets = SigningSecrets.from_file(path)
+    path.write_text("")
+    assert [key.text for key in secrets.keys(datetime.now(UTC))] == [secret.encode()]

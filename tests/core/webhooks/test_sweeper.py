@@ -156,3 +156,28 @@ def test_an_interval_that_cannot_be_is_refused(seconds: float) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Sweeper("sqlite:///x.db", Planasonix, interval_seconds=seconds)
     assert caught.value.field == "sweep_interval_seconds"
+
+
+def test_an_inbox_that_was_put_back_is_told_again(planasonix_sandbox: Any, inbox_url: str) -> None:
+    """What the running sweeper has told is no longer there, and nobody else would tell it."""
+    with Inbox.open(inbox_url) as inbox, Sweeper(inbox_url, Planasonix, interval_seconds=0.02) as sweeper:
+        client = Planasonix()
+        sweeper.sweep_now()
+        job = client.connections.sync("conn_shop_orders")
+        time.sleep(0.05)
+        sweeper.sweep_now()
+        backup = inbox.note("sweep")
+        assert backup is not None
+        planasonix_sandbox.advance(600)
+        time.sleep(0.05)
+        sweeper.sweep_now()
+        assert [row.event.object_id for row in inbox.read(0)] == [job.id]
+        with inbox._store.write() as connection:
+            for table in ("events", "keys"):
+                connection.execute(text(f"DELETE FROM planasonix_inbox_{table}"))
+            connection.execute(text("UPDATE planasonix_inbox_meta SET last_seq = 0"))
+        inbox.write_note("sweep", backup)
+        time.sleep(0.05)
+        sweeper.sweep_now()
+        assert [row.event.object_id for row in inbox.read(0)] == [job.id]
+        client.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, Table, delete, select, update
+from sqlalchemy import ColumnElement, CursorResult, Table, delete, func, select, update
 
 from planasonix.webhooks.inbox.arrivals import KEYS_KEPT, lock_order
 from planasonix.webhooks.inbox.records import Pruned
@@ -37,8 +37,10 @@ def _forget_before(store: Store, now: datetime) -> None:
     meta, keys = store.tables.meta, store.tables.keys
     with store.write() as connection:
         lock_order(connection, store.tables)
-        if connection.execute(select(keys.c.key).where(keys.c.expires_us < to_us(now)).limit(1)).first():
-            before = to_us(now - KEYS_KEPT)
+        # By what is forgotten and not by the clock: one that was wrong for a minute would rule out all that is to come.
+        last = connection.execute(select(func.max(keys.c.expires_us)).where(keys.c.expires_us < to_us(now))).scalar()
+        if last is not None:
+            before = last - KEYS_KEPT // timedelta(microseconds=1) + 1
             connection.execute(update(meta).where(meta.c.forgotten_us < before).values(forgotten_us=before))
 
 

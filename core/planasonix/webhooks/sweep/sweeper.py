@@ -68,6 +68,7 @@ class Sweeper:
         # Not the process id alone: machines that share a PostgreSQL inbox have equal ones.
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._told = Told()
+        self._noted: str | None = None
         self._pruning = Pruning(keep_days)
         self._inbox: Inbox | None = None
         self._client: Planasonix | None = None
@@ -118,7 +119,11 @@ class Sweeper:
         inbox = self._open()
         if not self._holds_lease(inbox):
             return None
-        cursor = SweepCursor.from_text(inbox.note(self._name))
+        text = inbox.note(self._name)
+        if text != self._noted:
+            # Another process has swept since, or the inbox was put back to an older state, which lacks what was told.
+            self._told = Told()
+        cursor = SweepCursor.from_text(text)
         if 0 <= time.time() - cursor.swept_at < _TOO_EARLY * self._interval:
             return None
         at_most = max(_SHARE_OF_THE_INTERVAL * self._interval, 1.0)
@@ -137,7 +142,9 @@ class Sweeper:
             # Also after an error, which may have come after half of the work. Whoever lost the lease is refused here.
             if self._lease is not None:
                 cursor.swept_at = time.time()
-                inbox.write_note(self._name, cursor.to_text(), self._lease)
+                text = cursor.to_text()
+                inbox.write_note(self._name, text, self._lease)
+                self._noted = text
                 # After the sweep: what is found late hurts, what is removed late does not.
                 self._pruning.prune_if_due(inbox, self._lease)
 

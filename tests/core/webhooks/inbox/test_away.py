@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from planasonix.webhooks.inbox import Inbox, InboxUnavailable, consume
@@ -66,6 +67,38 @@ def test_a_consumer_waits_for_its_store(postgres: PostgresServer) -> None:
             thread.join(30)
     # Told once when it went and once when it was back, however often it was tried.
     assert [level for level, _ in lines] == ["warning", "info"]
+
+
+def test_an_address_that_leads_to_another_server_after_a_failover(postgres: PostgresServer) -> None:
+    """The old primary came back as a standby and took the connections; then the address was moved."""
+    url = postgres.new_database()
+    name = url.rpartition("/")[2]
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND "
+    others += "pid <> pg_backend_pid()"
+    with Inbox.open(url) as inbox, psycopg.connect(url, autocommit=True) as admin:
+        inbox.add([arrived(1)])
+        admin.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'.encode())
+        admin.execute(others)
+        with pytest.raises(InboxUnavailable, match="read-only"):
+            inbox.add([arrived(2)])
+        admin.execute("SET default_transaction_read_only = off")
+        admin.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only'.encode())
+        assert [added.seq for added in inbox.add([arrived(2)])] == [2]
+
+
+def test_a_folder_that_is_none_any_more_is_an_inbox_away(tmp_path: Path) -> None:
+    """As where it cannot be entered: not only a missing file makes the system refuse to tell of it."""
+    folder, elsewhere = tmp_path / "volume", tmp_path / "elsewhere"
+    folder.mkdir()
+    with Inbox.open(f"sqlite:///{folder}/inbox.db") as inbox:
+        inbox.add([arrived(1)])
+        folder.rename(elsewhere)
+        folder.touch()
+        with pytest.raises(InboxUnavailable):
+            inbox.last_seq()
+        folder.unlink()
+        elsewhere.rename(folder)
+        assert inbox.last_seq() == 1
 
 
 def test_the_folder_of_a_sqlite_inbox_away_and_back(tmp_path: Path) -> None:

@@ -195,7 +195,9 @@ class InboxMachine(RuleBasedStateMachine):
             del self.model.events[seq], self.model.arrived[seq], self.model.only_for[seq]
         kept = {key: value for key, value in self.model.keys.items() if value[1] is None or value[1] >= self.now}
         if kept != self.model.keys:
-            self.model.forgotten = self.now - KEYS_KEPT
+            # The newest of what was forgotten, whatever the clock says.
+            last = max(until for _, until in self.model.keys.values() if until is not None and until < self.now)
+            self.model.forgotten = max(self.model.forgotten, last - KEYS_KEPT + timedelta(microseconds=1))
         self.model.keys = kept
 
     @precondition(lambda self: self.model.events)

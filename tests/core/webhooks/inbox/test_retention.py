@@ -65,6 +65,18 @@ def test_an_inbox_that_never_forgot_takes_an_event_of_any_age(inbox_url: str) ->
         assert not inbox.add([arrived(2, timestamp="2001-01-01T00:00:00Z")])[0].duplicate
 
 
+def test_a_clock_that_was_years_ahead_once_rules_out_nothing_that_is_to_come(inbox_url: str) -> None:
+    clock = _Clock()
+    old = arrived(1, timestamp=_BEGIN.isoformat())
+    with open_at(inbox_url, clock) as inbox:
+        inbox.add([old])
+        clock.now += timedelta(days=3650)
+        assert inbox.prune().keys == 2
+        clock.now = _BEGIN + timedelta(minutes=5)
+        assert not inbox.add([arrived(2, timestamp=clock.now.isoformat())])[0].duplicate
+        assert inbox.add([old])[0].duplicate
+
+
 def test_what_is_still_to_be_done_or_looked_at_stays(inbox_url: str) -> None:
     clock = _Clock()
     with open_at(inbox_url, clock) as inbox:

@@ -17,6 +17,8 @@ from planasonix.webhooks.inbox.migrations import STEPS, check_version, migrate
 from planasonix.webhooks.inbox.records import InboxRefused, InboxUnavailable
 from planasonix.webhooks.inbox.schema import Tables
 
+_READ_ONLY = "25006"
+
 # Engines of a process that forked, kept so that they are never closed here: their connections are the parent's.
 _of_the_parent: list[Engine] = []
 
@@ -122,6 +124,9 @@ class Store:
                 ) from None
             # The tables may be gone with a database that somebody put anew: then they are made at the next call.
             self._migrated = False
+            if getattr(getattr(error, "orig", None), "sqlstate", None) == _READ_ONLY and self._engine is not None:
+                # After a failover the address leads to another server, and what is kept open still to the old one.
+                self._engine.dispose()
             raise InboxUnavailable(f"The inbox ({self.address.label}) cannot be used: {_brief(error)}") from None
 
 

@@ -11,6 +11,8 @@ from sqlalchemy.dialects.postgresql import insert
 from planasonix.webhooks.inbox.address import Address
 
 _CONNECT_SECONDS = 5
+# A server that vanished without a word is noticed within so long, and not after a quarter of an hour.
+_GONE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
 _LOCK_MILLISECONDS = 5_000
 _STATEMENT_MILLISECONDS = 15_000
 # Any number will do that no other program uses for a lock of its own: "planasox" in ASCII.
@@ -27,8 +29,8 @@ _SETTINGS = text(
 class PostgresDialect:
     def options(self, address: Address) -> Mapping[str, Any]:
         arguments: dict[str, Any] = {"prepare_threshold": None}  # a pooler gives each transaction another session
-        if "connect_timeout" not in address.url.query:
-            arguments["connect_timeout"] = _CONNECT_SECONDS
+        given = {"connect_timeout": _CONNECT_SECONDS, **_GONE}
+        arguments.update({name: value for name, value in given.items() if name not in address.url.query})
         return {
             "connect_args": arguments,
             # Each statement must see what was committed while it waited for the lock.

@@ -62,7 +62,7 @@ class SqliteDialect:
 def _file(path: str) -> tuple[int, int] | None:
     try:
         stat = os.stat(path)
-    except FileNotFoundError:
+    except OSError:  # gone, or in a folder that cannot be entered now
         return None
     return stat.st_dev, stat.st_ino
 
