@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from planasonix.webhooks import StoredEvent
     from prefect_planasonix.ledger_entry import LedgerEntry
 
+NOT_THERE_YET = timedelta(minutes=2)
+"""An API may tell of a run before its own GET finds it: for so long after its event that is borne."""
 _COMES_BACK = (401, 403, 408, 425, 429)
 """Answers of Prefect's API, beside those of 500 and above, that say nothing against the event."""
 
@@ -72,6 +74,8 @@ class RelayEffect:
         with _told_as_away():
             run = self._ended(event.kind, event.object_id)
             if run is None:
+                if datetime.now(UTC) - stored.received_at < NOT_THERE_YET:
+                    raise NotEndedYetError(f"{event.kind} {event.object_id} cannot be found with this key so far.")
                 self._log(f"{event.kind} {event.object_id} cannot be found with this key: nothing to tell")
                 return
             entries = self._owners.of(event.kind, event.object_id)

@@ -17,7 +17,7 @@ BODY = b'{"id":"evt_1","type":"job.succeeded","job_id":"job_1"}'
 
 def test_a_mounted_receiver_stores_and_tells_its_health(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inbox = f"sqlite:///{tmp_path}/inbox.db"
-    monkeypatch.setenv("PLANASONIX_INBOX", inbox)
+    monkeypatch.setenv("PLANASONIX_INBOX_URL", inbox)
     monkeypatch.setenv("PLANASONIX_WEBHOOK_SECRETS", SECRET)
     (code,) = [code for code in blocks(ROOT / "docs" / "events.md") if "FastAPI" in code]
     names: dict[str, object] = {"__name__": "page"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import OrderedDict
 from dataclasses import replace
 from datetime import UTC
@@ -12,18 +11,22 @@ from weakref import WeakKeyDictionary
 
 from airflow_provider_planasonix.triggers.lines import LogLines
 from airflow_provider_planasonix.triggers.patience import client_with_patience
-from planasonix.errors import NotFoundError
+from planasonix.errors import APIError, AuthenticationError
 
 if TYPE_CHECKING:
     from planasonix import AsyncPlanasonix
     from planasonix.webhooks import StoredEvent
 
 KEPT = 1_000
-NOT_YET_SECONDS = (2.0, 10.0, 30.0)
-"""An API may tell of an end before its own GET shows it: so it is asked again after these."""
+NOT_YET_SECONDS = (2.0, 10.0, 30.0, 90.0)
+"""An API may tell of an end before its own GET shows it, or even the run: so it is asked again after these."""
 _ENDED = ("succeeded", "failed", "cancelled")
 
 _confirmers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Confirmer]] = WeakKeyDictionary()
+
+
+class Unconfirmed(Exception):
+    """The API answers, and does not say that the run has ended: not yet, or never. Its text says what it does say."""
 
 
 class Confirmer:
@@ -41,19 +44,17 @@ class Confirmer:
         of_loop = _confirmers.setdefault(asyncio.get_running_loop(), {})
         return of_loop.setdefault(planasonix_conn_id, cls(planasonix_conn_id))
 
-    async def confirmed(self, stored: StoredEvent, lines: LogLines) -> StoredEvent | None:
+    async def confirmed(self, stored: StoredEvent, lines: LogLines) -> StoredEvent:
         """The event with the connection, status, time of end and metadata that the API shows; as it is where it tells
-        of no run's end; None if the API knows no such run, or none that has ended.
+        of no run's end.
 
-        Raises what the client raises: the API is away, and the event is to be asked about again.
+        Raises `Unconfirmed` where the API knows no such run, none that has ended, or refuses to show it; and what the
+        client raises where the API is away or does not take the key: the event is to be asked about again.
         """
         event = stored.event
         if event.kind is None or event.object_id is None or event.status is None:
             return stored
         run = await self._ended_run(event.kind, event.object_id, lines)
-        if run is None:
-            lines.warning(f"passed over: the API knows no ended {event.kind} {event.object_id}")
-            return None
         ended: Any = getattr(run, "finished_at", None) or getattr(run, "updated_at", None) or event.occurred_at
         told = replace(
             event,
@@ -65,25 +66,27 @@ class Confirmer:
         return replace(stored, event=told)
 
     async def _ended_run(self, kind: Any, run_id: str, lines: LogLines) -> Any:
-        for pause in (0.0, *NOT_YET_SECONDS):
-            await asyncio.sleep(pause)
-            async with self._reading:
-                if (kind, run_id) in self._runs:
-                    return self._runs[kind, run_id]
+        async with self._reading:
+            if (kind, run_id) not in self._runs:
                 run = await self._read(kind, run_id, lines)
-                if run is None or run.phase in _ENDED:
-                    self._keep(kind, run_id, run)
-                    return run
-        return None
+                if run.phase not in _ENDED:
+                    raise Unconfirmed(f"the API shows {kind} {run_id} as {run.phase}")
+                self._keep(kind, run_id, run)
+            return self._runs[kind, run_id]
 
     async def _read(self, kind: Any, run_id: str, lines: LogLines) -> Any:
         from planasonix.watch.protocols import reader_of
 
         if self._client is None:
             self._client = await client_with_patience(self._conn_id, lines)
-        with contextlib.suppress(NotFoundError):
+        try:
             return await reader_of(self._client, kind).get(run_id)
-        return None
+        except AuthenticationError:
+            raise
+        except APIError as error:
+            if error.retryable:
+                raise
+            raise Unconfirmed(f"the API answers for {kind} {run_id}: {error.headline()}") from error
 
     def _keep(self, kind: str, run_id: str, run: Any) -> None:
         self._runs[kind, run_id] = run

@@ -13,10 +13,11 @@ from airflow.triggers.shared_stream import AdvanceItem, SharedStreamProducer
 
 from airflow_provider_planasonix.push.event_filter import EventFilter
 from airflow_provider_planasonix.push.preparing import prepare_to_watch
+from airflow_provider_planasonix.push.put_off import PutOff
 from airflow_provider_planasonix.push.tail import AT_ONCE, Tail
 from airflow_provider_planasonix.push.watermark import Watermark
 from airflow_provider_planasonix.triggers.lines import LogLines
-from planasonix.errors import redact
+from planasonix.errors import PlanasonixError, redact
 
 if TYPE_CHECKING:
     from planasonix.webhooks import StoredEvent
@@ -46,6 +47,8 @@ class InboxProducer(SharedStreamProducer):
         self._advanced = asyncio.Event()
         self._unconfirmed = 0
         self._held: list[tuple[Any, int]] = []
+        self._put_off = PutOff()
+        self._stored = 0
         self._handed_at = float("-inf")
         self._inbox = ""
         self._seen = self._saved = 0
@@ -68,8 +71,10 @@ class InboxProducer(SharedStreamProducer):
                 async for item in self._events(url):
                     pause = 1.0
                     yield item
+            except PlanasonixError as error:
+                self._log.warning(f"no events for now, trying again: {error.headline()}")
             except Exception as error:
-                self._log.warning(f"no news of the inbox, trying again: {redact(repr(error))}")
+                self._log.warning(f"no events for now, trying again: {redact(repr(error))}")
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(LONGEST_PAUSE_SECONDS, 2 * pause)
 
@@ -90,7 +95,7 @@ class InboxProducer(SharedStreamProducer):
             while True:
                 self._news.clear()
                 batch = await tail.after(self._seen)
-                for stored in batch:
+                for stored in (*self._put_off.due(), *batch):
                     if self._due_in() <= 0:
                         yield await self._hand_over()
                     told = await self._told(stored)
@@ -98,13 +103,13 @@ class InboxProducer(SharedStreamProducer):
                         if self._held:
                             yield await self._hand_over()
                         self._held.append((self._filter.payload(told), stored.seq))
-                    self._seen = stored.seq
+                    self._seen = max(self._seen, stored.seq)
                 if len(batch) < AT_ONCE:
                     if self._due_in() <= 0:
                         yield await self._hand_over()
                     await self._save_if_idle()
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(min(LOOK_SECONDS, self._due_in())):
+                        async with asyncio.timeout(min(LOOK_SECONDS, self._due_in(), self._put_off.due_in())):
                             await self._news.wait()
                             continue
                     if not self._held:
@@ -121,13 +126,22 @@ class InboxProducer(SharedStreamProducer):
         return self._held.pop()
 
     async def _told(self, stored: StoredEvent) -> StoredEvent | None:
-        """The event as the API confirms it, if the watcher takes it. Raises while the API is away: nothing is lost."""
+        """The event as the API confirms it, if the watcher takes it; one that is not confirmed yet is put off. Raises
+        while the API is away: nothing is lost.
+        """
         if not self._filter.may_take(stored):
             return None
-        from airflow_provider_planasonix.push.confirm import Confirmer
+        from airflow_provider_planasonix.push.confirm import Confirmer, Unconfirmed
 
-        told = await Confirmer.of(self._conn_id).confirmed(stored, self._log)
-        return told if told is not None and self._filter.takes(told) else None
+        try:
+            told = await Confirmer.of(self._conn_id).confirmed(stored, self._log)
+        except Unconfirmed as error:
+            if not self._put_off.again(stored):
+                self._log.warning(f"event {stored.seq} is passed over: {error}")
+            return None
+        fires = self._filter.takes(told)
+        self._put_off.settle(stored.seq, fires=fires)
+        return told if fires else None
 
     async def _find_place(self, tail: Tail) -> None:
         """At first: now. After a restart: the watermark. In another inbox at the same address: its begin."""
@@ -143,7 +157,8 @@ class InboxProducer(SharedStreamProducer):
                 self._inbox, self._seen = place
         if self._inbox and (self._inbox != inbox or last < self._seen):
             self._log.warning("the inbox is another one than before: its events are read from the begin")
-            self._seen = 0
+            self._seen = self._stored = 0
+            self._put_off.forget()
         if self._inbox != inbox:
             self._inbox, self._saved = inbox, self._seen
 
@@ -155,7 +170,8 @@ class InboxProducer(SharedStreamProducer):
     async def _save_if_idle(self) -> None:
         is_idle = self._unconfirmed == 0 and not self._held
         if is_idle and self._seen > self._saved and time.monotonic() - self._saved_at > SAVE_SECONDS:
-            await self._save(self._seen)
+            self._stored = self._seen
+            await self._save()
 
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:
         """Airflow has stored what came of these. Raises where it has not: the stream begins anew at the watermark."""
@@ -165,12 +181,17 @@ class InboxProducer(SharedStreamProducer):
             if not item.outcome.is_clean:
                 raise RuntimeError("Airflow did not keep an event: it comes again.")
         try:
-            await self._save(batch[-1].broker_payload)
+            for item in batch:
+                self._put_off.stored(item.broker_payload)
+                self._stored = max(self._stored, item.broker_payload)
+            await self._save()
         except Exception as error:
             # The next one says more. Ending the stream for it would repeat what Airflow has.
             self._log.warning(f"the watermark was not written: {redact(repr(error))}")
 
-    async def _save(self, seq: int) -> None:
+    async def _save(self) -> None:
         self._saved_at = time.monotonic()
+        # What was put off comes again after a restart, with what came after it.
+        seq = self._put_off.below(self._stored)
         await self._watermark.write(self._inbox, seq)
         self._saved = seq

@@ -19,9 +19,9 @@ inbox_option: Callable[..., Any] = click.option(
     "--inbox",
     "url",
     required=True,
-    envvar="PLANASONIX_INBOX",
+    envvar=["PLANASONIX_INBOX_URL", "PLANASONIX_INBOX"],
     metavar="URL",
-    help="sqlite:////path/inbox.db or postgresql://user:password@host/database.  [env: PLANASONIX_INBOX]",
+    help="sqlite:////path/inbox.db or postgresql://user:password@host/database.  [env: PLANASONIX_INBOX_URL]",
 )
 output_option: Callable[..., Any] = click.option(
     "--output", default="text", show_default=True, type=click.Choice(["text", "json"])

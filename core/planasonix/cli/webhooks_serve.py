@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8766, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-@click.option("--inbox", required=True, metavar="URL", envvar="PLANASONIX_INBOX", help="sqlite:///… or postgresql://…")
+@click.option(
+    "--inbox",
+    required=True,
+    metavar="URL",
+    envvar=["PLANASONIX_INBOX_URL", "PLANASONIX_INBOX"],
+    help="sqlite:///… or postgresql://…",
+)
 @click.option(
     "--scheme",
     required=True,
@@ -59,7 +65,7 @@ def command(
     """Receive deliveries at /planasonix/webhooks until interrupted; /healthz tells whether the inbox can be reached.
 
     A delivery is answered 2xx once it is stored. SIGTERM lets those end that are under way. An inbox URL with a
-    password belongs into PLANASONIX_INBOX. TLS is the proxy's in front.
+    password belongs into PLANASONIX_INBOX_URL. TLS is the proxy's in front.
     """
     try:
         import uvicorn

@@ -13,7 +13,13 @@ from planasonix.errors import ConfigurationError, PlanasonixError
 
 
 @click.command("sweep")
-@click.option("--inbox", required=True, metavar="URL", envvar="PLANASONIX_INBOX", help="sqlite:///… or postgresql://…")
+@click.option(
+    "--inbox",
+    required=True,
+    metavar="URL",
+    envvar=["PLANASONIX_INBOX_URL", "PLANASONIX_INBOX"],
+    help="sqlite:///… or postgresql://…",
+)
 @click.option(
     "--interval",
     "interval_seconds",
@@ -37,7 +43,7 @@ def command(inbox: str, interval_seconds: float, name: str, keep_days: float, on
     """Look for jobs and backfills that have ended, and write what no webhook brought, until interrupted.
 
     Any number of these may run on one inbox: one works, another takes over when it is gone. The tenant comes from
-    PLANASONIX_API_KEY and PLANASONIX_BASE_URL. An inbox URL with a password belongs into PLANASONIX_INBOX.
+    PLANASONIX_API_KEY and PLANASONIX_BASE_URL. An inbox URL with a password belongs into PLANASONIX_INBOX_URL.
     """
     from planasonix import Planasonix
     from planasonix.webhooks.inbox import Inbox

@@ -16,7 +16,7 @@ from structlog import get_logger
 
 from airflow_provider_planasonix.push import confirm, listening, producer, tail
 from airflow_provider_planasonix.triggers.event import PlanasonixEventTrigger
-from planasonix.errors import ConfigurationError, NotFoundError, TransportError
+from planasonix.errors import ConfigurationError, NotFoundError, PermissionDeniedError, TransportError
 from planasonix.webhooks import Arrival, Event, Inbox
 
 
@@ -68,6 +68,8 @@ class Api:
         truth = self.truth.get(job_id, ("conn_a", "succeeded"))
         if truth is None:
             raise NotFoundError("no such job", status_code=404)
+        if isinstance(truth, Exception):
+            raise truth
         connection_id, status = truth
         return SimpleNamespace(id=job_id, connection_id=connection_id, phase=status, finished_at=None, metadata=None)
 
@@ -285,3 +287,22 @@ def test_equal_filters_are_equal_triggers() -> None:
     one, other = PlanasonixEventTrigger(["b", "a"]), PlanasonixEventTrigger(("a", "b", "a"))
     assert one.serialize() == other.serialize()
     assert PlanasonixEventTrigger(**one.serialize()[1]).serialize() == one.serialize()
+
+
+def test_what_the_api_does_not_show_holds_nobody_up_and_is_asked_about_again(inbox: Inbox, api: Api) -> None:
+    """The first run stays refused, the second is found late: neither stops the stream, and a restart loses none."""
+    api.truth = {"job_1": PermissionDeniedError("no", status_code=403), "job_2": None}  # type: ignore[dict-item]
+
+    async def scenario() -> list[str]:
+        stores = Stores()
+        running = asyncio.create_task(ids(Triggerer(PlanasonixEventTrigger("conn_a"), stores), 2))
+        await until_begun(stores)
+        for number in (1, 2, 3):
+            await asyncio.to_thread(store, inbox, number)
+        await until(lambda: "job_3" in api.reads)
+        api.truth["job_2"] = ("conn_a", "succeeded")
+        return await running
+
+    assert asyncio.run(scenario()) == ["job_3", "job_2"]
+    # Once, and again after each pause.
+    assert api.reads.count("job_1") <= 3

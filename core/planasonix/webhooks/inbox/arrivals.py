@@ -49,12 +49,15 @@ class _Batch:
     events: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     dead: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     keys: dict[bytes, dict[str, Any]] = field(default_factory=dict[bytes, dict[str, Any]])
+    said_again: set[int] = field(default_factory=set[int])
 
     def take(self, arrival: Arrival, keys: Sequence[bytes]) -> Added:
         known = [self.seen[key] for key in keys if key in self.seen]
         if known:
             # The other key is new then: a delivery after the sweep's finding, say. From now on both are known.
             seq = next((seq for seq, _ in known if seq is not None), None)
+            if seq is not None and keys[0] not in self.seen:
+                self.said_again.add(seq)
         elif self._may_be_forgotten(arrival):
             return Added(None, duplicate=True)
         elif arrival.event is None:
@@ -104,6 +107,11 @@ def add(store: Store, arrivals: Sequence[Arrival], now: datetime) -> list[Added]
             connection.execute(insert(tables.dead), batch.dead)
         if batch.keys:
             connection.execute(_remember(store), list(batch.keys.values()))
+        if batch.said_again:
+            from planasonix.webhooks.inbox.dead_letters import put_again
+
+            # An end that was told too early, or falsely, was given up; somebody else tells of it now.
+            put_again(store, connection, batch.said_again, batch.seq + 1, now)
     return added
 
 

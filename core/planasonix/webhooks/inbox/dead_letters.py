@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -61,6 +61,17 @@ def replay_dead(store: Store, ids: Sequence[int], now: datetime) -> list[int]:
         if letter.body is not None:
             seqs += _read_again(store, letter, now)
     return seqs
+
+
+def put_again(store: Store, connection: Connection, seqs: Collection[int], first: int, now: datetime) -> None:
+    """Within a transaction that holds the order: events that a consumer gave up come before it once more."""
+    dead = store.tables.dead
+    wanted = select(dead.c.id, dead.c.seq, dead.c.consumer).where(dead.c.seq.in_(seqs), dead.c.consumer.is_not(None))
+    letters = connection.execute(wanted.order_by(dead.c.id)).all()
+    if letters:
+        connection.execute(delete(dead).where(dead.c.id.in_([letter.id for letter in letters])))
+        again = [(letter.seq, letter.consumer) for letter in letters]
+        _append(store, connection, _copies(store, connection, again, first, now))
 
 
 def _read_again(store: Store, letter: DeadLetter, now: datetime) -> list[int]:

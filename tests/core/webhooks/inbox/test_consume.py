@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from planasonix.errors import ConfigurationError
+from planasonix.webhooks import Event
 from planasonix.webhooks.inbox import Arrival, Inbox, LeaseLost, StoredEvent, TryLater, consume
 from planasonix.webhooks.inbox.consuming import Patience
 from tests.core.webhooks.inbox.making import arrived, job_event
@@ -255,3 +256,19 @@ def _wait(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.01)
+
+
+def test_an_end_that_was_given_up_comes_again_with_whoever_tells_of_it_next(inbox_url: str) -> None:
+    """The first may have told it too early. The same event once more tells nothing new."""
+    bodies = [f'{{"id":"evt_{number}","type":"job.succeeded","job_id":"job_1"}}'.encode() for number in (1, 2)]
+    early, later = (Arrival.of(Event.parse(body)) for body in bodies)
+    with Inbox.open(inbox_url) as inbox:
+        inbox.add([early])
+        _run(inbox, _fail, lambda: bool(inbox.dead_letters()))
+        inbox.add([early])
+        assert len(inbox.dead_letters()) == 1
+        assert inbox.add([later])[0].duplicate
+        assert inbox.dead_letters() == []
+        done: list[StoredEvent] = []
+        _run(inbox, done.append, lambda: bool(done))
+        assert [(one.event.object_id, one.only_for) for one in done] == [("job_1", "c")]
