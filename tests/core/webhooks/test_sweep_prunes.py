@@ -16,11 +16,14 @@ from planasonix.cli.webhooks_sweep import command
 from planasonix.errors import ConfigurationError
 from planasonix.webhooks import Arrival, Event, Inbox, Sweeper
 
+NOW = datetime.now(UTC)
+"""One for all: an event that comes again says the same time."""
+
 pytestmark = pytest.mark.planasonix_sandbox(speed=0, busy="parallel")
 
 
 def event(name: str, days_ago: float) -> Event:
-    at = datetime.now(UTC) - timedelta(days=days_ago)
+    at = NOW - timedelta(days=days_ago)
     body = {"id": f"evt_{name}", "type": "job.succeeded", "job_id": f"job_{name}", "timestamp": at.isoformat()}
     return Event.parse(json.dumps(body).encode())
 
@@ -29,7 +32,7 @@ def fill(url: str, *ages: float) -> None:
     """One event for each age in days, stored that long ago."""
     for age in ages:
         with Inbox.open(url) as inbox:
-            inbox._clock = lambda age=age: datetime.now(UTC) - timedelta(days=age)
+            inbox._clock = lambda age=age: NOW - timedelta(days=age)
             inbox.add([Arrival.of(event(f"{age:g}", age))])
 
 
