@@ -21,7 +21,8 @@ from scripts.dagster_local import LocalDagster
 from scripts.local.sandbox import SandboxProcess
 from tests.dagster.conftest import sandbox_variables
 
-pytestmark = pytest.mark.live
+# A minute of a real daemon; the sensor's rules are held without one in test_inbox_sensor.py.
+pytestmark = [pytest.mark.live, pytest.mark.scenario]
 
 SECRET = f"whsec_canary_{secrets.token_hex(16)}"
 IN_A_BODY = f"canary-of-a-body-{secrets.token_hex(16)}"
@@ -178,7 +179,6 @@ def test_a_webhook_becomes_rows_and_its_downstream_follows(pushing: Pushing) -> 
     assert pushing.told(ORDERS) == [job_id]
 
 
-@pytest.mark.scenario
 def test_a_detached_run_is_completed_by_its_event(pushing: Pushing) -> None:
     pushing.sandbox.control("PUT", "connections/conn_ads_meta/script", {"outcome": "stuck"})
     dagster = pushing.dagster
@@ -192,7 +192,6 @@ def test_a_detached_run_is_completed_by_its_event(pushing: Pushing) -> None:
     assert told.metadata["planasonix/dagster_run_id"] == run_id
 
 
-@pytest.mark.scenario
 def test_what_an_event_starts_ends_with_an_event_and_tells_its_depth(pushing: Pushing) -> None:
     """The workspace polls every ten minutes."""
     pushing.sandbox.control("PUT", "connections/conn_hr_people/script", {"outcome": "stuck"})
@@ -208,7 +207,6 @@ def test_what_an_event_starts_ends_with_an_event_and_tells_its_depth(pushing: Pu
     assert pushing.told(WAITING) == [job["id"]]
 
 
-@pytest.mark.scenario
 def test_with_the_receiver_killed_the_sweep_completes_it(pushing: Pushing) -> None:
     os.kill(pushing.receiver.pid, signal.SIGKILL)
     pushing.receiver.wait()

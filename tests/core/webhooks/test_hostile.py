@@ -81,7 +81,7 @@ def rows(sandbox: Sandbox) -> list[dict[str, Any]]:
     return sandbox.state(limit=1_000)["deliveries"]
 
 
-@pytest.mark.parametrize("scheme", ["body", "timestamped"])
+@pytest.mark.parametrize("scheme", ["body", pytest.param("timestamped", marks=pytest.mark.scenario)])
 def test_each_wait_ends_once_with_the_truth(scheme: str, sqlite_url: str) -> None:
     sandbox = Sandbox(
         api_keys=(KEY, POLLING_KEY),
