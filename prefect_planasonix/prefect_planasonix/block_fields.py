@@ -25,6 +25,11 @@ _PREFECTS_OWN = {"block_type_slug"}
 _reads_a_document: ContextVar[bool] = ContextVar("planasonix_reads_a_document", default=False)
 
 
+def reads_a_document() -> bool:
+    """Whether a stored block is being read: its inner blocks are mappings."""
+    return _reads_a_document.get()
+
+
 class KnownFields:
     """What all our blocks do with a field that they do not know: an error in code, a warning in a stored document.
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect.blocks.abstract import CredentialsBlock
 from pydantic import Field, SecretStr, field_validator
 
 from planasonix.errors import ConfigurationError, PlanasonixError
-from prefect_planasonix.block_fields import DOCUMENTATION_URL, LOGO_URL, KnownFields
+from prefect_planasonix.block_fields import DOCUMENTATION_URL, LOGO_URL, KnownFields, reads_a_document
 from prefect_planasonix.outside import outside_of_runs
 
 if TYPE_CHECKING:
@@ -236,6 +236,14 @@ def refuse_what_is_no_block(value: object) -> object:
             field="credentials",
             hint='For a saved block load it by its name: PlanasonixCredentials.load("BLOCK_NAME"); for a key: '
             "PlanasonixCredentials(api_key=...).",
+        )
+    if isinstance(value, Mapping) and not reads_a_document():
+        raise ConfigurationError(
+            "credentials must be a block, got a mapping.",
+            field="credentials",
+            hint='For a saved block load it by its name: PlanasonixCredentials.load("BLOCK_NAME"); for a key: '
+            "PlanasonixCredentials(api_key=...). In a deployment give the saved block: a key among the parameters of a "
+            "run can be read by whoever sees the run.",
         )
     if isinstance(value, Coroutine):
         value.close()  # or Python warns of it as well, at some later time

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
 
-from prefect import flow
-
 from planasonix.errors import ConfigurationError
 from planasonix.runs import Outcome, StagedOutcome, raise_for_failure, raise_for_stages
 from prefect_planasonix import block_options as fields
 from prefect_planasonix.arguments import options_from, request_for
 from prefect_planasonix.attempt import Attempt
+from prefect_planasonix.job_flow import job_flow
 from prefect_planasonix.loop import aon_shared_loop, on_shared_loop
-from prefect_planasonix.option_arguments import OptionArguments, takes_options
+from prefect_planasonix.option_arguments import OptionArguments
 
 if TYPE_CHECKING:
     from planasonix.runs import StagedBackfill
 
 
-@flow(name="planasonix-run-sync", persist_result=False)
-@takes_options
+@job_flow("planasonix-run-sync")
 def run_sync(
     credentials: fields.Credentials,
     connection_id: fields.ConnectionId,
@@ -49,8 +47,7 @@ def run_sync(
     return on_shared_loop(_run, "sync", credentials, options, connection_id=connection_id, **asked)
 
 
-@flow(name="planasonix-run-sync", persist_result=False)
-@takes_options
+@job_flow("planasonix-run-sync")
 async def arun_sync(
     credentials: fields.Credentials,
     connection_id: fields.ConnectionId,
@@ -65,8 +62,7 @@ async def arun_sync(
     return await aon_shared_loop(_run, "sync", credentials, options, connection_id=connection_id, **asked)
 
 
-@flow(name="planasonix-run-backfill", persist_result=False)
-@takes_options
+@job_flow("planasonix-run-backfill")
 def run_backfill(
     credentials: fields.Credentials,
     connection_id: fields.ConnectionId,
@@ -100,8 +96,7 @@ def run_backfill(
     return on_shared_loop(_backfill, credentials, options, stages, resume, connection_id=connection_id, **window)
 
 
-@flow(name="planasonix-run-backfill", persist_result=False)
-@takes_options
+@job_flow("planasonix-run-backfill")
 async def arun_backfill(
     credentials: fields.Credentials,
     connection_id: fields.ConnectionId,
@@ -123,8 +118,7 @@ async def arun_backfill(
     return await aon_shared_loop(_backfill, credentials, options, stages, resume, connection_id=connection_id, **window)
 
 
-@flow(name="planasonix-run-pipeline", persist_result=False)
-@takes_options
+@job_flow("planasonix-run-pipeline")
 def run_pipeline(
     credentials: fields.Credentials,
     pipeline_id: fields.PipelineId,
@@ -147,8 +141,7 @@ def run_pipeline(
     return on_shared_loop(_run, "pipeline", credentials, options, pipeline_id=pipeline_id, **asked)
 
 
-@flow(name="planasonix-run-pipeline", persist_result=False)
-@takes_options
+@job_flow("planasonix-run-pipeline")
 async def arun_pipeline(
     credentials: fields.Credentials,
     pipeline_id: fields.PipelineId,

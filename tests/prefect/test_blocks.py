@@ -99,6 +99,12 @@ def test_a_wrong_field_is_named_when_it_is_filled_in(wrong: dict[str, Any], name
     assert KEY not in str(caught.value)
 
 
+def test_a_key_in_the_place_of_the_block_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ConfigurationError, match="must be a block") as caught:
+        PlanasonixSync(credentials={"api_key": KEY})  # pyright: ignore
+    assert KEY not in str(caught.value)
+
+
 def test_a_window_needs_time_zones_and_an_order() -> None:
     for start, end, named in (
         ("2026-01-01T00:00:00", "2026-01-02T00:00:00Z", "time zone"),

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.sorting import FlowRunSort
 
 from planasonix.errors import ConfigurationError, RunCancelledError, RunFailedError
 from planasonix.runs import Outcome, StagedOutcome, SyncRequest
@@ -185,6 +187,20 @@ def test_bad_input_is_refused_before_anything_is_sent(
     ):
         with pytest.raises(ConfigurationError, match=field):
             call()
+    assert sandbox.calls() == 0
+
+
+@pytest.mark.parametrize("given", [CANARY_KEY, {"api_key": CANARY_KEY}])
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_key_in_the_place_of_the_block_is_refused_and_not_stored(
+    given: Any, changed: bool, sandbox: RunningSandbox
+) -> None:
+    called = run_sync.with_options(description="changed") if changed else run_sync
+    with pytest.raises(ConfigurationError, match="must be a block"):
+        called(given, "conn_shop_orders")
+    with get_client(sync_client=True) as client:
+        (stored,) = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
+    assert stored.parameters["credentials"] == "**********"
     assert sandbox.calls() == 0
 
 
