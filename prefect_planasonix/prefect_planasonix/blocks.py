@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from prefect.blocks.abstract import JobBlock
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from planasonix.errors import ConfigurationError
 from prefect_planasonix import block_options as fields
@@ -37,6 +37,8 @@ class PlanasonixSync(KnownFields, JobBlock):
             return run.fetch_result().rows_loaded
         ```
     """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     _block_type_name = "Planasonix Sync"
     _block_type_slug = "planasonix-sync"
@@ -105,6 +107,8 @@ class PlanasonixBackfill(KnownFields, JobBlock):
             return run.wait_for_completion()
         ```
     """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     _block_type_name = "Planasonix Backfill"
     _block_type_slug = "planasonix-backfill"
@@ -185,6 +189,8 @@ class PlanasonixPipelineRun(KnownFields, JobBlock):
             return run.wait_for_completion()
         ```
     """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     _block_type_name = "Planasonix Pipeline Run"
     _block_type_slug = "planasonix-pipeline-run"

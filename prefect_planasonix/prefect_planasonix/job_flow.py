@@ -42,5 +42,5 @@ def job_flow(name: str) -> Callable[[Callable[P, R]], JobFlow[P, R]]:
 
 def _may_hold_a_key(given: object) -> bool:
     if isinstance(given, Mapping):
-        return "$ref" not in given
+        return set(given) != {"$ref"}
     return not isinstance(given, Block | PrefectFuture | State)

@@ -105,6 +105,14 @@ def test_a_key_in_the_place_of_the_block_is_refused_and_not_repeated() -> None:
     assert KEY not in str(caught.value)
 
 
+@pytest.mark.parametrize("field", ["api_key", "inbox_url"])
+def test_what_stands_where_a_secret_belongs_is_not_repeated(field: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        PlanasonixCredentials(**{"api_key": KEY, field: [KEY]})
+    assert field in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
 def test_a_window_needs_time_zones_and_an_order() -> None:
     for start, end, named in (
         ("2026-01-01T00:00:00", "2026-01-02T00:00:00Z", "time zone"),
