@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect.blocks.abstract import CredentialsBlock
-from pydantic import Field, SecretStr, field_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from planasonix.errors import ConfigurationError, PlanasonixError
 from prefect_planasonix.block_fields import DOCUMENTATION_URL, LOGO_URL, KnownFields, reads_a_document
@@ -37,6 +37,8 @@ class PlanasonixCredentials(KnownFields, CredentialsBlock):
                 print(connection.id, connection.name)
         ```
     """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     _block_type_name = "Planasonix Credentials"
     _block_type_slug = "planasonix-credentials"
@@ -95,6 +97,16 @@ class PlanasonixCredentials(KnownFields, CredentialsBlock):
     def _empty_means_not_set(cls, value: Any) -> Any:
         # The form sends an empty text for a field that was left alone.
         return None if isinstance(value, str) and not value.strip() else value
+
+    @field_validator("job_url_template")
+    @classmethod
+    def _leads_somewhere(cls, value: str | None) -> str | None:
+        # A stored one still loads; the client refuses it.
+        if not reads_a_document():
+            from planasonix.client.link_template import check_template
+
+            check_template(value)
+        return value
 
     @property
     def block_name(self) -> str | None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from planasonix.cli.inbox_options import inbox_option
+from planasonix.cli.sweep_options import interval_option, keep_days_option
 from planasonix.errors import ConfigurationError, PlanasonixError
 
 if TYPE_CHECKING:
@@ -20,13 +22,7 @@ if TYPE_CHECKING:
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8766, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-@click.option(
-    "--inbox",
-    required=True,
-    metavar="URL",
-    envvar=["PLANASONIX_INBOX_URL", "PLANASONIX_INBOX"],
-    help="sqlite:///… or postgresql://…",
-)
+@inbox_option
 @click.option(
     "--scheme",
     required=True,
@@ -35,31 +31,16 @@ if TYPE_CHECKING:
 )
 @click.option("--secrets-file", metavar="FILE", help="Read again as it changes. [default: PLANASONIX_WEBHOOK_SECRETS]")
 @click.option("--sweep/--no-sweep", default=True, help="Sweep too, where PLANASONIX_API_KEY is set.  [default: sweep]")
-@click.option(
-    "--sweep-interval",
-    "sweep_seconds",
-    metavar="SECONDS",
-    default=60.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True, max=86_400),
-    help="Between two sweeps: so late an end is felt whose webhook was lost.",
-)
-@click.option(
-    "--keep-days",
-    metavar="DAYS",
-    default=30.0,
-    show_default=True,
-    type=click.FloatRange(min=0, max=36_500),
-    help="With the sweep: once a day, events that arrived longer ago are removed; 0 keeps all.",
-)
+@interval_option("--sweep-interval")
+@keep_days_option
 def command(
     host: str,
     port: int,
-    inbox: str,
+    url: str,
     scheme: Scheme,
     secrets_file: str | None,
     sweep: bool,
-    sweep_seconds: float,
+    interval_seconds: float,
     keep_days: float,
 ) -> None:
     """Receive deliveries at /planasonix/webhooks until interrupted; /healthz tells whether the inbox can be reached.
@@ -82,7 +63,7 @@ def command(
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         secrets = SigningSecrets.from_file(secrets_file) if secrets_file else SigningSecrets.from_environment()
-        store = Inbox.open(inbox, lazy=True)
+        store = Inbox.open(url, lazy=True)
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from None
     except PlanasonixError as error:
@@ -106,19 +87,19 @@ def command(
         ending.callback(store.close)
         ending.callback(writer.close)
         if sweep and os.environ.get("PLANASONIX_API_KEY"):
-            sweeper = _sweeper(inbox, sweep_seconds, keep_days or None)
+            sweeper = _sweeper(url, interval_seconds, keep_days or None)
             sweeper.start()
             ending.callback(sweeper.stop)
         uvicorn.Server(config).run(sockets=[listening])
     click.echo("Stopped.")
 
 
-def _sweeper(inbox: str, interval_seconds: float, keep_days: float | None) -> Any:
+def _sweeper(url: str, interval_seconds: float, keep_days: float | None) -> Any:
     from planasonix import Planasonix
     from planasonix.webhooks.sweep import Sweeper
 
     try:
         Planasonix().close()
-        return Sweeper(inbox, Planasonix, interval_seconds=interval_seconds, keep_days=keep_days)
+        return Sweeper(url, Planasonix, interval_seconds=interval_seconds, keep_days=keep_days)
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from None

@@ -9,37 +9,18 @@ import threading
 
 import click
 
+from planasonix.cli.inbox_options import inbox_option
+from planasonix.cli.sweep_options import interval_option, keep_days_option
 from planasonix.errors import ConfigurationError, PlanasonixError
 
 
 @click.command("sweep")
-@click.option(
-    "--inbox",
-    required=True,
-    metavar="URL",
-    envvar=["PLANASONIX_INBOX_URL", "PLANASONIX_INBOX"],
-    help="sqlite:///… or postgresql://…",
-)
-@click.option(
-    "--interval",
-    "interval_seconds",
-    metavar="SECONDS",
-    default=60.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True, max=86_400),
-    help="Between two sweeps: so late an end is felt whose webhook was lost.",
-)
+@inbox_option
+@interval_option("--interval")
 @click.option("--name", default="sweep", show_default=True, help="Of the lease: one for each tenant of an inbox.")
-@click.option(
-    "--keep-days",
-    metavar="DAYS",
-    default=30.0,
-    show_default=True,
-    type=click.FloatRange(min=0, max=36_500),
-    help="Once a day, events that arrived longer ago are removed; 0 keeps all.",
-)
+@keep_days_option
 @click.option("--once", is_flag=True, help="One sweep, and out.")
-def command(inbox: str, interval_seconds: float, name: str, keep_days: float, once: bool) -> None:
+def command(url: str, interval_seconds: float, name: str, keep_days: float, once: bool) -> None:
     """Look for jobs and backfills that have ended, and write what no webhook brought, until interrupted.
 
     Any number of these may run on one inbox: one works, another takes over when it is gone. The tenant comes from
@@ -51,9 +32,9 @@ def command(inbox: str, interval_seconds: float, name: str, keep_days: float, on
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
-        Inbox.open(inbox).close()  # what can never work ends here, and not in every sweep
+        Inbox.open(url).close()  # what can never work ends here, and not in every sweep
         Planasonix().close()
-        sweeper = Sweeper(inbox, Planasonix, interval_seconds=interval_seconds, name=name, keep_days=keep_days or None)
+        sweeper = Sweeper(url, Planasonix, interval_seconds=interval_seconds, name=name, keep_days=keep_days or None)
         if once:
             with sweeper:
                 swept = sweeper.sweep_now()

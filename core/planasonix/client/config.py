@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from planasonix.client.api_key import ApiKey, AsyncReloadApiKey, checked_key
 from planasonix.client.base_url import host_of, normalize_base_url
+from planasonix.client.link_template import check_template
 from planasonix.client.routes import DEFAULT_PREFIXES, METHODS, ROUTES, Route, path_of
 from planasonix.client.secret import Secret
 from planasonix.engine import SYSTEM_CLOCK, Clock, Event
@@ -205,6 +206,7 @@ def check(config: ClientConfig) -> None:
         value = getattr(config, name)
         if value is not None and (not value or not value.isascii() or not value.isprintable() or " " in value):
             raise ConfigurationError(f"{name} must be non-empty printable ASCII without blanks", field=name)
+    check_template(config.job_url_template)
     for operation, target in config.routes.items():
         check_route(operation, target)
 

@@ -9,7 +9,9 @@ import pytest
 from planasonix import AsyncPlanasonix, Planasonix
 from planasonix.client.base_url import normalize_base_url
 from planasonix.client.config import package_version
+from planasonix.client.link_template import NAMES
 from planasonix.errors import ConfigurationError
+from planasonix.runs import RunHandle
 
 KEY = "plnx_live_abc"
 
@@ -216,3 +218,23 @@ def test_version():
     import planasonix
 
     assert planasonix.__version__ == package_version()
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["nonsense", "app.example.com/{id}", "https://a.example/{idd}", "https://a.example/{id", "https://a/}{id}"],
+)
+def test_a_template_whose_links_lead_nowhere_is_refused(template: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Planasonix("plnx_live_0123456789", job_url_template=template)
+    assert caught.value.field == "job_url_template"
+    assert "{kind}s/{id}" in str(caught.value)
+
+
+def test_every_name_that_a_template_may_have_is_filled_in() -> None:
+    handle = RunHandle("job", "run-1", "target-1", owned=True, created_at=0.0, deadline_at=1.0, intent="i")
+    names = [name for name in NAMES if name != "pipeline_id"]  # a job has none: such a template has no link for it
+    link = handle.link("https://a.example/" + "/".join(f"{{{name}}}" for name in names))
+    assert link is not None
+    assert "{" not in link
+    assert handle.link("https://a.example/{id}/{pipeline_id}") is None
