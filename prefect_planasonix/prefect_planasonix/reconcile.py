@@ -44,7 +44,7 @@ class Reconciled:
         rows = [f"| {each.action.replace('_', ' ')} | {each.name} | {each.why} |" for each in self.resumed]
         rows += [
             f"| {one.kind.replace('_', ' ')} | {one.run_kind} {one.run_id or '(no id)'} "
-            f"| {one.action.replace('_', ' ')}: {one.sentence.replace('|', ' ')} |"
+            f"| {_done(one)}{one.sentence.replace('|', ' ')} |"
             for one in self.found.findings
             if one.kind not in _QUIET and not (one.kind == "left" and one.owner == "alive")
         ]
@@ -210,6 +210,10 @@ def client_for(credentials: str | None) -> Planasonix:
             hint="Give credentials= the name of a saved PlanasonixCredentials block, or set PLANASONIX_API_KEY.",
         )
     return shared_client(found)
+
+
+def _done(finding: Finding) -> str:
+    return "" if finding.action == "none" else f"{finding.action.replace('_', ' ')}: "
 
 
 def _loaded(block: Any, name: str) -> Any:

@@ -13,6 +13,7 @@ resumed. The inbox's cursor moves after that, so that nothing is lost where Pref
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -52,13 +53,14 @@ def relay(
     :param sweep: look for ends that no webhook brought as well, every `sweep_seconds`; of several sweepers of one
         inbox one is at work.
     :param consumer: the name of this relay's cursor; one for each Prefect server or workspace.
-    :param start: where a new consumer begins.
+    :param start: where a new consumer begins. With `sweep` the ends of some minutes before "now" are told as well:
+        those that its first look finds.
     :param lease_seconds: how long after a kill another relay takes over.
 
     Prefect and the inbox may be away: it waits for them, and says so once. Raises `ConfigurationError` where the inbox
     or the key is missing, before anything is done.
     """
-    from planasonix.webhooks.inbox import Inbox, consume
+    from planasonix.webhooks.inbox import Inbox, InboxUnavailable, consume
     from planasonix.webhooks.loops import LoopGuard
     from planasonix.webhooks.sweep import Sweeper
     from prefect_planasonix.clients import prefect_client
@@ -85,6 +87,10 @@ def relay(
     sweeper: Sweeper | None = None
     try:
         if sweep:
+            # The place first, or it is chance whether what the first sweep finds is told. An inbox that is away is
+            # `consume`'s to wait for.
+            with contextlib.suppress(InboxUnavailable):
+                inbox.subscribe(consumer, start)
             sweeper = Sweeper(url, lambda: client_for(credentials), interval_seconds=sweep_seconds)
             sweeper.start()
         consume(

@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect import task
 
+from planasonix.errors import ConfigurationError
 from prefect_planasonix.credentials import require_credentials
 
 
@@ -31,6 +32,14 @@ def ensure_webhook(
         from prefect_planasonix.outside import outside_of_runs
 
         name = secret_block
-        found: Any = outside_of_runs(lambda: Secret.load(name))
+        try:
+            found: Any = outside_of_runs(lambda: Secret.load(name))
+        except ValueError:
+            raise ConfigurationError(
+                f"There is no saved Secret block {name!r} that can be read.",
+                field="secret_block",
+                hint=f'Save one with what the receiver has: Secret(value="...").save("{name}"), from '
+                "prefect.blocks.system.",
+            ) from None
         secret = str(found.get())
     return require_credentials(credentials).ensure_webhook(url, events, secret=secret, secrets_file=secrets_file)

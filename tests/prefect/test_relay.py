@@ -245,3 +245,33 @@ def test_the_saved_block_is_waited_for_while_prefect_is_away(monkeypatch: pytest
     monkeypatch.setattr("prefect_planasonix.relay._AWAY_SECONDS", 0.01)
     relay(f"sqlite:///{tmp_path / 'inbox.db'}", credentials="main", stop=stop)
     assert asked == ["main"] * 3
+
+
+def test_what_the_first_sweep_of_a_new_inbox_finds_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And not by chance: were the sweep quicker than the cursor, what it found would lie before "now"."""
+    url, stop, told = f"sqlite:///{tmp_path / 'inbox.db'}", threading.Event(), list[str | None]()
+
+    class Quick:
+        """Finds an end before its start returns."""
+
+        def __init__(self, inbox_url: str, *_: object, **__: object) -> None:
+            self._url = inbox_url
+
+        def start(self) -> None:
+            with Inbox.open(self._url) as inbox:
+                inbox.add([delivery("job_1")])
+
+        def stop(self) -> None: ...
+
+    def effect(self: RelayEffect, stored: Any) -> None:
+        told.append(stored.event.object_id)
+        stop.set()
+
+    monkeypatch.setattr("planasonix.webhooks.sweep.Sweeper", Quick)
+    monkeypatch.setattr(RelayEffect, "__call__", effect)
+    monkeypatch.setenv("PLANASONIX_API_KEY", CANARY_KEY)
+    in_vain = threading.Timer(20, stop.set)
+    in_vain.start()
+    relay(url, sweep=True, stop=stop)
+    in_vain.cancel()
+    assert told == ["job_1"]
