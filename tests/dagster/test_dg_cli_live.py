@@ -13,11 +13,10 @@ import pytest
 import yaml
 
 from planasonix.sandbox import Sandbox
+from tests.tools import UV
 
 pytestmark = [pytest.mark.live, pytest.mark.scenario, pytest.mark.timeout(400)]
 
-# The Makefile fetches uv where a machine has none, and says where.
-UV = os.environ.get("UV") or "uv"
 ROOT = Path(__file__).resolve().parents[2]
 DG = Path(sys.executable).with_name("dg")
 KEY = "plnx_live_canary_94be"

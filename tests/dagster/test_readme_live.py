@@ -12,11 +12,10 @@ import pytest
 
 from planasonix.sandbox import Sandbox
 from tests.pages import ROOT, blocks
+from tests.tools import UV
 
 pytestmark = [pytest.mark.live, pytest.mark.scenario, pytest.mark.timeout(400)]
 
-# The Makefile fetches uv where a machine has none, and says where.
-UV = os.environ.get("UV") or "uv"
 README = ROOT / "dagster_planasonix" / "README.md"
 # What it would install is found by PYTHONPATH: our wheels, and the project's own package.
 PIP = '#!/bin/sh\n[ "$*" = "install -e ." ] || { echo "pip $*" >&2; exit 1; }\n'

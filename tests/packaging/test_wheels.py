@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import zipfile
@@ -10,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-# The Makefile fetches uv where a machine has none, and says where.
-UV = os.environ.get("UV") or "uv"
+from tests.tools import UV
+
 ROOT = Path(__file__).resolve().parents[2]
 DISTRIBUTIONS = {
     "core": "planasonix",

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from prefect_planasonix import PlanasonixCredentials
 from scripts.local.sandbox import SandboxProcess
 from scripts.prefect_local import LocalPrefect
+from tests.prefect.conftest import CANARY_KEY
 
 # Minutes of real servers and workers; the same is shown in one process by `test_hooks.py`.
 pytestmark = [pytest.mark.live, pytest.mark.scenario]
@@ -36,7 +37,7 @@ async def astuck():
 
 @flow
 def unsaved():
-    credentials = PlanasonixCredentials(api_key=os.environ["PLANASONIX_API_KEY"])
+    credentials = PlanasonixCredentials(api_key=os.environ["KEY_OF_THE_FLOW"])
     PlanasonixSync(credentials=credentials, connection_id="conn_shop_orders").trigger()
     time.sleep(600)
 
@@ -44,6 +45,8 @@ for each in (stuck, astuck, unsaved):
     planasonix_hooks(each)
 """
 }
+# The hook of a worker that has the key itself cancels with it: `test_hooks.py`.
+OPTIONS = {"environment_variables": {"PLANASONIX_API_KEY": "", "KEY_OF_THE_FLOW": CANARY_KEY}}
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,10 @@ import pytest
 from planasonix.sandbox import Sandbox
 from scripts.prefect_local import LocalPrefect
 from tests.pages import ROOT, blocks
+from tests.tools import UV
 
 pytestmark = [pytest.mark.live, pytest.mark.scenario, pytest.mark.timeout(400)]
 
-# The Makefile fetches uv where a machine has none, and says where.
-UV = os.environ.get("UV") or "uv"
 README = ROOT / "prefect_planasonix" / "README.md"
 
 
