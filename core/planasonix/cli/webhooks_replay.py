@@ -46,4 +46,8 @@ def command(
                 ids += [letter.id for letter in some]
         if ids:
             again += inbox.replay_dead(list(dict.fromkeys(ids)))
+        is_unknown = consumer is not None and not inbox.cursor(consumer)
     click.echo(f"{len(again)} put again before {consumer or 'the consumers'}.")
+    if is_unknown:
+        # Airflow's and Dagster's keep their places with the orchestrator: no error, then.
+        click.echo(f"No consumer called {consumer!r} keeps its place in this inbox: see the name.", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterable
@@ -69,6 +70,7 @@ class SigningSecrets:
         source._warned = _NOTHING
         source._seen = _stamp(source._path)
         source._read(source._file)
+        _warn_of_others(source._path)
         if not source._keys and not source.is_rotating():
             raise _none(str(path))
         return source
@@ -113,6 +115,12 @@ class SigningSecrets:
                 self._warned = stamp
         else:
             self._seen, self._warned = stamp, _NOTHING
+
+
+def _warn_of_others(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if os.name == "posix" and path.stat().st_mode & 0o007:
+            log.warning("Everybody on this machine can open %s, and who reads it can sign: chmod 600 it.", path)
 
 
 def _stamp(path: Path) -> object:

@@ -159,7 +159,7 @@ TURNED_AWAY: dict[str, tuple[bytes, set[int]]] = {
     "health, posted to": (head(*signed(), length(), target=b"/healthz") + BODY, {405}),
     "a space behind a name": (head(b"X-Planasonix-Signature : v1=00", length()) + BODY, {400, 401}),
     "a line that goes on": (head(b"X-Planasonix-Signature: v1=\r\n 00", length()) + BODY, {400, 401}),
-    "no version": (b"POST /planasonix/webhooks\r\n\r\n", {400}),
+    "no version": (b"POST /planasonix/webhooks\r\n\r\n", {400, 401}),
     "another protocol's hello": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {400, 404}),
     "TLS": (b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" + b"\x00" * 200 + b"\r\n\r\n", {400}),
     "a wish for a websocket": (

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from planasonix.webhooks import SigningSecrets, sign
 from planasonix.webhooks.inbox import Added, Arrival, InboxUnavailable
 from planasonix.webhooks.receiver import receiver_app
+from planasonix.webhooks.receiver.refusals import RefusalLog
 
 SECRET = "whsec_0123456789abcdef"
 BODY = b'{"id":"evt_1","type":"job.succeeded","job_id":"job_1"}'
@@ -86,7 +87,7 @@ async def _chunks() -> Any:
         (405, lambda: {"method": "GET"}),
         (415, lambda: signed(gzip.compress(BODY), **{"Content-Encoding": "gzip"})),
         (413, lambda: signed(b"x" * 101)),
-        (413, lambda: {"content": _chunks()}),
+        (413, lambda: signed() | {"content": _chunks()}),
         (400, lambda: signed(**{"Content-Length": "-1"})),
     ],
 )
@@ -151,8 +152,41 @@ def test_a_sender_that_stalls_is_let_go() -> None:
         yield b"x"
         await asyncio.sleep(60)
 
-    reply = ask(client_of(Writer(), body_timeout_seconds=0.05), content=stalling())
+    reply = ask(client_of(Writer(), body_timeout_seconds=0.05), **(signed() | {"content": stalling()}))
     assert reply.status_code == 408
+
+
+def test_a_delivery_without_a_signature_is_refused_before_its_body_is_read() -> None:
+    async def unread() -> Any:
+        raise AssertionError("its body is read")
+        yield b""
+
+    reply = ask(client_of(Writer()), content=unread())
+    assert (reply.status_code, reply.headers["connection"]) == (401, "close")
+
+
+def test_a_flood_of_forged_deliveries_is_a_line_and_a_sum_and_hides_no_other_reason(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RefusalLog.__init__, "__defaults__", (0.3,))
+
+    async def flood() -> None:
+        async with client_of(Writer()) as client:
+            forged = {
+                "content": BODY,
+                "headers": sign(BODY, "whsec_another_one_of_24_bytes", timestamp=int(time.time())),
+            }
+            for _ in range(20):
+                assert (await client.post("/planasonix/webhooks", **forged)).status_code == 401
+            await client.post("/planasonix/webhooks", content=BODY)
+            await asyncio.sleep(0.5)
+
+    asyncio.run(flood())
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("planasonix")]
+    assert len(told) == 3
+    assert "no known secret" in told[0]
+    assert "is missing" in told[1]
+    assert "19 more in 0.3 s" in told[2]
 
 
 def test_health_tells_whether_the_store_is_there() -> None:

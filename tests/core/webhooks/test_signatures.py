@@ -125,8 +125,10 @@ def test_weak_secrets_are_refused_without_being_shown(secrets: Any) -> None:
 
 def test_a_file_of_secrets_is_read_again_when_it_changes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     old, new, path = "whsec_old_0123456789", "whsec_new_0123456789", tmp_path / "secrets"
+    path.touch(mode=0o600)
     path.write_text(old + "\n")
     secrets = SigningSecrets.from_file(path)
+    assert not caplog.records
 
     def takes(secret: str) -> bool:
         try:
@@ -153,11 +155,26 @@ def test_a_file_of_secrets_is_read_again_when_it_changes(tmp_path: Path, caplog:
     assert new not in caplog.text + repr(secrets)
 
 
+def test_a_file_of_secrets_that_everybody_can_open_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "secrets"
+    path.write_text("whsec_0123456789abcdef\n")
+    path.chmod(0o644)
+    secrets = SigningSecrets.from_file(path)
+    secrets.keys()
+    assert [str(path) in record.getMessage() and "chmod 600" in record.getMessage() for record in caplog.records] == [
+        True
+    ]
+    assert "whsec_" not in caplog.text
+
+
 def test_a_file_of_secrets_that_is_put_right_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Only its mode was wrong: neither its time nor its size tell."""
     old, new, path = "whsec_old_0123456789", "whsec_new_0123456789", tmp_path / "secrets"
+    path.touch(mode=0o600)
     path.write_text(old + "\n")
     secrets = SigningSecrets.from_file(path)
     path.write_text(f"{new}\n{old}\n")

@@ -71,6 +71,12 @@ def address_of(url: str) -> Address:
 
 
 def _sqlite(url: URL) -> Address:
+    if url.host:
+        raise ConfigurationError(
+            "inbox names a host, and a SQLite inbox is a file of this machine.",
+            field="inbox",
+            hint=f"Write {_FORMS}, with three or four slashes.",
+        )
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         raise ConfigurationError(
             "inbox names no file: what is only in memory is lost with the process.",

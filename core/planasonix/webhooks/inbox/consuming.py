@@ -18,6 +18,7 @@ from planasonix.errors import FeedbackLoopError
 from planasonix.webhooks.inbox.box import Inbox
 from planasonix.webhooks.inbox.records import InboxUnavailable, Lease, LeaseLost, StoredEvent
 from planasonix.webhooks.inbox.rows import one_line
+from planasonix.webhooks.inbox.slow_effects import WatchedEffect
 
 _LOOK_SECONDS = 1.0
 
@@ -61,6 +62,7 @@ def consume(
     start: Literal["now", "beginning"] = "now",
     lease_seconds: float = 30.0,
     idle_seconds: float = 1.0,
+    slow_seconds: float = 60.0,
     patience: Patience = PATIENCE,
     log: Log = lambda level, text: None,
 ) -> None:
@@ -72,8 +74,10 @@ def consume(
 
     An effect is called at least once for an event; `stored.effect_key(consumer)` is the same each time. One that raises
     is tried again later by `patience`, then the event is a dead letter of this consumer; the events behind it do not
-    wait. One that raises TryLater makes the stream wait. A store that is away is waited for. Raises nothing that an
-    effect raises, but lets KeyboardInterrupt and SystemExit through.
+    wait. One that raises TryLater makes the stream wait. One that takes longer than `slow_seconds` is told in the log,
+    and again each time that it has taken twice as long: it is not given up, for nobody could say what it has done. A
+    store that is away is waited for. Raises nothing that an effect raises, but lets KeyboardInterrupt and SystemExit
+    through.
     """
     away = False
     subscribed = False
@@ -87,8 +91,9 @@ def consume(
                 away = False
                 log("info", f"The inbox is back for {consumer}.")
             if lease is not None:
-                with _kept(inbox, lease) as lost:
-                    _Turn(inbox, consumer, effect, lease, lost, stop, idle_seconds, patience, log).take()
+                watched = WatchedEffect(consumer, effect, slow_seconds, log)
+                with _kept(inbox, lease, watched) as lost:
+                    _Turn(inbox, consumer, watched, lease, lost, stop, idle_seconds, patience, log).take()
         except LeaseLost:
             log("info", f"Another process goes on with {consumer}.")
         except InboxUnavailable as error:
@@ -100,12 +105,13 @@ def consume(
 
 
 @contextmanager
-def _kept(inbox: Inbox, lease: Lease) -> Generator[threading.Event]:
+def _kept(inbox: Inbox, lease: Lease, watched: WatchedEffect) -> Generator[threading.Event]:
     """Renews the lease while an effect takes its time; gives an event that is set once the lease is lost."""
     lost, ended = threading.Event(), threading.Event()
 
     def keep() -> None:
-        while not ended.wait(lease.seconds / 3):
+        while not ended.wait(min(lease.seconds / 3, watched.slow_seconds)):
+            watched.tell_if_slow()
             try:
                 if not inbox.renew(lease):
                     lost.set()

@@ -21,7 +21,16 @@ from planasonix.errors import ConfigurationError, SignatureError
 from planasonix.webhooks.event import Event, UnreadableEvent
 from planasonix.webhooks.inbox.records import Added, Arrival, InboxUnavailable
 from planasonix.webhooks.receiver.body import Refused, check_head, read_body
-from planasonix.webhooks.signatures import HORIZON, Scheme, UnmatchedSignature, authenticate, check_age, checked_schemes
+from planasonix.webhooks.receiver.refusals import RefusalLog
+from planasonix.webhooks.signatures import (
+    HORIZON,
+    SIGNATURE,
+    Scheme,
+    UnmatchedSignature,
+    authenticate,
+    check_age,
+    checked_schemes,
+)
 
 if TYPE_CHECKING:
     from planasonix.webhooks.secrets_source import SigningSecrets
@@ -110,6 +119,7 @@ class _Receiver:
         self._body_timeout_seconds = body_timeout_seconds
         self._at_once = 0
         self._failed_at: float | None = None
+        self._refusals = RefusalLog(log)
 
     def fails(self) -> bool:
         """Whether the store has just turned a delivery away, and taken none since."""
@@ -120,10 +130,11 @@ class _Receiver:
             await _answer(503)(scope, receive, send)
             return
         self._at_once += 1
+        digest, unread = "", False
         try:
-            status, told = await self._receive(scope, receive)
+            status, digest, told = await self._receive(scope, receive)
         except Refused as refused:
-            status, told = refused.status, refused.outcome
+            status, told, unread = refused.status, refused.outcome, True
         except InboxUnavailable:
             status, told, self._failed_at = 503, "inbox away", time.monotonic()
         except Exception as error:
@@ -131,8 +142,11 @@ class _Receiver:
             status, told = 503, f"failed: {type(error).__name__}"
         finally:
             self._at_once -= 1
-        log.log(logging.INFO if status == 200 else logging.WARNING, "Delivery %d: %s", status, told)
-        await _answer(status)(scope, receive, send)
+        if status == 200:
+            log.info("Delivery 200: %s %s", digest, told)
+        else:
+            self._refusals.tell(status, digest, told)
+        await _answer(status, unread=unread)(scope, receive, send)
 
     def _scheme_hint(self, body: bytes, headers: Headers) -> str:
         """What to do where a secret of ours has signed it, in the scheme that is not set."""
@@ -145,11 +159,15 @@ class _Receiver:
             f" It is genuine in the scheme {other!r}; {self._scheme!r} is set. `planasonix webhooks probe` tells which."
         )
 
-    async def _receive(self, scope: Scope, receive: Receive) -> tuple[int, str]:
+    async def _receive(self, scope: Scope, receive: Receive) -> tuple[int, str, str]:
+        """The status, what names the delivery, and what is told of it."""
         if scope["method"] != "POST":
             raise Refused(405, "method")
         headers = Headers(scope=scope)
         check_head(headers, self._most_bytes)
+        if SIGNATURE not in headers:
+            # Before the body: it would be read, a mebibyte of it, to learn no more.
+            raise Refused(401, f"The header {SIGNATURE} is missing.")
         body = await read_body(receive, most_bytes=self._most_bytes, timeout_seconds=self._body_timeout_seconds)
         digest = hashlib.sha256(body).hexdigest()[:12]
         try:
@@ -157,9 +175,9 @@ class _Receiver:
         except UnmatchedSignature:
             rotating = self._secrets.is_rotating()
             told = " while rotating" if rotating else self._scheme_hint(body, headers) or _UNMATCHED_HINT
-            return (503 if rotating else 401), f"{digest} unmatched{told}"
+            return (503 if rotating else 401), digest, f"unmatched{told}"
         except SignatureError as error:
-            return 401, f"{digest} {error.message}{self._scheme_hint(body, headers)}"
+            return 401, digest, f"{error.message}{self._scheme_hint(body, headers)}"
         try:
             event = Event.parse(body)
         except UnreadableEvent as error:
@@ -169,19 +187,19 @@ class _Receiver:
             try:
                 check_age(event, (self._scheme,), now=None, horizon=self._horizon)
             except SignatureError as error:
-                return 401, f"{digest} {error.message}"
+                return 401, digest, error.message
             added = await self._writer.submit(Arrival.of(event))
             what = f"{event.type} {event.event_id}"
         self._failed_at = None
-        return 200, f"{digest} {what} {'again' if added.duplicate else 'stored'}, secret {match.secret_index}"
+        return 200, digest, f"{what} {'again' if added.duplicate else 'stored'}, secret {match.secret_index}"
 
 
-def _answer(status: int) -> Response:
+def _answer(status: int, *, unread: bool = False) -> Response:
     headers: dict[str, str] = {}
     if status == 503:
         headers["retry-after"] = str(RETRY_AFTER_SECONDS)
     elif status == 405:
         headers["allow"] = "POST"
-    elif status in (400, 408, 413, 415):
+    if unread:
         headers["connection"] = "close"  # the rest of the body may still come
     return Response(status_code=status, headers=headers)

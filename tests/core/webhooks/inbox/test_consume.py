@@ -203,6 +203,24 @@ def test_a_long_effect_keeps_the_lease(inbox_url: str) -> None:
         assert taken == [None] * 10
 
 
+def test_a_hanging_effect_is_told_while_it_hangs_and_goes_on(inbox_url: str) -> None:
+    with Inbox.open(inbox_url) as inbox:
+        inbox.add([arrived(1), arrived(2)])
+        told: list[str] = []
+
+        def effect(stored: StoredEvent) -> None:
+            if stored.seq == 1:
+                time.sleep(1.0)
+
+        def log(level: str, text: str) -> None:
+            told.append(f"{level}: {text}")
+
+        _run(inbox, effect, lambda: inbox.cursor("c") == 2, slow_seconds=0.2, log=log)
+    # At 0.2 s, at twice what it had taken then, and at twice that at most.
+    assert 2 <= len(told) <= 3
+    assert all(each.startswith("warning: c is at event 1 (job.succeeded) for") for each in told)
+
+
 def test_a_holder_that_slept_too_long_moves_nothing_any_more(inbox_url: str) -> None:
     with Inbox.open(inbox_url) as inbox:
         inbox.add([arrived(1)])

@@ -78,6 +78,9 @@ def test_a_consumers_backlog_and_dead_letters_and_their_replay(inbox: Inbox) -> 
 def test_replay_by_number_and_id(inbox: Inbox) -> None:
     result = _call("webhooks", "replay", "--inbox", inbox.url, "--seq", "1", "--event-id", "evt_3", "--consumer", "x")
     assert "2 put again before x" in result.stdout
+    assert "No consumer called 'x' keeps its place" in result.stderr
+    inbox.advance("y", 1)
+    assert "No consumer" not in _call("webhooks", "replay", "--inbox", inbox.url, "--dead", "--consumer", "y").stderr
     assert [(one.replay_of, one.only_for) for one in inbox.read(3)] == [(1, "x"), (3, "x")]
     for wrong in (("--seq", "99"), ("--event-id", "evt_99"), ("--dead-letter", "99"), ()):
         result = _call("webhooks", "replay", "--inbox", inbox.url, *wrong)

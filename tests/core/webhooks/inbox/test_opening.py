@@ -47,6 +47,7 @@ def test_ten_processes_open_a_fresh_inbox_at_once(inbox_url: str) -> None:
         ("inbox.db", "no database URL"),
         ("mysql://user:hunter2hunter2@host/db", "mysql"),
         ("sqlite://", "names no file"),
+        ("sqlite://srv/planasonix/inbox.db", "three or four slashes"),
         ("sqlite:///:memory:", "names no file"),
         ("sqlite:////no/such/folder/inbox.db", "/no/such/folder"),
         ("postgresql://user:hunter2hunter2@host:port/db", "no database URL"),
