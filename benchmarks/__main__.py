@@ -24,6 +24,7 @@ MODULES = {
     "waits": "benchmarks.waits",
     "deferred": "benchmarks.deferred",
     "webhooks": "benchmarks.webhooks",
+    "inbox": "benchmarks.inbox_scale",
     "definitions": "benchmarks.dagster_definitions",
     "prefect": "benchmarks.prefect_waits",
 }

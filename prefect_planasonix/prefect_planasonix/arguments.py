@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
 from planasonix.errors import ConfigurationError
 from prefect_planasonix.credentials import PlanasonixCredentials, refuse_what_is_no_block
+from prefect_planasonix.known_names import refuse_unknown_names
 from prefect_planasonix.options import RunOptions
 
 if TYPE_CHECKING:
@@ -53,15 +53,7 @@ def options_from(source: object, given: dict[str, Any]) -> RunOptions:
     Raises `ConfigurationError` for a name that there is not, and for a value that makes no sense.
     """
     refuse_what_is_no_block(source)
-    names = [each.name for each in fields(RunOptions)]
-    for name in given:
-        if name not in names:
-            close = get_close_matches(name, names, n=1)
-            raise ConfigurationError(
-                f"There is no option {name!r}.",
-                field=name,
-                hint=f"Did you mean {close[0]}?" if close else f"There are {', '.join(names)}.",
-            )
+    refuse_unknown_names(given, [each.name for each in fields(RunOptions)], of="A run", what="option")
     if isinstance(source, PlanasonixCredentials) or not hasattr(source, "credentials"):
         return RunOptions(**given)
     return replace(RunOptions.of(source), **given)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from contextvars import ContextVar
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Self
 
-from planasonix.errors import ConfigurationError
+from prefect_planasonix.known_names import refuse_unknown_names
 
 if TYPE_CHECKING:
     from prefect.blocks.core import Block
@@ -56,15 +55,8 @@ class KnownFields:
 
 def _refuse_unknown_fields(block: type[Block], given: Iterable[str]) -> None:
     """Raises `ConfigurationError`, which names the field and the nearest right one, and never a value."""
-    known = list(block.model_fields)
-    for name in given:
-        if name not in known and name not in _PREFECTS_OWN:
-            close = get_close_matches(name, known, n=1)
-            raise ConfigurationError(
-                f"{block.__name__} has no field {name!r}.",
-                field=name,
-                hint=f"Did you mean {close[0]}?" if close else f"There are {', '.join(known)}.",
-            )
+    asked = [name for name in given if name not in _PREFECTS_OWN]
+    refuse_unknown_names(asked, list(block.model_fields), of=block.__name__, what="field")
 
 
 def _warn_of_unknown_fields(block: Block) -> None:

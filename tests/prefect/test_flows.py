@@ -204,6 +204,20 @@ def test_a_key_in_the_place_of_the_block_is_refused_and_not_stored(
     assert sandbox.calls() == 0
 
 
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_misspelt_option_is_told_with_the_right_one_and_nothing_is_started(
+    changed: bool, credentials: PlanasonixCredentials, sandbox: RunningSandbox
+) -> None:
+    called: Any = run_sync.with_options(description="changed") if changed else run_sync
+    with pytest.raises(ConfigurationError) as caught:
+        called(credentials, "conn_shop_orders", timeout_second=5)
+    assert caught.value.field == "timeout_second"
+    assert "planasonix-run-sync has no option 'timeout_second'" in str(caught.value)
+    assert "Did you mean timeout_seconds?" in str(caught.value)
+    assert len(str(caught.value)) < 200
+    assert sandbox.calls() == 0
+
+
 def test_a_deferred_call_waits_where_nothing_can_be_suspended_and_says_so_once(
     credentials: PlanasonixCredentials, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from pathlib import Path
 from typing import Any
 
 import click
@@ -65,6 +66,7 @@ def test_the_commands_and_their_options_exist() -> None:
         assert {word for word in words if word.startswith("--")} <= known, line
 
 
-def test_what_it_points_at_is_there() -> None:
-    assert broken_links(PAGE) == []
-    assert missing_tests(PAGE) == []
+@pytest.mark.parametrize("page", [PAGE, PAGE.with_name("scaling.md")], ids=lambda page: page.stem)
+def test_what_it_points_at_is_there(page: Path) -> None:
+    assert broken_links(page) == []
+    assert missing_tests(page) == []
